@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* From errno to a sentence: the one place where messages are made. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core.h"
+
+static _Thread_local struct {
+	int why_for; /* the code that @why explains; 0: none */
+	char why[320];
+	char sentence[560];
+} last;
+
+/* What an errno means here when no backend said more. */
+static const struct {
+	int code;
+	const char *why;
+} reasons[] = {
+	{ EPERM, "only its owner, its creator or the superuser may; run as one of them" },
+	{ EACCES, "its mode gives this user no such right; ask its owner to change the mode" },
+	{ EEXIST, "it exists already; open it without O_EXCL, or choose another key" },
+	{ ENOENT, "there is none; create it with O_CREAT, or check key and backend" },
+	{ EIDRM, "it was removed; open its key anew" },
+	{ ENOMEM, "the system has not enough memory or address space; ask for less, or raise RLIMIT_AS" },
+	{ ENOSPC, "the system has no room for it; remove segments that nobody needs, or raise the limits" },
+	{ EMFILE, "this process has no file descriptors left; close some, or raise RLIMIT_NOFILE" },
+	{ ENFILE, "the system has no file descriptors left; close files, or raise the system's limit" },
+	{ ENOTSUP, "this system or backend cannot do that; try the other backend" },
+	{ ENOSYS, "this system has no such shared memory (a jail or sandbox may hide it); use the other backend" },
+	{ EBADF, "its descriptor was closed by the program, and it cannot be opened anew" },
+	{ EINVAL, "an argument is out of range" },
+};
+
+void unishm_begin(void)
+{
+	last.why_for = 0;
+}
+
+int unishm_because(int rc, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(last.why, sizeof last.why, format, args);
+	va_end(args);
+	last.why_for = rc;
+	return rc;
+}
+
+static const char *reason(int rc, char *unknown, size_t room)
+{
+	if (last.why_for == rc)
+		return last.why;
+	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+		if (reasons[i].code == -rc)
+			return reasons[i].why;
+	snprintf(unknown, room, "the system answered with error %d", -rc);
+	return unknown;
+}
+
+int unishm_fail(int rc, const char *what, ...)
+{
+	char action[160], unknown[64];
+	va_list args;
+	va_start(args, what);
+	vsnprintf(action, sizeof action, what, args);
+	va_end(args);
+	snprintf(last.sentence, sizeof last.sentence, "cannot %s: %s", action,
+			reason(rc, unknown, sizeof unknown));
+	last.why_for = 0;
+	return rc;
+}
+
+const char *unishm_errmsg(void)
+{
+	return last.sentence;
+}

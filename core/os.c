@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "os.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "sys.h"
+
+const char *unishm_os_getenv(const char *name)
+{
+#if UNISHM_HAVE_SECURE_GETENV
+	/* glibc, musl; FreeBSD 14 */
+	return secure_getenv(name);
+#elif UNISHM_HAVE_ISSETUGID
+	/* the BSDs, macOS, illumos */
+	return issetugid() ? NULL : getenv(name);
+#else
+	return getuid() == geteuid() && getgid() == getegid() ? getenv(name) : NULL;
+#endif
+}
+
+size_t unishm_os_granularity(void)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	size_t size = page > 0 ? (size_t)page : 4096;
+#ifdef SHMLBA
+	size_t lba = (size_t)SHMLBA;
+	if (lba > size)
+		size = lba;
+#endif
+	return size;
+}
+
+volatile unsigned char *unishm_os_canary(void)
+{
+	static volatile unsigned char always = 1;
+#ifdef MADV_WIPEONFORK
+	/* Linux 4.14: the kernel gives zeros to any child with memory of its
+	 * own; a vfork child shares ours and still sees 1, rightly. */
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned char *byte = unishm_sys.mmap(NULL, page, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (byte == MAP_FAILED)
+		return NULL;
+	if (unishm_sys.madvise(byte, page, MADV_WIPEONFORK) == 0) {
+		*byte = 1;
+		return byte;
+	}
+	unishm_sys.munmap(byte, page); /* an older kernel, or an emulator */
+#endif
+	return &always;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The places where systems differ, as far as the core is concerned. What the
+ * POSIX backend needs beyond that is in backends/posix_os.h. */
+#ifndef UNISHM_CORE_OS_H
+#define UNISHM_CORE_OS_H
+
+#include <stddef.h>
+
+/* getenv(), but NULL in a set-id program, whose environment is the caller's. */
+const char *unishm_os_getenv(const char *name);
+
+/* Addresses of attachments are multiples of this: the larger of the page size
+ * and SHMLBA, which some processors need larger. */
+size_t unishm_os_granularity(void);
+
+/* A byte of 1 that the kernel makes 0 in every child with memory of its own, so
+ * that one made without the C library's fork, and thus without its handlers, is
+ * noticed. Where there is no such memory it stays 1: on those systems fork(2)
+ * alone makes processes. NULL: no memory. */
+volatile unsigned char *unishm_os_canary(void);
+
+#endif

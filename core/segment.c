@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/* The public calls: check the arguments, dispatch, keep the attachments. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+#include "os.h"
+#include "sys.h"
+
+/* ---- Words for messages -------------------------------------------------- */
+
+struct label {
+	char text[64];
+};
+
+static struct label label_key(const struct unishm_backend *backend, key_t key)
+{
+	struct label label;
+	if (key == UNISHM_PRIVATE)
+		snprintf(label.text, sizeof label.text, "a private %s segment", backend->name);
+	else
+		snprintf(label.text, sizeof label.text, "the %s segment with key 0x%08lx",
+				backend->name, (unsigned long)(uint32_t)key);
+	return label;
+}
+
+static struct label label_of(const struct unishm *seg)
+{
+	struct label label;
+	if (seg->key != UNISHM_PRIVATE)
+		return label_key(seg->backend, seg->key);
+	snprintf(label.text, sizeof label.text, "the private %s segment with id %d",
+			seg->backend->name, seg->id);
+	return label;
+}
+
+/* ---- Open and close ------------------------------------------------------ */
+
+/* The struct of a program built against another version: take what both know.
+ * A longer one is fine as long as what we do not know is unused. */
+static int read_options(struct unishm_options *known, const struct unishm_options *given)
+{
+	size_t size = given->struct_size;
+	if (size < offsetof(struct unishm_options, arg) + sizeof given->arg)
+		return unishm_because(-EINVAL, "struct_size is %zu, which no version has; "
+				"start from UNISHM_OPTIONS_INIT", size);
+	for (size_t i = sizeof *known; i < size; i++)
+		if (((const unsigned char *)given)[i])
+			return unishm_because(-EINVAL, "the options hold a choice that this "
+					"version of the library does not know; use a newer one");
+	memcpy(known, given, sizeof *known);
+	return 0;
+}
+
+static int check_mode(mode_t mode)
+{
+	if (mode & ~(mode_t)0777)
+		return unishm_because(-EINVAL, "mode 0%lo has more than the permission bits 0777",
+				(unsigned long)mode);
+	if (mode == UNISHM_MODE_MAKING)
+		return unishm_because(-EINVAL, "mode 0%o is reserved: it marks segments under construction",
+				UNISHM_MODE_MAKING);
+	return 0;
+}
+
+static int check_options(const struct unishm_options *opt)
+{
+	if (opt->oflag != 0 && opt->oflag != O_CREAT && opt->oflag != (O_CREAT | O_EXCL))
+		return unishm_because(-EINVAL, "oflag 0x%x is not 0, O_CREAT or O_CREAT | O_EXCL",
+				(unsigned)opt->oflag);
+	int rc = check_mode(opt->mode);
+	if (rc < 0)
+		return rc;
+	if (opt->flags & ~(unsigned)(UNISHM_NORESERVE | UNISHM_HUGETLB))
+		return unishm_because(-EINVAL, "unknown bits in flags 0x%x", opt->flags);
+	return 0;
+}
+
+static struct unishm *new_handle(const struct unishm_backend *backend)
+{
+	struct unishm *seg = unishm_sys.calloc(1, offsetof(struct unishm, priv) + backend->priv_size);
+	if (!seg)
+		return NULL;
+	seg->backend = backend;
+	seg->attachments = seg->inline_room;
+	seg->room = UNISHM_INLINE_ATTACHMENTS;
+	pthread_mutex_init(&seg->lock, NULL); /* cannot fail without attributes on any
+						 system we know */
+	return seg;
+}
+
+static void free_handle(struct unishm *seg)
+{
+	if (seg->attachments != seg->inline_room)
+		free(seg->attachments);
+	pthread_mutex_destroy(&seg->lock);
+	free(seg);
+}
+
+/* Open by @opt, or, when that is NULL, by @id. */
+static int open_handle(struct unishm **out, const struct unishm_backend *backend,
+		const struct unishm_options *opt, int id)
+{
+	struct unishm *seg = new_handle(backend);
+	if (!seg)
+		return -ENOMEM;
+	int rc = unishm_hold_forks();
+	if (rc == 0) {
+		rc = opt ? backend->open(seg, opt) : backend->open_id(seg, id);
+		if (rc == 0)
+			unishm_register(seg);
+		unishm_release_forks();
+	}
+	if (rc < 0) {
+		free_handle(seg);
+		return rc;
+	}
+	*out = seg;
+	return 0;
+}
+
+int unishm_open_with(struct unishm **seg, const struct unishm_options *opt)
+{
+	struct unishm_options known;
+	const struct unishm_backend *backend;
+	unishm_begin();
+	if (!seg || !opt)
+		return unishm_fail(-EINVAL, "open a segment with a NULL argument");
+	int rc = read_options(&known, opt);
+	if (rc == 0)
+		rc = check_options(&known);
+	if (rc == 0)
+		rc = unishm_find_backend(known.backend, &backend);
+	if (rc < 0)
+		return unishm_fail(rc, "open a segment");
+	rc = open_handle(seg, backend, &known, -1);
+	if (rc < 0)
+		unishm_fail(rc, "%s %s", known.oflag || known.key == UNISHM_PRIVATE
+				? "create" : "open", label_key(backend, known.key).text);
+	return rc;
+}
+
+int unishm_open(struct unishm **seg, key_t key, int oflag, size_t size, mode_t mode)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	opt.key = key;
+	opt.oflag = oflag;
+	opt.size = size;
+	opt.mode = mode;
+	return unishm_open_with(seg, &opt);
+}
+
+int unishm_open_id(struct unishm **seg, int id)
+{
+	const struct unishm_backend *backend;
+	unishm_begin();
+	if (!seg)
+		return unishm_fail(-EINVAL, "open a segment with a NULL argument");
+	int rc = unishm_find_backend(NULL, &backend);
+	if (rc == 0 && id < 0)
+		rc = unishm_because(-EINVAL, "ids are not negative");
+	if (rc == 0)
+		rc = open_handle(seg, backend, NULL, id);
+	if (rc < 0)
+		unishm_fail(rc, "open the segment with id %d", id);
+	return rc;
+}
+
+void unishm_close(struct unishm *seg)
+{
+	if (!seg || unishm_hold_forks() < 0)
+		return;
+	unishm_enter(seg);
+	while (seg->attached)
+		seg->backend->detach(seg, seg->attachments[--seg->attached].addr);
+	seg->backend->close(seg);
+	unishm_leave(seg);
+	unishm_unregister(seg);
+	unishm_release_forks();
+	free_handle(seg);
+}
+
+/* ---- Attachments --------------------------------------------------------- */
+
+static int make_room(struct unishm *seg)
+{
+	if (seg->attached < seg->room)
+		return 0;
+	struct unishm_attachment *old = seg->attachments == seg->inline_room ? NULL : seg->attachments;
+	struct unishm_attachment *grown = unishm_sys.realloc(old, 2 * seg->room * sizeof *grown);
+	if (!grown)
+		return -ENOMEM;
+	if (!old)
+		memcpy(grown, seg->inline_room, sizeof seg->inline_room);
+	seg->attachments = grown;
+	seg->room *= 2;
+	return 0;
+}
+
+static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
+{
+	int rc = make_room(seg);
+	if (rc == 0)
+		rc = seg->backend->attach(seg, where, flags, addr);
+	if (rc == 0)
+		seg->attachments[seg->attached++].addr = *addr;
+	return rc;
+}
+
+static void forget(struct unishm *seg, unsigned index)
+{
+	seg->attachments[index] = seg->attachments[--seg->attached];
+}
+
+/* What a new attachment at @from has wholly replaced is attached no more. */
+static void drop_displaced(struct unishm *all, const struct unishm *by, char *from)
+{
+	const char *to = from + by->size;
+	for (struct unishm *seg = all; seg; seg = seg->next) {
+		unsigned old = seg == by ? seg->attached - 1 : seg->attached;
+		for (unsigned i = old; i-- > 0;) {
+			char *addr = seg->attachments[i].addr;
+			if (addr < from || addr + seg->size > to)
+				continue;
+			if (seg->backend->displaced)
+				seg->backend->displaced(seg, addr);
+			forget(seg, i);
+		}
+	}
+}
+
+static int check_attach_flags(int flags, int allowed)
+{
+	if (flags & ~allowed)
+		return unishm_because(-EINVAL, "unknown bits in flags 0x%x", (unsigned)flags);
+	return 0;
+}
+
+enum { MAP_FLAGS = UNISHM_RDONLY | UNISHM_EXEC | UNISHM_POPULATE };
+
+int unishm_attach(struct unishm *seg, int flags, void **addr)
+{
+	unishm_begin();
+	if (!seg || !addr)
+		return unishm_fail(-EINVAL, "attach: an argument is NULL");
+	void *got;
+	int rc = check_attach_flags(flags, MAP_FLAGS);
+	if (rc == 0) {
+		unishm_enter(seg);
+		rc = do_attach(seg, NULL, flags, &got);
+		unishm_leave(seg);
+	}
+	if (rc < 0)
+		return unishm_fail(rc, "attach %s", label_of(seg).text);
+	*addr = got;
+	return 0;
+}
+
+/* @where, rounded if asked for; NULL, with a reason given, if it will not do. */
+static char *check_address(const struct unishm *seg, void *where, int flags)
+{
+	size_t granule = unishm_os_granularity();
+	uintptr_t address = (uintptr_t)where;
+	if (flags & UNISHM_RND)
+		address -= address % granule;
+	if (address % granule != 0)
+		unishm_because(-EINVAL, "the address %p is not a multiple of %zu; use UNISHM_RND",
+				where, granule);
+	else if (address == 0)
+		unishm_because(-EINVAL, "the address is NULL or rounds down to it; "
+				"unishm_attach() takes any that is free");
+	else if (address + seg->size < address)
+		unishm_because(-EINVAL, "%zu bytes from %p on are more than the address space",
+				seg->size, where);
+	else
+		return (char *)where - ((uintptr_t)where - address);
+	return NULL;
+}
+
+int unishm_attach_at(struct unishm *seg, void *where, int flags, void **addr)
+{
+	unishm_begin();
+	if (!seg || !addr)
+		return unishm_fail(-EINVAL, "attach: an argument is NULL");
+	void *got;
+	char *at = NULL;
+	int rc = check_attach_flags(flags, MAP_FLAGS | UNISHM_RND | UNISHM_REMAP);
+	if (rc == 0 && !(at = check_address(seg, where, flags)))
+		rc = -EINVAL;
+	if (rc == 0 && flags & UNISHM_REMAP) {
+		struct unishm *all = unishm_enter_all();
+		rc = do_attach(seg, at, flags, &got);
+		if (rc == 0)
+			drop_displaced(all, seg, at);
+		unishm_leave_all();
+	} else if (rc == 0) {
+		unishm_enter(seg);
+		rc = do_attach(seg, at, flags, &got);
+		unishm_leave(seg);
+	}
+	if (rc < 0)
+		return unishm_fail(rc, "attach %s at %p", label_of(seg).text, where);
+	*addr = got;
+	return 0;
+}
+
+/* Which attachment @addr names; -EINVAL if none, or not just one. */
+static int find_attachment(const struct unishm *seg, const void *addr)
+{
+	if (!addr && seg->attached == 1)
+		return 0;
+	if (!addr)
+		return unishm_because(-EINVAL, "this handle has %u attachments; name the address",
+				seg->attached);
+	for (unsigned i = seg->attached; i-- > 0;)
+		if (seg->attachments[i].addr == addr)
+			return (int)i;
+	return unishm_because(-EINVAL, "no attachment of this handle starts at %p", addr);
+}
+
+int unishm_detach(struct unishm *seg, const void *addr)
+{
+	unishm_begin();
+	if (!seg)
+		return unishm_fail(-EINVAL, "detach: the handle is NULL");
+	unishm_enter(seg);
+	int rc = find_attachment(seg, addr);
+	if (rc >= 0) {
+		unsigned index = (unsigned)rc;
+		rc = seg->backend->detach(seg, seg->attachments[index].addr);
+		if (rc == 0)
+			forget(seg, index);
+	}
+	unishm_leave(seg);
+	if (rc < 0)
+		unishm_fail(rc, "detach %s", label_of(seg).text);
+	return rc;
+}
+
+/* ---- Changing, removing, asking ------------------------------------------ */
+
+/* Run @call, which is a call of @seg's backend, with the handle locked. */
+#define DISPATCH(seg, words, call)                                                         \
+	do {                                                                               \
+		unishm_begin();                                                            \
+		if (!(seg))                                                                \
+			return unishm_fail(-EINVAL, words ": the handle is NULL");         \
+		unishm_enter(seg);                                                         \
+		int rc_ = (call);                                                          \
+		unishm_leave(seg);                                                         \
+		return rc_ < 0 ? unishm_fail(rc_, words " %s", label_of(seg).text) : rc_;  \
+	} while (0)
+
+int unishm_remove(struct unishm *seg)
+{
+	DISPATCH(seg, "remove", seg->backend->remove(seg));
+}
+
+int unishm_lock(struct unishm *seg)
+{
+	DISPATCH(seg, "lock", seg->backend->lock(seg));
+}
+
+int unishm_unlock(struct unishm *seg)
+{
+	DISPATCH(seg, "unlock", seg->backend->unlock(seg));
+}
+
+static int checked_chmod(struct unishm *seg, mode_t mode)
+{
+	int rc = check_mode(mode);
+	return rc < 0 ? rc : seg->backend->chmod(seg, mode);
+}
+
+int unishm_chmod(struct unishm *seg, mode_t mode)
+{
+	DISPATCH(seg, "change the mode of", checked_chmod(seg, mode));
+}
+
+int unishm_chown(struct unishm *seg, uid_t user, gid_t group)
+{
+	DISPATCH(seg, "change the owner of", seg->backend->chown(seg, user, group));
+}
+
+static int checked_status(struct unishm *seg, struct unishm_status *st)
+{
+	struct unishm_status fresh = { .backend = seg->backend->name, .id = seg->id, .size = seg->size };
+	if (!st)
+		return unishm_because(-EINVAL, "the place for it is NULL");
+	int rc = seg->backend->status(seg, &fresh);
+	if (rc == 0)
+		*st = fresh;
+	return rc;
+}
+
+int unishm_status(struct unishm *seg, struct unishm_status *st)
+{
+	DISPATCH(seg, "tell the status of", checked_status(seg, st));
+}
+
+struct visitor {
+	int (*visit)(const struct unishm_status *st, void *arg);
+	void *arg;
+	int result;
+};
+
+static int call_visitor(const struct unishm_status *st, void *arg)
+{
+	struct visitor *visitor = arg;
+	return visitor->result = visitor->visit(st, visitor->arg);
+}
+
+int unishm_list(const char *name, int (*visit)(const struct unishm_status *, void *), void *arg)
+{
+	const struct unishm_backend *backend;
+	unishm_begin();
+	if (!visit)
+		return unishm_fail(-EINVAL, "list segments: the callback is NULL");
+	int rc = unishm_find_backend(name, &backend);
+	if (rc < 0)
+		return unishm_fail(rc, "list segments");
+	/* What the callback returned is its own affair, also when negative: wrap it
+	 * to tell it from a failure of the listing. */
+	struct visitor visitor = { visit, arg, 0 };
+	rc = backend->list(call_visitor, &visitor);
+	if (visitor.result)
+		return visitor.result;
+	return rc < 0 ? unishm_fail(rc, "list the %s segments", backend->name) : 0;
+}
+
+size_t unishm_size(const struct unishm *seg)
+{
+	return seg ? seg->size : 0;
+}
+
+key_t unishm_key(const struct unishm *seg)
+{
+	return seg ? seg->key : UNISHM_PRIVATE;
+}
+
+int unishm_id(const struct unishm *seg)
+{
+	return seg ? seg->id : -1;
+}
+
+const char *unishm_backend(const struct unishm *seg)
+{
+	return seg ? seg->backend->name : NULL;
+}
+
+bool unishm_created(const struct unishm *seg)
+{
+	return seg && seg->created;
+}
+
+const char *unishm_version(void)
+{
+	return UNISHM_VERSION;
+}

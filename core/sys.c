@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#if UNISHM_HAVE_POSIX
+/* Variadic functions get a fixed shape, so that tests can replace them. */
+static int sys_open(const char *path, int oflag, mode_t mode)
+{
+	return open(path, oflag, mode);
+}
+
+static int sys_fcntl_lock(int fd, int cmd, struct flock *lock)
+{
+	return fcntl(fd, cmd, lock);
+}
+
+static int sys_fcntl_dup(int fd, int least)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, least);
+}
+
+static int sys_stat(const char *path, struct stat *st)
+{
+	return stat(path, st);
+}
+
+static int sys_fstat(int fd, struct stat *st)
+{
+	return fstat(fd, st);
+}
+
+static int sys_getrlimit(int resource, struct rlimit *limit)
+{
+	return getrlimit((unsigned)resource, limit);
+}
+
+static int sys_posix_fallocate(int fd, off_t offset, off_t length)
+{
+#if UNISHM_HAVE_POSIX_FALLOCATE
+	return posix_fallocate(fd, offset, length);
+#else
+	/* macOS, OpenBSD */
+	(void)fd, (void)offset, (void)length;
+	return EOPNOTSUPP;
+#endif
+}
+
+static int sys_punch(int fd, off_t offset, off_t length)
+{
+#ifdef FALLOC_FL_PUNCH_HOLE
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+#else
+	/* No other system can free a part of a shared memory object. */
+	(void)fd, (void)offset, (void)length;
+	errno = EOPNOTSUPP;
+	return -1;
+#endif
+}
+#endif
+
+struct unishm_sys unishm_sys = {
+	.calloc = calloc,
+	.realloc = realloc,
+	.mmap = mmap,
+	.munmap = munmap,
+	.madvise = madvise,
+	.geteuid = geteuid,
+	.getegid = getegid,
+	.getgroups = getgroups,
+#if UNISHM_HAVE_POSIX
+	.shm_open = shm_open,
+	.shm_unlink = shm_unlink,
+	.open = sys_open,
+	.close = close,
+	.fstat = sys_fstat,
+	.stat = sys_stat,
+	.linkat = linkat,
+	.fchmod = fchmod,
+	.fchown = fchown,
+	.ftruncate = ftruncate,
+	.posix_fallocate = sys_posix_fallocate,
+	.punch = sys_punch,
+	.pread = pread,
+	.pwrite = pwrite,
+	.fcntl_lock = sys_fcntl_lock,
+	.fcntl_dup = sys_fcntl_dup,
+	.mlock = mlock,
+	.getrlimit = sys_getrlimit,
+	.opendir = opendir,
+	.readdir = readdir,
+	.closedir = closedir,
+#endif
+#if UNISHM_HAVE_SYSV
+	.shmget = shmget,
+	.shmat = shmat,
+	.shmdt = shmdt,
+	.shmctl = shmctl,
+#endif
+};
