@@ -25,15 +25,15 @@ static void null_close(struct unishm *seg)
 	(void)seg;
 }
 
-static int null_attach(struct unishm *seg, void *where, int flags, void **addr)
+static int null_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
-	(void)seg, (void)where, (void)flags, (void)addr;
+	(void)seg, (void)where, (void)flags, (void)new;
 	return -ENOTSUP;
 }
 
-static int null_detach(struct unishm *seg, void *addr)
+static int null_detach(struct unishm *seg, struct unishm_attachment *old)
 {
-	(void)seg, (void)addr;
+	(void)seg, (void)old;
 	return -ENOTSUP;
 }
 

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "os.h"
 #include "sys.h"
 
 /* ---- Where systems differ ------------------------------------------------ */
@@ -276,6 +277,9 @@ static int because_not_opened(int rc, const struct unishm_options *opt)
 	int id = unishm_sys.shmget(opt->key, 0, 0);
 	if (id < 0 || stat_as_owner(id, &ds) < 0)
 		return rc;
+	if (unishm_sys.shmget(opt->key, 0, 0400) < 0 && errno == EACCES)
+		rc = -EACCES; /* Linux looks at the size first: permission is the better answer,
+				 and all that POSIX can give */
 	if (rc == -EINVAL)
 		return unishm_because(rc, "it has %zu bytes, fewer than the %zu asked for; "
 				"size 0 opens any", (size_t)ds.shm_segsz, opt->size);
@@ -347,18 +351,6 @@ static void sysv_close(struct unishm *seg)
 
 /* ---- Attach -------------------------------------------------------------- */
 
-/* Bring all pages in; the fastest way the system has, else by touching. */
-static void populate(void *addr, size_t size)
-{
-#ifdef MADV_POPULATE_READ
-	if (unishm_sys.madvise(addr, size, MADV_POPULATE_READ) == 0)
-		return;
-#endif
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	for (size_t at = 0; at < size; at += page)
-		(void)((const volatile char *)addr)[at];
-}
-
 static int because_not_attached(int rc, int id, const void *where)
 {
 	struct shmid_ds ds;
@@ -371,7 +363,7 @@ static int because_not_attached(int rc, int id, const void *where)
 
 /* The kernel lets anyone attach a removed segment: ask first. A removal between
  * the two calls is as good as one after them. */
-static int sysv_attach(struct unishm *seg, void *where, int flags, void **addr)
+static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct shmid_ds ds;
 	int native = attach_flags(flags);
@@ -389,19 +381,24 @@ static int sysv_attach(struct unishm *seg, void *where, int flags, void **addr)
 		unishm_sys.shmdt(got);
 		return unishm_because(-EINVAL, "the system would not map it there");
 	}
-	if (flags & UNISHM_POPULATE)
-		populate(got, seg->size);
-	*addr = got;
+	if (flags & UNISHM_POPULATE) {
+		rc = unishm_os_populate(got, seg->size, !(flags & UNISHM_RDONLY));
+		if (rc < 0) {
+			unishm_sys.shmdt(got);
+			return rc;
+		}
+	}
+	new->addr = got;
 	return 0;
 }
 
-static int sysv_detach(struct unishm *seg, void *addr)
+static int sysv_detach(struct unishm *seg, struct unishm_attachment *old)
 {
 	(void)seg;
-	if (unishm_sys.shmdt(addr) == 0)
+	if (unishm_sys.shmdt(old->addr) == 0)
 		return 0;
 	return unishm_because(-errno, "the system knows no attachment at %p any more; "
-			"something else unmapped it", addr);
+			"something else unmapped it", old->addr);
 }
 
 /* ---- Change and ask ------------------------------------------------------ */

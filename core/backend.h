@@ -22,9 +22,14 @@
 
 #include "unishm.h"
 
-/* One attachment of a handle, as the core remembers it. */
+/* One attachment of a handle, as the core remembers it; the rest is the
+ * backend's, zero at first. */
 struct unishm_attachment {
 	void *addr;
+	void *mark;
+	uint64_t place;
+	uint64_t heir_place;
+	int heir;
 };
 
 enum { UNISHM_INLINE_ATTACHMENTS = 4 };
@@ -76,21 +81,21 @@ struct unishm_backend {
 	/* Let go of the handle; it has no attachments any more. Cannot fail. */
 	void (*close)(struct unishm *seg);
 
-	/* Map seg->size bytes. @where is NULL (any address) or aligned, not
+	/* Map seg->size bytes, and set @new->addr. @where is NULL (any address) or aligned, not
 	 * wrapping, and then exact: what is mapped there is -EINVAL and stays
 	 * unharmed unless UNISHM_REMAP. Counted, with pid and time, by all who
 	 * ask after it returns. -EIDRM once removed, -EACCES as the mode says
 	 * for the effective user now, -ENOMEM, -ENOTSUP for UNISHM_EXEC that
 	 * cannot be had. */
-	int (*attach)(struct unishm *seg, void *where, int flags, void **addr);
+	int (*attach)(struct unishm *seg, void *where, int flags, struct unishm_attachment *new);
 
-	/* Unmap @addr, which attach gave and nothing has detached since, and
+	/* Unmap @old, which attach filled in and nothing has detached since, and
 	 * count it out. -EINVAL if the system knows no such attachment. */
-	int (*detach)(struct unishm *seg, void *addr);
+	int (*detach)(struct unishm *seg, struct unishm_attachment *old);
 
-	/* Optional. @addr was replaced by another attachment (UNISHM_REMAP):
+	/* Optional. @old was replaced by another attachment (UNISHM_REMAP):
 	 * count it out, there is nothing to unmap. NULL: the kernel does. */
-	void (*displaced)(struct unishm *seg, void *addr);
+	void (*displaced)(struct unishm *seg, struct unishm_attachment *old);
 
 	/* As their public namesakes. -EIDRM when the segment is gone, that is
 	 * removed and not attached anywhere; they work until then. */
@@ -111,11 +116,14 @@ struct unishm_backend {
 	 * across fork(2): around a fork, with the handle locked. prepare runs in
 	 * the parent before, and must get ready what the child's attachments
 	 * need to be counted by the time fork returns in either; parent runs
-	 * after it there (also when the fork failed), child in the child, where
-	 * only async-signal-safe calls are allowed. child also runs, without a
-	 * prepare, in a process made by a raw clone(2), at its first call. */
+	 * after it there (also when the fork failed). In the child, where only
+	 * async-signal-safe calls are allowed, shed runs for every handle, and
+	 * drops what a child must not have inherited; then child, for each. Both
+	 * also run, without a prepare, in a process made by a raw clone(2), at
+	 * its first call. */
 	void (*fork_prepare)(struct unishm *seg);
 	void (*fork_parent)(struct unishm *seg);
+	void (*fork_shed)(struct unishm *seg);
 	void (*fork_child)(struct unishm *seg);
 };
 
@@ -127,6 +135,12 @@ int unishm_because(int rc, const char *format, ...) __attribute__((format(printf
 
 /* Run @opt->init on @addr. Returns what it returned, made negative. */
 int unishm_call_init(const struct unishm_options *opt, void *addr);
+
+/* Around anything that holds a descriptor, a lock or memory that is not yet in a
+ * registered handle: a fork waits for it. The core does so around open, open_id
+ * and close; list does it itself, but not around visit. */
+int unishm_hold_forks(void);
+void unishm_release_forks(void);
 
 /* "rw-r-----" in @out, which holds 10 bytes; returns it. */
 const char *unishm_mode_text(mode_t mode, char *out);

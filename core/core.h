@@ -23,11 +23,6 @@ int unishm_find_backend(const char *name, const struct unishm_backend **backend)
 
 /* ---- handles.c ---------------------------------------------------------- */
 
-/* Around anything that holds a descriptor, a lock or memory that is not yet in
- * a registered handle: a fork waits for it. unishm_hold_forks() can fail. */
-int unishm_hold_forks(void);
-void unishm_release_forks(void);
-
 /* Register a handle, so that forks see to it. */
 void unishm_register(struct unishm *seg);
 

@@ -53,6 +53,9 @@ static void become_this_process(void)
 	*canary = 1;
 	own_pid = getpid();
 	for (struct unishm *seg = first; seg; seg = seg->next)
+		if (seg->backend->fork_shed)
+			seg->backend->fork_shed(seg);
+	for (struct unishm *seg = first; seg; seg = seg->next)
 		if (seg->backend->fork_child)
 			seg->backend->fork_child(seg);
 }

@@ -13,6 +13,10 @@ const char *unishm_os_getenv(const char *name);
  * and SHMLBA, which some processors need larger. */
 size_t unishm_os_granularity(void);
 
+/* Bring the pages of a mapping in, writable if @write. -ENOMEM if the system has
+ * no memory for them. */
+int unishm_os_populate(void *addr, size_t size, int write);
+
 /* A byte of 1 that the kernel makes 0 in every child with memory of its own, so
  * that one made without the C library's fork, and thus without its handlers, is
  * noticed. Where there is no such memory it stays 1: on those systems fork(2)

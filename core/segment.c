@@ -174,8 +174,10 @@ void unishm_close(struct unishm *seg)
 	if (!seg || unishm_hold_forks() < 0)
 		return;
 	unishm_enter(seg);
-	while (seg->attached)
-		seg->backend->detach(seg, seg->attachments[--seg->attached].addr);
+	while (seg->attached) {
+		seg->backend->detach(seg, &seg->attachments[seg->attached - 1]);
+		seg->attached--;
+	}
 	seg->backend->close(seg);
 	unishm_leave(seg);
 	unishm_unregister(seg);
@@ -203,11 +205,16 @@ static int make_room(struct unishm *seg)
 static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
 {
 	int rc = make_room(seg);
-	if (rc == 0)
-		rc = seg->backend->attach(seg, where, flags, addr);
-	if (rc == 0)
-		seg->attachments[seg->attached++].addr = *addr;
-	return rc;
+	if (rc < 0)
+		return rc;
+	struct unishm_attachment *new = &seg->attachments[seg->attached];
+	*new = (struct unishm_attachment){ 0 };
+	rc = seg->backend->attach(seg, where, flags, new);
+	if (rc < 0)
+		return rc;
+	seg->attached++;
+	*addr = new->addr;
+	return 0;
 }
 
 static void forget(struct unishm *seg, unsigned index)
@@ -226,7 +233,7 @@ static void drop_displaced(struct unishm *all, const struct unishm *by, char *fr
 			if (addr < from || addr + seg->size > to)
 				continue;
 			if (seg->backend->displaced)
-				seg->backend->displaced(seg, addr);
+				seg->backend->displaced(seg, &seg->attachments[i]);
 			forget(seg, i);
 		}
 	}
@@ -330,7 +337,7 @@ int unishm_detach(struct unishm *seg, const void *addr)
 	int rc = find_attachment(seg, addr);
 	if (rc >= 0) {
 		unsigned index = (unsigned)rc;
-		rc = seg->backend->detach(seg, seg->attachments[index].addr);
+		rc = seg->backend->detach(seg, &seg->attachments[index]);
 		if (rc == 0)
 			forget(seg, index);
 	}

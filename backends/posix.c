@@ -1,0 +1,941 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The POSIX backend: shm_open, mmap, mlock, and what the kernel does not keep
+ * for such memory.
+ *
+ *   posix_record  what is written down, behind the user's bytes
+ *   posix_seat    who is attached: locks that the kernel drops with the process
+ *   posix_os      where systems differ
+ *
+ * Creation publishes whole segments only: the object is made without a name, is
+ * sized, reserved and described, and then gets its name in one step that fails if
+ * the name is taken. A creator that is killed before leaves nothing; one that
+ * loses the race tries again as an opener. With an init callback the object is
+ * named first, so that only one process runs it, but says in its record that it
+ * is in the making, and the creator holds a lock (PLACE_CLAIM) that goes with it:
+ * whoever finds such an object waits for the lock, or, if nobody holds it, sweeps
+ * the object away.
+ *
+ * Removal takes the name away under a lock (PLACE_REMOVE) that every remover of
+ * this object must hold, so the name still leads to this object and no successor
+ * is hit; then it says so in the record. Attach counts itself in first and reads
+ * that word after; the last to leave counts after the word was set. So either an
+ * attacher sees the removal and steps back, or it is seen and its memory stays.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "posix.h"
+#include "os.h"
+#include "posix_seat.h"
+#include "sys.h"
+
+/* ---- Descriptors --------------------------------------------------------- */
+
+static bool is_ours(const struct posix *p, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_dev == p->dev && st->st_ino == p->ino;
+}
+
+/* Open the object by its name, if that still leads to it. */
+static int reopen_by_name(const struct posix *p, int access)
+{
+	struct stat st = { 0 };
+	int fd = os_object_open(p->name, access);
+	if (fd < 0)
+		return fd;
+	if (unishm_sys.fstat(fd, &st) == 0 && is_ours(p, &st))
+		return fd;
+	posix_close_fd(fd, st.st_dev, st.st_ino);
+	return -ENOENT; /* a successor has the name */
+}
+
+int posix_reopen(struct unishm *seg, int access)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	int rc = reopen_by_name(p, access);
+	if (rc != -ENOENT && rc != -EBADMSG)
+		return rc;
+	/* removed: by the descriptor that we have, or by what is mapped */
+	rc = -EBADF;
+	if (unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st))
+		rc = os_reopen_fd(p->fd, access);
+	if (rc == -EBADF && p->seat.record)
+		rc = os_reopen_mapped(p->seat.record, RECORD_SIZE, access);
+	return rc == -ENOENT || rc == -EPERM ? -EBADF : rc;
+}
+
+int posix_usable(struct unishm *seg, struct stat *st)
+{
+	struct posix *p = posix_of(seg);
+	if (unishm_sys.fstat(p->fd, st) == 0 && is_ours(p, st))
+		return 0;
+	/* Closed or replaced by the program: what is there now is not ours. */
+	bool writable = true;
+	p->fd = -1;
+	int fd = posix_reopen(seg, O_RDWR);
+	if (fd == -EACCES) {
+		fd = posix_reopen(seg, O_RDONLY);
+		writable = false;
+	}
+	if (fd < 0)
+		return fd;
+	if (unishm_sys.fstat(fd, st) < 0) {
+		int rc = -errno;
+		posix_close_fd(fd, p->dev, p->ino);
+		return rc;
+	}
+	p->fd = fd;
+	p->writable = writable;
+	return 0;
+}
+
+/* Let go of the handle's descriptor, if it is still its own. */
+static void drop_fd(struct posix *p)
+{
+	struct stat st;
+	if (p->fd >= 0 && unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st))
+		posix_close_fd(p->fd, p->dev, p->ino);
+	p->fd = -1;
+}
+
+/* Have a descriptor that can write, now that the mode allows it. */
+static int need_writable(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	if (p->writable)
+		return 0;
+	int fd = posix_reopen(seg, O_RDWR);
+	if (fd < 0)
+		return fd;
+	drop_fd(p);
+	p->fd = fd;
+	p->writable = true;
+	return 0;
+}
+
+/* ---- Permission ---------------------------------------------------------- */
+
+static bool in_group(gid_t group)
+{
+	gid_t groups[256];
+	if (unishm_sys.getegid() == group)
+		return true;
+	int count = unishm_sys.getgroups(sizeof groups / sizeof *groups, groups);
+	for (int i = 0; i < count; i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
+static int because_denied(int rc, const struct stat *st)
+{
+	char mode[10], owner[64];
+	return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or have it changed",
+			unishm_mode_text(st->st_mode & 0777, mode),
+			unishm_user_text(st->st_uid, owner, sizeof owner));
+}
+
+/* The class of owner, group and others is chosen once: an owner whom the mode
+ * refuses is refused, as the kernel does for files and for System V. */
+int posix_permit(const struct stat *st, unsigned want)
+{
+	uid_t user = unishm_sys.geteuid();
+	unsigned granted = st->st_mode & 7;
+	if (user == 0)
+		return 0;
+	if (user == st->st_uid)
+		granted = st->st_mode >> 6 & 7;
+	else if (in_group(st->st_gid))
+		granted = st->st_mode >> 3 & 7;
+	return want & ~granted ? because_denied(-EACCES, st) : 0;
+}
+
+static int must_own(const struct stat *st)
+{
+	uid_t user = unishm_sys.geteuid();
+	return user == 0 || user == st->st_uid ? 0 : because_denied(-EPERM, st);
+}
+
+/* ---- The record ---------------------------------------------------------- */
+
+static int read_head_of(int fd, off_t at, struct record_head *head)
+{
+	ssize_t got = unishm_sys.pread(fd, head, sizeof *head, at);
+	if (got < 0)
+		return -errno;
+	return got == sizeof *head ? 0 : -EBADMSG;
+}
+
+int posix_read_head(struct unishm *seg, struct record_head *head)
+{
+	struct posix *p = posix_of(seg);
+	if (!p->seat.record)
+		return read_head_of(p->fd, p->record_at, head);
+	const uint32_t *from = (const uint32_t *)(const void *)&p->seat.record->head;
+	uint32_t words[sizeof *head / sizeof(uint32_t)];
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		words[i] = __atomic_load_n(&from[i], __ATOMIC_SEQ_CST);
+	memcpy(head, words, sizeof words);
+	return 0;
+}
+
+void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	if (p->seat.record) {
+		unsigned char *head = (unsigned char *)&p->seat.record->head;
+		__atomic_store_n((uint32_t *)(void *)(head + field), value, __ATOMIC_SEQ_CST);
+	} else if (p->writable && posix_usable(seg, &st) == 0) {
+		/* One word of a page that exists: cannot fail but for lost rights. */
+		ssize_t put = unishm_sys.pwrite(p->fd, &value, sizeof value, p->record_at + (off_t)field);
+		(void)put;
+	}
+}
+
+#define WRITE_HEAD(seg, field, value) \
+	posix_write_head(seg, offsetof(struct record_head, field), (uint32_t)(value))
+
+/* ---- Gone ---------------------------------------------------------------- */
+
+/* What is known of a segment that a call is about to use. */
+struct view {
+	struct stat st;
+	struct record_head head;
+	struct tally tally;
+	bool removed;
+};
+
+/* The user's bytes of a segment that nobody can reach any more give their memory
+ * back, although idle handles still hold the object. */
+static void free_memory(struct unishm *seg, const struct record_head *head)
+{
+	struct posix *p = posix_of(seg);
+	if (p->writable && !head->uncounted)
+		unishm_sys.punch(p->fd, 0, p->record_at);
+}
+
+/* A pin of ours that an unlock elsewhere has ended. */
+static void drop_stale_pin(struct unishm *seg, uint32_t epoch)
+{
+	struct posix *p = posix_of(seg);
+	if (p->pin && p->pin_epoch != epoch) {
+		unishm_sys.munmap(p->pin, seg->size);
+		p->pin = NULL;
+	}
+}
+
+/* Look at the segment; -EIDRM if it was removed and nobody is attached. */
+static int look(struct unishm *seg, struct view *view)
+{
+	int rc = posix_usable(seg, &view->st);
+	if (rc == 0)
+		rc = posix_read_head(seg, &view->head);
+	if (rc == 0)
+		rc = seat_count(seg, &view->head, &view->tally);
+	if (rc < 0)
+		return rc;
+	drop_stale_pin(seg, view->head.lock_epoch);
+	view->removed = view->head.removed || view->st.st_nlink == 0;
+	if (view->removed && view->tally.attached == 0) {
+		free_memory(seg, &view->head);
+		return -EIDRM;
+	}
+	return 0;
+}
+
+/* ---- Create -------------------------------------------------------------- */
+
+static int check_new_size(const struct unishm_options *opt)
+{
+	struct rlimit limit;
+	if (opt->size == 0)
+		return unishm_because(-EINVAL, "a new segment needs a size of 1 or more");
+	off_t record_at = record_offset(opt->size);
+	if (record_at < 0)
+		return unishm_because(-EINVAL, "%zu bytes are more than any object can have", opt->size);
+	if (opt->flags & UNISHM_HUGETLB)
+		return unishm_because(-ENOTSUP, "POSIX shared memory has no huge pages of its own; "
+				"use the System V backend");
+	/* Growing beyond this limit would raise SIGXFSZ. */
+	if (unishm_sys.getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+			(uint64_t)record_at + RECORD_SIZE > (uint64_t)limit.rlim_cur)
+		return unishm_because(-EFBIG, "%zu bytes are more than RLIMIT_FSIZE allows; raise it (ulimit -f)",
+				opt->size);
+	return 0;
+}
+
+static int because_no_room(int rc, size_t size)
+{
+	if (rc == -ENOSPC)
+		return unishm_because(rc, "the shared memory file system has no room for %zu bytes; remove "
+				"unused segments, or enlarge it (mount -o remount,size=...)", size);
+	return rc;
+}
+
+/* Size, memory, mode, and record of a new object without a name. */
+static int furnish(int fd, const struct unishm_options *opt, uint32_t state, struct stat *st)
+{
+	struct record_head head;
+	off_t record_at = record_offset(opt->size);
+	if (unishm_sys.fstat(fd, st) < 0)
+		return -errno;
+	if ((st->st_mode & 0777) != opt->mode && unishm_sys.fchmod(fd, opt->mode) < 0)
+		return -errno; /* undoes what the umask took */
+	if (unishm_sys.ftruncate(fd, record_at + RECORD_SIZE) < 0)
+		return -errno;
+	if (!(opt->flags & UNISHM_NORESERVE)) {
+		int rc = os_reserve(fd, 0, (off_t)opt->size);
+		if (rc < 0)
+			return because_no_room(rc, opt->size);
+	}
+	record_make(&head, opt->size, opt->key, state);
+	head.reserved_bytes = 4096; /* the write gives the head's page its memory */
+	ssize_t put = unishm_sys.pwrite(fd, &head, sizeof head, record_at);
+	if (put < 0)
+		return because_no_room(-errno, opt->size);
+	return put == sizeof head ? 0 : -ENOSPC;
+}
+
+/* Run the init callback and say that the segment is whole. */
+static int fill(int fd, const struct unishm_options *opt)
+{
+	const uint32_t ready = RECORD_READY;
+	off_t at = record_offset(opt->size) + (off_t)offsetof(struct record_head, state);
+	void *addr = unishm_sys.mmap(NULL, opt->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (addr == MAP_FAILED)
+		return -errno;
+	int rc = unishm_call_init(opt, addr);
+	unishm_sys.munmap(addr, opt->size);
+	if (rc < 0)
+		return rc;
+	ssize_t put = unishm_sys.pwrite(fd, &ready, sizeof ready, at);
+	if (put < 0)
+		return -errno;
+	return put == sizeof ready ? 0 : -EIO;
+}
+
+static int fill_and_publish(int fd, const char *name, const struct unishm_options *opt)
+{
+	struct os_lock claim = { fd, false };
+	int rc = os_lock(claim, PLACE_CLAIM, 1, true);
+	if (rc == 0)
+		rc = os_object_publish(fd, name);
+	if (rc < 0)
+		return rc;
+	rc = fill(fd, opt);
+	if (rc < 0)
+		os_object_unlink(name); /* still ours: sweepers respect the claim */
+	os_unlock(claim, PLACE_CLAIM, 1);
+	return rc;
+}
+
+/* Make the facts of a handle from its object. */
+static void settle_in(struct unishm *seg, int fd, bool writable, const struct stat *st,
+		const char *name, size_t size, key_t key)
+{
+	struct posix *p = posix_of(seg);
+	p->fd = fd;
+	p->writable = writable;
+	p->dev = st->st_dev;
+	p->ino = st->st_ino;
+	p->record_at = record_offset(size);
+	memcpy(p->name, name, sizeof p->name);
+	seg->size = size;
+	seg->key = key;
+	/* Inode numbers of a tmpfs are handed out in sequence. */
+	seg->id = (int)((uint64_t)st->st_ino & INT_MAX);
+}
+
+static int create(struct unishm *seg, const char *name, const struct unishm_options *opt)
+{
+	struct stat st;
+	int rc = check_new_size(opt);
+	if (rc < 0)
+		return rc;
+	int fd = os_object_make(opt->mode);
+	if (fd < 0)
+		return fd;
+	rc = furnish(fd, opt, opt->init ? RECORD_MAKING : RECORD_READY, &st);
+	if (rc == 0)
+		rc = opt->init ? fill_and_publish(fd, name, opt) : os_object_publish(fd, name);
+	if (rc < 0) {
+		unishm_sys.close(fd);
+		return rc;
+	}
+	settle_in(seg, fd, true, &st, name, opt->size, opt->key);
+	seg->created = true;
+	return 0;
+}
+
+static int create_private(struct unishm *seg, const struct unishm_options *opt)
+{
+	char name[OS_NAME_MAX];
+	for (unsigned attempt = 0;; attempt++) {
+		struct timespec now;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		uint32_t number = (uint32_t)now.tv_nsec * 2654435761u ^ (uint32_t)unishm_pid() << 8 ^ attempt;
+		snprintf(name, sizeof name, "/ushp.%08lx", (unsigned long)number);
+		int rc = create(seg, name, opt);
+		if (rc != -EEXIST)
+			return rc;
+	}
+}
+
+/* ---- Open ---------------------------------------------------------------- */
+
+/* Take the name of the object open on @fd away, unless somebody did already; its
+ * name may lead to a successor by now. */
+static int take_name_away(int fd, const char *name)
+{
+	struct os_lock how = { fd, false };
+	struct stat ours, named;
+	int rc = os_lock_wait(how, PLACE_REMOVE, 1, true);
+	if (rc < 0)
+		return rc;
+	if (unishm_sys.fstat(fd, &ours) < 0)
+		rc = -errno;
+	else if (os_object_stat(name, &named) == 0 && named.st_dev == ours.st_dev &&
+			named.st_ino == ours.st_ino)
+		rc = os_object_unlink(name);
+	os_unlock(how, PLACE_REMOVE, 1);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* An object in the making. -EAGAIN when it is no more, and the name is worth
+ * another look; -ENOENT to those who would not wait. */
+static int await_maker(int fd, bool writable, const char *name, bool wait)
+{
+	uint64_t from, to;
+	int rc = os_lock_find(fd, PLACE_CLAIM, PLACE_CLAIM, &from, &to);
+	if (rc < 0)
+		return rc;
+	if (rc > 0 && !wait)
+		return -ENOENT;
+	if (rc > 0) {
+		rc = os_lock_wait((struct os_lock){ fd, false }, PLACE_CLAIM, 1, false);
+		return rc < 0 ? rc : -EAGAIN;
+	}
+	/* Its maker is done, and the record will say so; or is dead. */
+	struct record_head head;
+	struct stat st;
+	if (unishm_sys.fstat(fd, &st) < 0)
+		return -errno;
+	rc = read_head_of(fd, st.st_size - RECORD_SIZE, &head);
+	if (rc < 0)
+		return rc;
+	if (head.state == RECORD_READY || st.st_nlink == 0)
+		return -EAGAIN;
+	rc = writable ? take_name_away(fd, name) : -EACCES;
+	if (rc < 0)
+		return unishm_because(-EACCES, "user %lu was killed while creating it; that user, or root, "
+				"must open it first", (unsigned long)st.st_uid);
+	return -EAGAIN;
+}
+
+/* Is what is open on @fd a whole segment with @key? Its size, if so. */
+static int identify(int fd, key_t key, struct stat *st, struct record_head *head)
+{
+	if (unishm_sys.fstat(fd, st) < 0)
+		return -errno;
+	if (!S_ISREG(st->st_mode) || st->st_size < RECORD_ALIGN + RECORD_SIZE)
+		return unishm_because(-EBADMSG, "an object that this library did not make has its name; "
+				"move it away, or choose another key");
+	int rc = read_head_of(fd, st->st_size - RECORD_SIZE, head);
+	return rc < 0 ? rc : record_check(head, st->st_size, key);
+}
+
+static int open_object(const char *name, bool *writable)
+{
+	int fd = os_object_open(name, O_RDWR);
+	*writable = fd >= 0;
+	if (fd == -EACCES)
+		fd = os_object_open(name, O_RDONLY);
+	return fd;
+}
+
+/* Open what @name leads to. -EAGAIN: look again. @wait for one in the making. */
+static int open_named(struct unishm *seg, const char *name, key_t key, size_t size, bool wait)
+{
+	struct stat st = { 0 };
+	struct record_head head;
+	bool writable;
+	int fd = open_object(name, &writable);
+	if (fd == -EACCES && os_object_stat(name, &st) == 0)
+		return because_denied(fd, &st);
+	if (fd < 0)
+		return fd;
+	int rc = identify(fd, key, &st, &head);
+	if (rc == 0 && head.state == RECORD_MAKING)
+		rc = await_maker(fd, writable, name, wait);
+	else if (rc == 0 && (st.st_nlink == 0 || head.removed))
+		rc = -EAGAIN;
+	else if (rc == 0 && size > head.size)
+		rc = unishm_because(-EINVAL, "it has %llu bytes, fewer than the %zu asked for; size 0 opens any",
+				(unsigned long long)head.size, size);
+	if (rc < 0) {
+		posix_close_fd(fd, st.st_dev, st.st_ino);
+		return rc;
+	}
+	settle_in(seg, fd, writable, &st, name, (size_t)head.size, key);
+	return 0;
+}
+
+/* O_EXCL met a taken name: by a segment, or by what is left of a dead maker? */
+static int still_taken(const char *name, key_t key)
+{
+	struct stat st = { 0 };
+	struct record_head head;
+	bool writable;
+	int fd = open_object(name, &writable);
+	if (fd == -ENOENT)
+		return -EAGAIN;
+	if (fd < 0)
+		return -EEXIST;
+	int rc = identify(fd, key, &st, &head) == 0 && head.state == RECORD_MAKING
+			? await_maker(fd, writable, name, true) : -EEXIST;
+	posix_close_fd(fd, st.st_dev, st.st_ino);
+	return rc;
+}
+
+static int posix_open(struct unishm *seg, const struct unishm_options *opt)
+{
+	char name[OS_NAME_MAX];
+	bool make = opt->oflag & O_CREAT;
+	if (opt->key == UNISHM_PRIVATE)
+		return create_private(seg, opt);
+	snprintf(name, sizeof name, "/ushm.%08lx", (unsigned long)(uint32_t)opt->key);
+	for (;;) {
+		int rc = opt->oflag & O_EXCL ? -ENOENT : open_named(seg, name, opt->key, opt->size, make);
+		if (rc == -ENOENT && make) {
+			rc = create(seg, name, opt);
+			if (rc == -EEXIST)
+				rc = opt->oflag & O_EXCL ? still_taken(name, opt->key) : -EAGAIN;
+		}
+		if (rc != -EAGAIN)
+			return rc;
+	}
+}
+
+/* ---- List ---------------------------------------------------------------- */
+
+struct names {
+	size_t count, room;
+	struct name {
+		char text[OS_NAME_MAX];
+		ino_t inode;
+	} *list;
+};
+
+/* "ushm." or "ushp." and eight hexadecimal digits. */
+static bool is_our_name(const char *name)
+{
+	return (strncmp(name, "ushm.", 5) == 0 || strncmp(name, "ushp.", 5) == 0) &&
+			strspn(name + 5, "0123456789abcdef") == 8 && name[13] == '\0';
+}
+
+static int remember(const char *name, ino_t inode, void *arg)
+{
+	struct names *names = arg;
+	if (!is_our_name(name))
+		return 0;
+	if (names->count == names->room) {
+		size_t room = names->room ? 2 * names->room : 64;
+		struct name *more = unishm_sys.realloc(names->list, room * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		names->list = more;
+		names->room = room;
+	}
+	struct name *entry = &names->list[names->count++];
+	entry->inode = inode;
+	snprintf(entry->text, sizeof entry->text, "/%.13s", name);
+	return 0;
+}
+
+static key_t key_in(const char *name)
+{
+	return name[4] == 'p' ? UNISHM_PRIVATE : (key_t)(int32_t)strtoul(name + 6, NULL, 16);
+}
+
+static int posix_open_id(struct unishm *seg, int id)
+{
+	struct names names = { 0 };
+	int rc = os_object_list("ush", remember, &names);
+	if (rc == 0)
+		rc = -ENOENT;
+	for (size_t i = 0; rc == -ENOENT && i < names.count; i++) {
+		const struct name *name = &names.list[i];
+		if ((int)((uint64_t)name->inode & INT_MAX) != id)
+			continue;
+		do
+			rc = open_named(seg, name->text, key_in(name->text), 0, false);
+		while (rc == -EAGAIN);
+		if (rc == 0 && seg->id != id) { /* a successor took the name */
+			drop_fd(posix_of(seg));
+			rc = -ENOENT;
+		}
+	}
+	free(names.list);
+	return rc;
+}
+
+static int posix_status(struct unishm *seg, struct unishm_status *st);
+
+/* The status of what @name leads to, by a handle for the occasion. */
+static int status_of_name(struct unishm *seg, const char *name, struct unishm_status *st)
+{
+	int rc;
+	do
+		rc = open_named(seg, name, key_in(name), 0, false);
+	while (rc == -EAGAIN);
+	if (rc < 0)
+		return rc;
+	*st = (struct unishm_status){ .backend = seg->backend->name, .id = seg->id, .size = seg->size };
+	rc = posix_status(seg, st);
+	drop_fd(posix_of(seg));
+	return rc;
+}
+
+extern const struct unishm_backend unishm_posix_backend;
+
+static int posix_list(int (*visit)(const struct unishm_status *, void *), void *arg)
+{
+	struct names names = { 0 };
+	struct unishm *seg = unishm_sys.calloc(1, sizeof *seg + sizeof(struct posix));
+	if (!seg)
+		return -ENOMEM;
+	int rc = unishm_hold_forks();
+	if (rc == 0) {
+		rc = os_object_list("ush", remember, &names);
+		unishm_release_forks();
+	}
+	for (size_t i = 0; rc == 0 && i < names.count; i++) {
+		struct unishm_status st;
+		memset(posix_of(seg), 0, sizeof(struct posix));
+		seg->backend = &unishm_posix_backend;
+		rc = unishm_hold_forks();
+		if (rc < 0)
+			break;
+		rc = status_of_name(seg, names.list[i].text, &st);
+		unishm_release_forks();
+		if (rc == 0)
+			rc = visit(&st, arg);
+		else if (rc != -EMFILE && rc != -ENFILE && rc != -ENOMEM)
+			rc = 0; /* gone meanwhile, not ours to read, or not one of ours */
+	}
+	free(names.list);
+	free(seg);
+	return rc;
+}
+
+static void posix_close(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	struct view view;
+	if (p->pin)
+		unishm_sys.munmap(p->pin, seg->size);
+	/* Was the last one killed? Then free the memory now, whoever else idles. */
+	if (unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st) && st.st_nlink == 0)
+		look(seg, &view);
+	seat_close(seg);
+	drop_fd(p);
+}
+
+/* ---- Attach -------------------------------------------------------------- */
+
+static int map_data(struct unishm *seg, int fd, void *where, int flags, void **addr)
+{
+	int prot = PROT_READ | (flags & UNISHM_RDONLY ? 0 : PROT_WRITE) |
+			(flags & UNISHM_EXEC ? PROT_EXEC : 0);
+	int rc = 0;
+	void *got;
+	if (where && !(flags & UNISHM_REMAP)) {
+		rc = os_map_at(where, seg->size, prot, fd, &got);
+	} else {
+		got = unishm_sys.mmap(where, seg->size, prot, MAP_SHARED | (where ? MAP_FIXED : 0), fd, 0);
+		rc = got == MAP_FAILED ? -errno : 0;
+	}
+	if (rc == 0 && flags & UNISHM_POPULATE) {
+		rc = unishm_os_populate(got, seg->size, prot & PROT_WRITE);
+		if (rc < 0)
+			unishm_sys.munmap(got, seg->size);
+	}
+	if (rc == 0)
+		*addr = got;
+	if (rc == -EPERM && flags & UNISHM_EXEC)
+		return unishm_because(-ENOTSUP, "shared memory is mounted noexec here; use the System V backend");
+	return rc == -EAGAIN ? -ENOMEM : rc;
+}
+
+/* A read-only attachment is made through a read-only description, if there can be
+ * one: then mprotect() cannot make it writable later, as it cannot on System V. */
+static int map_as_asked(struct unishm *seg, void *where, int flags, void **addr)
+{
+	struct posix *p = posix_of(seg);
+	int fd = p->writable && flags & UNISHM_RDONLY ? posix_reopen(seg, O_RDONLY) : p->fd;
+	int rc = map_data(seg, fd >= 0 ? fd : p->fd, where, flags, addr);
+	if (fd >= 0 && fd != p->fd)
+		posix_close_fd(fd, p->dev, p->ino);
+	return rc;
+}
+
+static void note_time(struct unishm *seg, size_t field)
+{
+	posix_write_head(seg, field, record_now());
+	WRITE_HEAD(seg, last_pid, unishm_pid());
+}
+
+static bool was_removed(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct record_head head;
+	struct stat st;
+	if (p->seat.record)
+		return __atomic_load_n(&p->seat.record->head.removed, __ATOMIC_SEQ_CST);
+	return posix_usable(seg, &st) < 0 || posix_read_head(seg, &head) < 0 || head.removed;
+}
+
+/* Count @old out, and if that was the last of a removed segment, free it. */
+static void leave(struct unishm *seg, struct unishm_attachment *old)
+{
+	struct view view;
+	seat_leave(seg, old);
+	if (was_removed(seg))
+		look(seg, &view);
+}
+
+static int posix_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+{
+	struct stat st;
+	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
+	int rc = posix_usable(seg, &st);
+	if (rc == 0 && st.st_nlink == 0)
+		rc = -EIDRM;
+	if (rc == 0)
+		rc = posix_permit(&st, want);
+	if (rc == 0 && !(flags & UNISHM_RDONLY))
+		rc = need_writable(seg);
+	if (rc == 0)
+		rc = seat_take(seg, new);
+	if (rc < 0)
+		return rc;
+	rc = was_removed(seg) ? -EIDRM : map_as_asked(seg, where, flags, &new->addr);
+	if (rc < 0) {
+		leave(seg, new);
+		return rc;
+	}
+	note_time(seg, offsetof(struct record_head, attach_time));
+	return 0;
+}
+
+static void posix_displaced(struct unishm *seg, struct unishm_attachment *old)
+{
+	note_time(seg, offsetof(struct record_head, detach_time));
+	leave(seg, old);
+}
+
+static int posix_detach(struct unishm *seg, struct unishm_attachment *old)
+{
+	if (unishm_sys.munmap(old->addr, seg->size) < 0)
+		return -errno;
+	posix_displaced(seg, old);
+	return 0;
+}
+
+/* ---- Change and ask ------------------------------------------------------ */
+
+/* Be able to write the record although the mode forbids even its owner to: lend
+ * ourselves the right for the time of an open. */
+static int write_as_owner(struct unishm *seg, const struct stat *st)
+{
+	struct posix *p = posix_of(seg);
+	int rc = need_writable(seg);
+	if (rc != -EACCES)
+		return rc;
+	if (unishm_sys.fchmod(p->fd, (st->st_mode & 0777) | 0600) < 0)
+		return -errno;
+	int fd = posix_reopen(seg, O_RDWR);
+	rc = unishm_sys.fchmod(p->fd, st->st_mode & 0777) < 0 ? -errno : 0;
+	if (fd < 0)
+		return fd;
+	drop_fd(p);
+	p->fd = fd;
+	p->writable = true;
+	return rc;
+}
+
+static int posix_remove(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct view view;
+	int rc = look(seg, &view);
+	if (rc == 0)
+		rc = must_own(&view.st);
+	if (rc < 0 || view.removed)
+		return rc;
+	rc = write_as_owner(seg, &view.st);
+	if (rc < 0)
+		return rc;
+	int fd = posix_reopen(seg, O_RDWR); /* for a lock that no child shares */
+	if (fd < 0)
+		return fd;
+	rc = take_name_away(fd, p->name);
+	posix_close_fd(fd, p->dev, p->ino);
+	if (rc < 0)
+		return rc;
+	WRITE_HEAD(seg, removed, 1);
+	look(seg, &view); /* nobody attached? then free it now */
+	return 0;
+}
+
+static int posix_lock(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct view view;
+	int rc = look(seg, &view);
+	if (rc == 0)
+		rc = must_own(&view.st);
+	if (rc < 0 || p->pin)
+		return rc;
+	void *pin;
+	rc = seat_hold(seg, PLACE_PINS + view.head.lock_epoch, 0, seg->size, &pin);
+	if (rc < 0)
+		return rc;
+	if (unishm_sys.mlock(pin, seg->size) < 0) {
+		rc = errno == EAGAIN ? -ENOMEM : -errno;
+		unishm_sys.munmap(pin, seg->size);
+		return unishm_because(rc, rc == -EPERM
+				? "RLIMIT_MEMLOCK is 0 and there is no privilege; raise it (ulimit -l)"
+				: "it is larger than RLIMIT_MEMLOCK allows; raise it (ulimit -l)");
+	}
+	p->pin = pin;
+	p->pin_epoch = view.head.lock_epoch;
+	return 0;
+}
+
+/* Our own pin ends at once. Others' are counted out by a new epoch; their memory
+ * can page again when their process next uses the segment, or ends. */
+static int posix_unlock(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct view view;
+	uint64_t from, to;
+	int rc = look(seg, &view);
+	if (rc == 0)
+		rc = must_own(&view.st);
+	if (rc < 0)
+		return rc;
+	drop_stale_pin(seg, view.head.lock_epoch + 1);
+	uint64_t place = PLACE_PINS + view.head.lock_epoch;
+	rc = os_lock_find(p->fd, place, place, &from, &to);
+	if (rc > 0) {
+		rc = write_as_owner(seg, &view.st);
+		if (rc == 0)
+			WRITE_HEAD(seg, lock_epoch, view.head.lock_epoch + 1);
+	}
+	return rc;
+}
+
+static int posix_chmod(struct unishm *seg, mode_t mode)
+{
+	struct view view;
+	int rc = look(seg, &view);
+	if (rc == 0)
+		rc = must_own(&view.st);
+	if (rc == 0)
+		rc = write_as_owner(seg, &view.st);
+	if (rc == 0 && unishm_sys.fchmod(posix_of(seg)->fd, mode) < 0)
+		rc = -errno;
+	if (rc == 0)
+		WRITE_HEAD(seg, change_time, record_now());
+	return rc;
+}
+
+static int posix_chown(struct unishm *seg, uid_t user, gid_t group)
+{
+	struct view view;
+	int rc = look(seg, &view);
+	if (rc == 0)
+		rc = must_own(&view.st);
+	if (rc == 0)
+		rc = write_as_owner(seg, &view.st);
+	if (rc == 0 && unishm_sys.fchown(posix_of(seg)->fd, user, group) < 0)
+		rc = errno == EPERM ? unishm_because(-EPERM, "giving a POSIX segment to another user, or to a "
+				"group that one is not in, needs privilege; run as root") : -errno;
+	if (rc == 0)
+		WRITE_HEAD(seg, change_time, record_now());
+	return rc;
+}
+
+enum { ALL_EMULATED = 2 * UNISHM_EMULATED_REMOVED - 1 };
+
+static int posix_status(struct unishm *seg, struct unishm_status *st)
+{
+	struct view view;
+	int rc = look(seg, &view);
+	if (rc == 0)
+		rc = posix_permit(&view.st, 4);
+	if (rc < 0)
+		return rc;
+	st->removed = view.removed;
+	st->key = view.removed ? UNISHM_PRIVATE : seg->key;
+	st->mode = view.st.st_mode & 0777;
+	st->owner_user = view.st.st_uid;
+	st->owner_group = view.st.st_gid;
+	st->number_attached = view.tally.attached;
+	st->locked = view.tally.locked;
+
+	/* The detach of those who ended may just have been written down. */
+	rc = posix_read_head(seg, &view.head);
+	if (rc < 0)
+		return rc;
+	st->creator_process = (pid_t)view.head.creator_pid;
+	st->creator_user = (uid_t)view.head.creator_user;
+	st->creator_group = (gid_t)view.head.creator_group;
+	st->last_op_process = (pid_t)view.head.last_pid;
+	st->last_attach_time = (time_t)view.head.attach_time;
+	st->last_detach_time = (time_t)view.head.detach_time;
+	st->last_change_time = (time_t)view.head.change_time;
+	st->emulated = ALL_EMULATED;
+	if (view.head.uncounted)
+		st->inexact |= UNISHM_EMULATED_NUMBER_ATTACHED;
+	if (view.tally.unrecorded) {
+		st->last_detach_time = time(NULL);
+		st->last_op_process = view.tally.ended;
+		st->inexact |= UNISHM_EMULATED_LAST_DETACH_TIME | UNISHM_EMULATED_LAST_OP_PROCESS;
+	}
+	return 0;
+}
+
+const struct unishm_backend unishm_posix_backend = {
+	.name = "posix",
+	.priv_size = sizeof(struct posix),
+	.open = posix_open,
+	.open_id = posix_open_id,
+	.close = posix_close,
+	.attach = posix_attach,
+	.detach = posix_detach,
+	.displaced = posix_displaced,
+	.remove = posix_remove,
+	.lock = posix_lock,
+	.unlock = posix_unlock,
+	.chmod = posix_chmod,
+	.chown = posix_chown,
+	.status = posix_status,
+	.list = posix_list,
+	.fork_prepare = seat_fork_prepare,
+	.fork_parent = seat_fork_parent,
+	.fork_shed = seat_fork_shed,
+	.fork_child = seat_fork_child,
+};

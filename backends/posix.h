@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the POSIX backend share: a segment as one handle sees it. */
+#ifndef UNISHM_POSIX_H
+#define UNISHM_POSIX_H
+
+#include <sys/stat.h>
+
+#include "backend.h"
+#include "posix_os.h"
+#include "posix_record.h"
+
+/* A place in the record where a handle's attachments are counted; see
+ * posix_seat.h. */
+struct seat {
+	struct record *record; /* mapped for this seat; NULL: no seat */
+	uint32_t index;
+	uint32_t nonce;
+	bool by_process;
+};
+
+struct posix {
+	int fd;        /* to check with posix_usable() before every use */
+	bool writable; /* @fd is open for writing */
+	dev_t dev;     /* which object this is, whatever becomes of @fd */
+	ino_t ino;
+	off_t record_at;
+	char name[OS_NAME_MAX];
+
+	struct seat seat;
+	struct seat heir; /* only around fork: the child's */
+	int heir_fd;
+
+	void *pin; /* all of it, locked into RAM; NULL: not by us */
+	uint32_t pin_epoch;
+};
+
+static inline struct posix *posix_of(struct unishm *seg)
+{
+	return (struct posix *)(void *)seg->priv;
+}
+
+/* Make sure that the handle's descriptor still leads to its object: programs
+ * close and replace descriptors that are not theirs. Opens it anew if need be.
+ * @st receives its status. -EBADF if that cannot be done. */
+int posix_usable(struct unishm *seg, struct stat *st);
+
+/* Another open file description of the object; the caller closes it. @access is
+ * O_RDONLY or O_RDWR. */
+int posix_reopen(struct unishm *seg, int access);
+
+/* May the effective user do this (4 read, 2 write, 1 execute) with an object
+ * of that mode and owner? 0 or -EACCES, with the reason. */
+int posix_permit(const struct stat *st, unsigned want);
+
+/* Read and write words of the head: by the seat's mapping if there is one. */
+int posix_read_head(struct unishm *seg, struct record_head *head);
+void posix_write_head(struct unishm *seg, size_t field, uint32_t value);
+
+#endif

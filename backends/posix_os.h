@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* The places where systems differ, as far as the POSIX backend is concerned:
+ * where objects live, how they are published and listed, which locks there are,
+ * how memory is mapped at an address and reserved. Every function returns 0 or
+ * a descriptor, or a negative errno. */
+#ifndef UNISHM_POSIX_OS_H
+#define UNISHM_POSIX_OS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+enum { OS_NAME_MAX = 16 };
+
+/* Open the object called @name ("/...", at most 14 characters) for O_RDONLY or
+ * O_RDWR. Never follows a link, never blocks, never creates. -EBADMSG: there is
+ * something, but no object. */
+int os_object_open(const char *name, int access);
+
+/* A new object without a name, with @mode less the umask. -EOPNOTSUPP where the
+ * system has no such thing. */
+int os_object_make(mode_t mode);
+
+/* Give it its name, if that is free: -EEXIST. All or nothing. */
+int os_object_publish(int fd, const char *name);
+
+int os_object_unlink(const char *name);
+
+/* What does @name lead to now? */
+int os_object_stat(const char *name, struct stat *st);
+
+/* Another description of what @fd is open on; for when its name is gone. */
+int os_reopen_fd(int fd, int access);
+
+/* The same of what is mapped in [@addr, @addr + @length). */
+int os_reopen_mapped(const void *addr, size_t length, int access);
+
+/* All names that begin with @prefix (without the slash), and their inodes.
+ * Stops and returns what @found returns if that is not 0. */
+int os_object_list(const char *prefix,
+		int (*found)(const char *name, ino_t inode, void *arg), void *arg);
+
+/* Give [@offset, @offset + @length) memory now. -ENOSPC. */
+int os_reserve(int fd, off_t offset, off_t length);
+
+/* Map exactly at @where, if nothing is there: -EINVAL. */
+int os_map_at(void *where, size_t length, int prot, int fd, void **addr);
+
+/* This mapping is not for children. */
+int os_dont_inherit(void *addr, size_t length);
+
+/* In a child: see that it has none of such a mapping. */
+void os_drop_inherited(void *addr, size_t length);
+
+/* ---- Locks ---------------------------------------------------------------
+ *
+ * Of an open file description, or of the process (core of POSIX, and all that
+ * some systems have): see posix_seat.h for what each is good for. */
+
+struct os_lock {
+	int fd;
+	bool by_process;
+};
+
+/* Take a shared lock on [@at, @at + @length); @exclusive needs a writable fd.
+ * -EAGAIN if somebody else's is in the way. */
+int os_lock(struct os_lock how, uint64_t at, uint64_t length, bool exclusive);
+
+/* The same, but wait until it is free. */
+int os_lock_wait(struct os_lock how, uint64_t at, uint64_t length, bool exclusive);
+
+void os_unlock(struct os_lock how, uint64_t at, uint64_t length);
+
+/* Some lock of another holder than @fd within [@at, @end]: 1, and where; or 0. */
+int os_lock_find(int fd, uint64_t at, uint64_t end, uint64_t *from, uint64_t *to);
+
+/* Does another process hold one there, by process? For a parent that waits. */
+bool os_lock_taken_by_other(int fd, uint64_t at);
+
+#endif

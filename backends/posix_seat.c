@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: MIT */
+#include "posix_seat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+enum { WORD_COUNT = 0xffff, WORD_NONCE_SHIFT = 16 };
+
+/* Shared memory that others write: words, whole, in one order for all. */
+static uint32_t load(const uint32_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
+
+static void store(uint32_t *word, uint32_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+}
+
+static bool swap(uint32_t *word, uint32_t old, uint32_t value)
+{
+	return __atomic_compare_exchange_n(word, &old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Places and nonces need be different, not secret: who may lock the object can
+ * see all locks anyway. Async-signal-safe. */
+static uint64_t random_bits(void)
+{
+	static uint64_t state;
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	uint64_t z = __atomic_add_fetch(&state, UINT64_C(0x9e3779b97f4a7c15), __ATOMIC_RELAXED);
+	z += (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 30 ^ (uint64_t)unishm_pid() << 40;
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9); /* splitmix64 */
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+static uint64_t place_of(uint32_t index, uint32_t nonce)
+{
+	return PLACE_SLOTS + ((uint64_t)index << 16 | nonce);
+}
+
+/* ---- Descriptors that must not be closed ---------------------------------
+ *
+ * A lock of the process goes with any close() of its object. Objects on which we
+ * hold some are listed here, and descriptors of theirs stay open until the last
+ * of those locks ends. Reached only with forks held off or a handle locked, so a
+ * fork finds it at rest. */
+
+struct guarded {
+	struct guarded *next;
+	dev_t dev;
+	ino_t ino;
+	unsigned locks;
+	unsigned parked;
+	int fds[16];
+};
+
+static pthread_mutex_t guarding = PTHREAD_MUTEX_INITIALIZER;
+static struct guarded *all_guarded;
+
+static struct guarded *find_guarded(dev_t dev, ino_t ino)
+{
+	struct guarded *at = all_guarded;
+	while (at && (at->dev != dev || at->ino != ino))
+		at = at->next;
+	return at;
+}
+
+void posix_close_fd(int fd, dev_t dev, ino_t ino)
+{
+	pthread_mutex_lock(&guarding);
+	struct guarded *object = find_guarded(dev, ino);
+	bool keep = object && object->locks;
+	if (keep && object->parked < sizeof object->fds / sizeof *object->fds)
+		object->fds[object->parked++] = fd;
+	/* else better lose a descriptor than a lock */
+	pthread_mutex_unlock(&guarding);
+	if (!keep)
+		unishm_sys.close(fd);
+}
+
+static bool begin_process_lock(const struct posix *p)
+{
+	pthread_mutex_lock(&guarding);
+	struct guarded *object = find_guarded(p->dev, p->ino);
+	if (!object && (object = unishm_sys.calloc(1, sizeof *object))) {
+		*object = (struct guarded){ .next = all_guarded, .dev = p->dev, .ino = p->ino };
+		all_guarded = object;
+	}
+	if (object)
+		object->locks++;
+	pthread_mutex_unlock(&guarding);
+	return object;
+}
+
+/* Unlock @place, if the descriptor is still ours: else the lock went with it. */
+static void unlock_by_process(struct unishm *seg, uint64_t place)
+{
+	struct stat st;
+	if (posix_usable(seg, &st) == 0)
+		os_unlock((struct os_lock){ posix_of(seg)->fd, true }, place, 1);
+}
+
+static void end_process_lock(const struct posix *p)
+{
+	pthread_mutex_lock(&guarding);
+	struct guarded *object = find_guarded(p->dev, p->ino);
+	if (object && --object->locks == 0)
+		while (object->parked)
+			unishm_sys.close(object->fds[--object->parked]);
+	pthread_mutex_unlock(&guarding);
+}
+
+/* ---- Slots ---------------------------------------------------------------- */
+
+/* The slot's page must have memory, or a full system answers our store with
+ * SIGBUS. The head's page got its own when the segment was made. */
+static int ensure_memory(int fd, off_t record_at, struct record *record, uint32_t index)
+{
+	enum { STEP = 4096 };
+	uint32_t needed = (uint32_t)(offsetof(struct record, slots) +
+			(index + 1) * sizeof(struct record_slot));
+	if (needed <= load(&record->head.reserved_bytes))
+		return 0;
+	needed = (needed + STEP - 1) / STEP * STEP;
+	int rc = os_reserve(fd, record_at, needed);
+	if (rc == 0)
+		store(&record->head.reserved_bytes, needed);
+	return rc;
+}
+
+static void raise_slots_used(struct record *record, uint32_t used)
+{
+	uint32_t now = load(&record->head.slots_used);
+	while (now < used && !swap(&record->head.slots_used, now, used))
+		now = load(&record->head.slots_used);
+}
+
+/* Take a free slot with @count attachments; its lock is taken by @how, through
+ * the mapping @record. If we are killed on the way, what is left is a lock that
+ * goes with us, or a word without a lock: dead. */
+static int take_slot(const struct posix *p, struct os_lock how, struct record *record,
+		uint32_t count, struct seat *seat)
+{
+	for (uint32_t i = 0; i < RECORD_SLOTS; i++) {
+		int rc = ensure_memory(how.fd, p->record_at, record, i);
+		if (rc < 0)
+			return rc;
+		if (load(&record->slots[i].word) != 0)
+			continue;
+		uint32_t nonce = 1 + (uint32_t)(random_bits() % 0xffff);
+		rc = os_lock(how, place_of(i, nonce), 1, false);
+		if (rc < 0)
+			return rc;
+		raise_slots_used(record, i + 1);
+		if (swap(&record->slots[i].word, 0, nonce << WORD_NONCE_SHIFT | count)) {
+			store(&record->slots[i].pid, 0);
+			*seat = (struct seat){ record, i, nonce, how.by_process };
+			return 0;
+		}
+		os_unlock(how, place_of(i, nonce), 1);
+	}
+	return -ENOSPC; /* all taken: the caller falls back to marks */
+}
+
+static uint32_t *seat_word(const struct seat *seat)
+{
+	return &seat->record->slots[seat->index].word;
+}
+
+static void sign(const struct seat *seat, pid_t pid)
+{
+	store(&seat->record->slots[seat->index].pid, (uint32_t)pid);
+}
+
+/* The record, mapped for this process alone, through @fd. */
+static int map_seat(int fd, const struct posix *p, struct record **record)
+{
+	void *addr = unishm_sys.mmap(NULL, RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			p->record_at);
+	if (addr == MAP_FAILED)
+		return -errno;
+	int rc = os_dont_inherit(addr, RECORD_SIZE);
+	if (rc < 0)
+		unishm_sys.munmap(addr, RECORD_SIZE);
+	else
+		*record = addr;
+	return rc;
+}
+
+/* The handle's seat, if it has none yet: open, map, lock, and close. */
+static int sit_down(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct record *record;
+	if (p->seat.record)
+		return 0;
+	int fd = posix_reopen(seg, O_RDWR);
+	if (fd < 0)
+		return fd;
+	int rc = map_seat(fd, p, &record);
+	if (rc == 0) {
+		rc = take_slot(p, (struct os_lock){ fd, false }, record, 0, &p->seat);
+		if (rc == 0)
+			sign(&p->seat, unishm_pid());
+		else
+			unishm_sys.munmap(record, RECORD_SIZE);
+	}
+	posix_close_fd(fd, p->dev, p->ino);
+	return rc;
+}
+
+void seat_close(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	if (!p->seat.record)
+		return;
+	store(seat_word(&p->seat), 0);
+	if (p->seat.by_process) {
+		unlock_by_process(seg, place_of(p->seat.index, p->seat.nonce));
+		end_process_lock(p);
+	}
+	unishm_sys.munmap(p->seat.record, RECORD_SIZE);
+	p->seat.record = NULL;
+}
+
+/* ---- Marks ---------------------------------------------------------------- */
+
+enum { MARK_LENGTH = 4096 }; /* one page, whatever its size: mmap rounds up */
+
+/* What stands for the mapping of a mark that has none: one that is a lock of the
+ * process, and one that could not be carried into a child. */
+static char by_process_mark, lost_mark;
+
+static uint64_t new_mark_place(void)
+{
+	return PLACE_MARKS + (random_bits() & ((UINT64_C(1) << 61) - 1));
+}
+
+static int map_mark(int fd, off_t offset, size_t length, void **addr)
+{
+	void *got = unishm_sys.mmap(NULL, length, PROT_READ, MAP_SHARED, fd, offset);
+	if (got == MAP_FAILED)
+		return -errno;
+	int rc = os_dont_inherit(got, length);
+	if (rc < 0)
+		unishm_sys.munmap(got, length);
+	else
+		*addr = got;
+	return rc;
+}
+
+int seat_hold(struct unishm *seg, uint64_t place, off_t offset, size_t length, void **addr)
+{
+	struct posix *p = posix_of(seg);
+	void *held;
+	int fd = posix_reopen(seg, O_RDONLY);
+	if (fd < 0)
+		return fd;
+	int rc = map_mark(fd, offset, length, &held);
+	if (rc == 0) {
+		rc = os_lock((struct os_lock){ fd, false }, place, 1, false);
+		if (rc == 0)
+			*addr = held;
+		else
+			unishm_sys.munmap(held, length);
+	}
+	posix_close_fd(fd, p->dev, p->ino);
+	return rc;
+}
+
+/* ---- Attachments ----------------------------------------------------------- */
+
+int seat_take(struct unishm *seg, struct unishm_attachment *new)
+{
+	struct posix *p = posix_of(seg);
+	int rc = p->writable ? sit_down(seg) : -EACCES;
+	if (rc == 0 && (load(seat_word(&p->seat)) & WORD_COUNT) < WORD_COUNT) {
+		__atomic_add_fetch(seat_word(&p->seat), 1, __ATOMIC_SEQ_CST);
+		return 0;
+	}
+	if (rc != 0 && rc != -EACCES && rc != -ENOSPC)
+		return rc;
+	new->place = new_mark_place();
+	return seat_hold(seg, new->place, p->record_at, MARK_LENGTH, &new->mark);
+}
+
+void seat_leave(struct unishm *seg, struct unishm_attachment *old)
+{
+	struct posix *p = posix_of(seg);
+	if (old->mark == &by_process_mark) {
+		unlock_by_process(seg, old->place);
+		end_process_lock(p);
+	} else if (old->mark && old->mark != &lost_mark) {
+		unishm_sys.munmap(old->mark, MARK_LENGTH);
+	} else if (!old->mark && p->seat.record && load(seat_word(&p->seat)) & WORD_COUNT) {
+		__atomic_sub_fetch(seat_word(&p->seat), 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+/* ---- Counting -------------------------------------------------------------- */
+
+/* Slots as they are now, from the seat's mapping or by reading. */
+static int read_slots(struct unishm *seg, uint32_t from, uint32_t count, struct record_slot *out)
+{
+	struct posix *p = posix_of(seg);
+	if (!p->seat.record) {
+		off_t at = p->record_at + (off_t)(offsetof(struct record, slots) + from * sizeof *out);
+		ssize_t got = unishm_sys.pread(p->fd, out, count * sizeof *out, at);
+		if (got < 0)
+			return -errno;
+		return got == (ssize_t)(count * sizeof *out) ? 0 : -EIO;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		out[i].word = load(&p->seat.record->slots[from + i].word);
+		out[i].pid = load(&p->seat.record->slots[from + i].pid);
+	}
+	return 0;
+}
+
+/* A slot whose holder is dead: free it, and write down that it detached. Only
+ * one of several who see it does; a slot that is taken anew has another nonce. */
+static void bury(struct record *record, uint32_t index, struct record_slot dead)
+{
+	if (!swap(&record->slots[index].word, dead.word, 0))
+		return;
+	if (!(dead.word & WORD_COUNT) || dead.pid == 0)
+		return; /* not attached, or a child that never ran */
+	store(&record->head.detach_time, record_now());
+	store(&record->head.last_pid, dead.pid);
+}
+
+static void see_to_dead(struct unishm *seg, uint32_t index, struct record_slot dead,
+		struct tally *tally)
+{
+	struct posix *p = posix_of(seg);
+	struct record *record = p->seat.record;
+	if (record || (p->writable && map_seat(p->fd, p, &record) == 0)) {
+		bury(record, index, dead);
+		if (record != p->seat.record)
+			unishm_sys.munmap(record, RECORD_SIZE);
+	} else if (dead.word & WORD_COUNT) {
+		tally->unrecorded = true;
+		tally->ended = (pid_t)dead.pid;
+	}
+}
+
+/* The words are read first and their locks looked for then: a lock that is gone
+ * by now is one that was given up, or whose holder died. */
+static int count_slots(struct unishm *seg, uint32_t used, struct tally *tally)
+{
+	enum { CHUNK = 64 };
+	struct posix *p = posix_of(seg);
+	struct record_slot slots[CHUNK];
+	uint64_t from, to;
+	if (used > RECORD_SLOTS)
+		used = RECORD_SLOTS;
+	for (uint32_t at = 0; at < used; at += CHUNK) {
+		uint32_t count = used - at < CHUNK ? used - at : CHUNK;
+		int rc = read_slots(seg, at, count, slots);
+		for (uint32_t i = 0; rc >= 0 && i < count; i++) {
+			if (slots[i].word == 0)
+				continue;
+			uint64_t place = place_of(at + i, slots[i].word >> WORD_NONCE_SHIFT);
+			bool own = p->seat.record && at + i == p->seat.index;
+			rc = own ? 1 : os_lock_find(p->fd, place, place, &from, &to);
+			if (rc > 0)
+				tally->attached += slots[i].word & WORD_COUNT;
+			else if (rc == 0)
+				see_to_dead(seg, at + i, slots[i], tally);
+		}
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* A growing stack of spans of lock places. It is on the heap as soon as it is
+ * more than a few: whoever may read the segment chooses how many marks it has. */
+struct spans {
+	size_t count, room;
+	struct span {
+		uint64_t from, to;
+	} *list, few[32];
+};
+
+static bool push_span(struct spans *spans, uint64_t from, uint64_t to)
+{
+	if (spans->count == spans->room) {
+		bool on_heap = spans->list != spans->few;
+		struct span *more = unishm_sys.realloc(on_heap ? spans->list : NULL,
+				2 * spans->room * sizeof *more);
+		if (!more)
+			return false;
+		for (size_t i = 0; !on_heap && i < spans->count; i++)
+			more[i] = spans->few[i];
+		spans->list = more;
+		spans->room *= 2;
+	}
+	spans->list[spans->count++] = (struct span){ from, to };
+	return true;
+}
+
+/* Marks and pins: ask for any lock in a span, then for others to the left and to
+ * the right of what was found. */
+static int count_marks(struct unishm *seg, uint64_t pin, struct tally *tally)
+{
+	struct posix *p = posix_of(seg);
+	struct spans spans;
+	int rc = 0;
+	spans.list = spans.few;
+	spans.room = sizeof spans.few / sizeof *spans.few;
+	spans.list[0] = (struct span){ PLACE_PINS, PLACE_END };
+	spans.count = 1;
+	while (spans.count > 0 && rc >= 0) {
+		struct span ask = spans.list[--spans.count], found;
+		rc = os_lock_find(p->fd, ask.from, ask.to, &found.from, &found.to);
+		if (rc <= 0)
+			continue;
+		if (found.from <= pin && pin <= found.to)
+			tally->locked = true;
+		if (found.to >= PLACE_MARKS)
+			tally->attached++;
+		if ((found.from > ask.from && !push_span(&spans, ask.from, found.from - 1)) ||
+				(found.to < ask.to && !push_span(&spans, found.to + 1, ask.to)))
+			rc = -ENOMEM;
+	}
+	if (spans.list != spans.few)
+		free(spans.list);
+	return rc;
+}
+
+int seat_count(struct unishm *seg, const struct record_head *head, struct tally *tally)
+{
+	*tally = (struct tally){ 0 };
+	int rc = count_slots(seg, head->slots_used, tally);
+	if (rc == 0)
+		rc = count_marks(seg, PLACE_PINS + head->lock_epoch, tally);
+	return rc;
+}
+
+/* ---- Fork ------------------------------------------------------------------ */
+
+static void nobody_counts_the_child(struct unishm *seg)
+{
+	posix_write_head(seg, offsetof(struct record_head, uncounted), 1);
+}
+
+/* How to hold what the child will take over: by a description of its own, whose
+ * descriptor is then in *fd, or, if that cannot be had, by the process. */
+static bool lock_for_child(struct unishm *seg, int access, int *fd, struct os_lock *how)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	*fd = posix_reopen(seg, access);
+	*how = (struct os_lock){ *fd, false };
+	if (*fd >= 0)
+		return true;
+	if (posix_usable(seg, &st) < 0 || !begin_process_lock(p))
+		return false;
+	*how = (struct os_lock){ p->fd, true };
+	return true;
+}
+
+static void drop_lock_for_child(struct unishm *seg, int *fd, bool by_process)
+{
+	struct posix *p = posix_of(seg);
+	if (by_process)
+		end_process_lock(p);
+	else
+		posix_close_fd(*fd, p->dev, p->ino);
+	*fd = -1;
+}
+
+static void prepare_seat(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct os_lock how;
+	uint32_t count = load(seat_word(&p->seat)) & WORD_COUNT;
+	if (count == 0)
+		return; /* the child takes a seat when it attaches */
+	if (!lock_for_child(seg, O_RDWR, &p->heir_fd, &how)) {
+		nobody_counts_the_child(seg);
+	} else if (take_slot(p, how, p->seat.record, count, &p->heir) < 0) {
+		drop_lock_for_child(seg, &p->heir_fd, how.by_process);
+		nobody_counts_the_child(seg);
+	}
+}
+
+static void prepare_mark(struct unishm *seg, struct unishm_attachment *attachment)
+{
+	struct os_lock how;
+	uint64_t place = new_mark_place();
+	if (!lock_for_child(seg, O_RDONLY, &attachment->heir, &how))
+		return; /* and a reader cannot even say so in the record */
+	if (os_lock(how, place, 1, false) == 0)
+		attachment->heir_place = place;
+	else
+		drop_lock_for_child(seg, &attachment->heir, how.by_process);
+}
+
+void seat_fork_prepare(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	p->heir_fd = -1;
+	if (p->seat.record)
+		prepare_seat(seg);
+	for (unsigned i = 0; i < seg->attached; i++)
+		if (seg->attachments[i].mark)
+			prepare_mark(seg, &seg->attachments[i]);
+}
+
+/* Let go of a place that the child takes over. One that is held by the process
+ * must be seen to be the child's first; a child that was killed before it ran
+ * never takes it, so there is an end to the waiting. */
+static void hand_over(struct unishm *seg, int *fd, uint64_t place, bool by_process)
+{
+	struct posix *p = posix_of(seg);
+	if (by_process) {
+		time_t give_up = time(NULL) + 2;
+		while (!os_lock_taken_by_other(p->fd, place) && time(NULL) < give_up)
+			sched_yield();
+		os_unlock((struct os_lock){ p->fd, true }, place, 1);
+	}
+	drop_lock_for_child(seg, fd, by_process);
+}
+
+void seat_fork_parent(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	if (p->heir.record)
+		hand_over(seg, &p->heir_fd, place_of(p->heir.index, p->heir.nonce), p->heir.by_process);
+	p->heir.record = NULL;
+	for (unsigned i = 0; i < seg->attached; i++) {
+		struct unishm_attachment *attachment = &seg->attachments[i];
+		if (attachment->heir_place)
+			hand_over(seg, &attachment->heir, attachment->heir_place, attachment->heir < 0);
+		attachment->heir_place = 0;
+	}
+	if (seg->attached) {
+		posix_write_head(seg, offsetof(struct record_head, attach_time), record_now());
+		posix_write_head(seg, offsetof(struct record_head, last_pid), (uint32_t)unishm_pid());
+	}
+}
+
+/* Sit down on the seat that the parent got ready. */
+static void take_over_seat(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct seat heir = p->heir;
+	int fd = heir.by_process ? p->fd : p->heir_fd;
+	if (heir.by_process)
+		os_lock((struct os_lock){ fd, true }, place_of(heir.index, heir.nonce), 1, false);
+	if (map_seat(fd, p, &heir.record) < 0)
+		return; /* not even 64 KiB: the descriptor, if any, holds the seat on */
+	p->seat = heir;
+	sign(&p->seat, unishm_pid());
+	if (!heir.by_process)
+		posix_close_fd(fd, p->dev, p->ino);
+}
+
+/* No seat was got ready: a raw clone(2) made us, or the parent could not. */
+static void find_a_seat(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	uint32_t count = 0;
+	for (unsigned i = 0; i < seg->attached; i++)
+		count += !seg->attachments[i].mark;
+	if (count && p->writable && sit_down(seg) == 0)
+		__atomic_add_fetch(seat_word(&p->seat), count, __ATOMIC_SEQ_CST);
+}
+
+static void child_mark(struct unishm *seg, struct unishm_attachment *attachment)
+{
+	struct posix *p = posix_of(seg);
+	bool was_by_process = attachment->mark == &by_process_mark;
+	int rc = -EBADF;
+	if (attachment->heir_place && attachment->heir >= 0) {
+		rc = map_mark(attachment->heir, p->record_at, MARK_LENGTH, &attachment->mark);
+		posix_close_fd(attachment->heir, p->dev, p->ino);
+	} else if (attachment->heir_place) {
+		rc = os_lock((struct os_lock){ p->fd, true }, attachment->heir_place, 1, false);
+		attachment->mark = &by_process_mark;
+	} else if (attachment->mark != &lost_mark) {
+		attachment->heir_place = new_mark_place();
+		rc = seat_hold(seg, attachment->heir_place, p->record_at, MARK_LENGTH, &attachment->mark);
+	}
+	attachment->place = attachment->heir_place;
+	attachment->heir_place = 0;
+	if (rc < 0)
+		attachment->mark = &lost_mark;
+	if (was_by_process)
+		end_process_lock(p); /* the parent's, of which we inherited the entry */
+}
+
+void seat_fork_shed(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	os_drop_inherited(p->seat.record, RECORD_SIZE);
+	os_drop_inherited(p->pin, seg->size);
+	for (unsigned i = 0; i < seg->attached; i++) {
+		void *mark = seg->attachments[i].mark;
+		if (mark != &by_process_mark && mark != &lost_mark)
+			os_drop_inherited(mark, MARK_LENGTH);
+	}
+}
+
+void seat_fork_child(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	bool had_seat = p->seat.record, was_by_process = p->seat.by_process;
+	p->seat = (struct seat){ 0 };
+	p->pin = NULL; /* memory locks are not inherited */
+	if (p->heir.record)
+		take_over_seat(seg);
+	else
+		find_a_seat(seg);
+	p->heir.record = NULL;
+	if (had_seat && was_by_process)
+		end_process_lock(p);
+	for (unsigned i = 0; i < seg->attached; i++)
+		if (seg->attachments[i].mark)
+			child_mark(seg, &seg->attachments[i]);
+}

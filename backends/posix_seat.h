@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Seats: how attachments are counted so that the count is exact whatever
+ * happens to whom.
+ *
+ * The kernel drops a lock with the open file description that holds it, and a
+ * description with the last descriptor and mapping made through it. So a seat is
+ * a description of its own, opened anew, with one shared lock at a place that
+ * nobody else uses, held by nothing but a private mapping (of the record) that
+ * children do not inherit; its descriptor is closed at once. Then:
+ *   - exit, exec and SIGKILL end the mapping and with it the seat, in the kernel,
+ *     before anyone can wait for the process;
+ *   - a program that closes every descriptor does not touch it;
+ *   - opening, listing and closing the segment elsewhere in the process does not
+ *     touch it (as it would a lock of the process, which goes with any close);
+ *   - a child has no share in it: neither adds nor keeps a seat of its parent.
+ *
+ * A handle that may write takes one seat, at its first attach, and keeps it: a
+ * slot of the record whose word holds a nonce and the number of attachments. The
+ * lock, at a place made of slot and nonce, proves that the word is alive, so that
+ * attach and detach are an atomic add, without a call. A word whose lock is gone
+ * counts nothing, and whoever sees that next writes down the detach and frees the
+ * slot. The nonce tells a stale word from its successor in the same slot: the
+ * lock is taken first, then the word goes from 0 to nonce and count in one
+ * compare-and-swap; so a word that is not 0 and has no lock is dead for good.
+ *
+ * A handle that may only read cannot write a word: it takes a mark instead, a
+ * seat with a lock at a random place for each attachment.
+ *
+ * Fork. Before it, the parent opens the child's seat and counts the child's
+ * attachments into it. The child inherits that descriptor, maps the seat, and
+ * closes it; the parent closes its copy. There is no moment at which the child's
+ * attachments are not counted, and if the child dies before it runs, or fork
+ * fails, the seat ends with the last copy of the descriptor.
+ *
+ * When the object cannot be opened anew (the process gave up its privileges, or
+ * has no descriptors left) the child's seat is a lock of the process instead, on
+ * the handle's descriptor: the parent holds its place until the child has it. Such
+ * a lock goes when the process closes any descriptor of the object, so while one
+ * exists the library closes none (posix_close_fd), but the program may.
+ * When not even that can be had the record says so for good (head.uncounted):
+ * the count may be too low, status says that it is inexact, and no memory is
+ * freed early.
+ */
+#ifndef UNISHM_POSIX_SEAT_H
+#define UNISHM_POSIX_SEAT_H
+
+#include "posix.h"
+
+/* Lock places, beyond the end of any object. */
+#define PLACE_BASE (UINT64_C(1) << 62)
+#define PLACE_CLAIM (PLACE_BASE - 2)  /* held while an init callback runs */
+#define PLACE_REMOVE (PLACE_BASE - 1) /* held by who takes the name away */
+#define PLACE_SLOTS PLACE_BASE        /* + slot << 16 | nonce */
+#define PLACE_PINS (PLACE_BASE + (UINT64_C(1) << 32)) /* + epoch: unishm_lock() */
+#define PLACE_MARKS (PLACE_BASE + (UINT64_C(1) << 33))
+#define PLACE_END ((UINT64_C(1) << 63) - 2)
+
+/* Count @new in; everyone sees it from now on. */
+int seat_take(struct unishm *seg, struct unishm_attachment *new);
+
+/* Count it out. Cannot fail. */
+void seat_leave(struct unishm *seg, struct unishm_attachment *old);
+
+/* Give up the handle's seat, which has no attachments any more. */
+void seat_close(struct unishm *seg);
+
+struct tally {
+	unsigned long attached;
+	bool locked;       /* a lock of unishm_lock() holds */
+	bool unrecorded;   /* someone ended without detaching, and we may not write
+			      that down */
+	pid_t ended;       /* who */
+};
+
+/* Who is attached now? Writes down the detach of those who ended. */
+int seat_count(struct unishm *seg, const struct record_head *head, struct tally *tally);
+
+/* Hold a lock at @place for as long as @length bytes at @offset stay mapped;
+ * *addr is that mapping. Used for marks and for unishm_lock(). */
+int seat_hold(struct unishm *seg, uint64_t place, off_t offset, size_t length, void **addr);
+
+void seat_fork_prepare(struct unishm *seg);
+void seat_fork_parent(struct unishm *seg);
+void seat_fork_shed(struct unishm *seg);
+void seat_fork_child(struct unishm *seg);
+
+/* Close a descriptor of the object @dev, @ino, now or when that does no harm. */
+void posix_close_fd(int fd, dev_t dev, ino_t ino);
+
+#endif
