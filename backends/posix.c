@@ -76,10 +76,13 @@ int posix_reopen(struct unishm *seg, int access)
 int posix_usable(struct unishm *seg, struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	if (unishm_sys.fstat(p->fd, st) == 0 && is_ours(p, st))
-		return 0;
-	/* Closed or replaced by the program: what is there now is not ours. */
 	bool writable = true;
+	int rc = unishm_sys.fstat(p->fd, st) < 0 ? -errno : 0;
+	if (rc == 0 && is_ours(p, st))
+		return 0;
+	if (rc != 0 && rc != -EBADF)
+		return rc;
+	/* Closed or replaced by the program: what is there now is not ours. */
 	p->fd = -1;
 	int fd = posix_reopen(seg, O_RDWR);
 	if (fd == -EACCES) {
@@ -89,7 +92,7 @@ int posix_usable(struct unishm *seg, struct stat *st)
 	if (fd < 0)
 		return fd;
 	if (unishm_sys.fstat(fd, st) < 0) {
-		int rc = -errno;
+		rc = -errno;
 		posix_close_fd(fd, p->dev, p->ino);
 		return rc;
 	}
@@ -102,7 +105,7 @@ int posix_usable(struct unishm *seg, struct stat *st)
 static void drop_fd(struct posix *p)
 {
 	struct stat st;
-	if (p->fd >= 0 && unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st))
+	if (unishm_sys.fstat(p->fd, &st) == 0 ? is_ours(p, &st) : errno != EBADF)
 		posix_close_fd(p->fd, p->dev, p->ino);
 	p->fd = -1;
 }
@@ -215,13 +218,14 @@ struct view {
 	bool removed;
 };
 
-/* The user's bytes of a segment that nobody can reach any more give their memory
- * back, although idle handles still hold the object. */
+/* A segment that nobody can reach any more gives its memory back, although idle
+ * handles still hold the object. What they read of its record is zero then. */
 static void free_memory(struct unishm *seg, const struct record_head *head)
 {
 	struct posix *p = posix_of(seg);
+	p->gone = true;
 	if (p->writable && !head->uncounted)
-		unishm_sys.punch(p->fd, 0, p->record_at);
+		unishm_sys.punch(p->fd, 0, p->record_at + RECORD_SIZE);
 }
 
 /* A pin of ours that an unlock elsewhere has ended. */
@@ -237,6 +241,8 @@ static void drop_stale_pin(struct unishm *seg, uint32_t epoch)
 /* Look at the segment; -EIDRM if it was removed and nobody is attached. */
 static int look(struct unishm *seg, struct view *view)
 {
+	if (posix_of(seg)->gone)
+		return -EIDRM;
 	int rc = posix_usable(seg, &view->st);
 	if (rc == 0)
 		rc = posix_read_head(seg, &view->head);
@@ -399,13 +405,13 @@ static int take_name_away(int fd, const char *name)
 {
 	struct os_lock how = { fd, false };
 	struct stat ours, named;
+	if (unishm_sys.fstat(fd, &ours) < 0)
+		return -errno;
 	int rc = os_lock_wait(how, PLACE_REMOVE, 1, true);
 	if (rc < 0)
 		return rc;
-	if (unishm_sys.fstat(fd, &ours) < 0)
-		rc = -errno;
-	else if (os_object_stat(name, &named) == 0 && named.st_dev == ours.st_dev &&
-			named.st_ino == ours.st_ino)
+	rc = os_object_stat(name, &named);
+	if (rc == 0 && named.st_dev == ours.st_dev && named.st_ino == ours.st_ino)
 		rc = os_object_unlink(name);
 	os_unlock(how, PLACE_REMOVE, 1);
 	return rc == -ENOENT ? 0 : rc;
@@ -696,14 +702,21 @@ static void note_time(struct unishm *seg, size_t field)
 	WRITE_HEAD(seg, last_pid, unishm_pid());
 }
 
+/* Removed, or even freed since. */
+static bool is_past(const struct record_head *head)
+{
+	return __atomic_load_n(&head->removed, __ATOMIC_SEQ_CST) ||
+			__atomic_load_n(&head->state, __ATOMIC_SEQ_CST) == 0;
+}
+
 static bool was_removed(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct record_head head;
 	struct stat st;
 	if (p->seat.record)
-		return __atomic_load_n(&p->seat.record->head.removed, __ATOMIC_SEQ_CST);
-	return posix_usable(seg, &st) < 0 || posix_read_head(seg, &head) < 0 || head.removed;
+		return is_past(&p->seat.record->head);
+	return posix_usable(seg, &st) < 0 || posix_read_head(seg, &head) < 0 || is_past(&head);
 }
 
 /* Count @old out, and if that was the last of a removed segment, free it. */
@@ -718,10 +731,13 @@ static void leave(struct unishm *seg, struct unishm_attachment *old)
 static int posix_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct stat st;
+	struct view view;
 	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
 	int rc = posix_usable(seg, &st);
-	if (rc == 0 && st.st_nlink == 0)
+	if (rc == 0 && st.st_nlink == 0) {
+		look(seg, &view); /* was the last one killed? then free the memory now */
 		rc = -EIDRM;
+	}
 	if (rc == 0)
 		rc = posix_permit(&st, want);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
@@ -755,24 +771,36 @@ static int posix_detach(struct unishm *seg, struct unishm_attachment *old)
 
 /* ---- Change and ask ------------------------------------------------------ */
 
-/* Be able to write the record although the mode forbids even its owner to: lend
- * ourselves the right for the time of an open. */
+/* A new writable description for the owner, although the mode may forbid even him
+ * to have one: lend ourselves the right for the time of an open. */
+static int reopen_as_owner(struct unishm *seg, const struct stat *st)
+{
+	struct posix *p = posix_of(seg);
+	int fd = posix_reopen(seg, O_RDWR);
+	if (fd != -EACCES)
+		return fd;
+	if (unishm_sys.fchmod(p->fd, (st->st_mode & 0777) | 0600) < 0)
+		return -errno;
+	fd = posix_reopen(seg, O_RDWR);
+	int rc = unishm_sys.fchmod(p->fd, st->st_mode & 0777) < 0 ? -errno : 0;
+	if (fd >= 0 && rc < 0)
+		posix_close_fd(fd, p->dev, p->ino);
+	return rc < 0 ? rc : fd;
+}
+
+/* Be able to write the record. */
 static int write_as_owner(struct unishm *seg, const struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	int rc = need_writable(seg);
-	if (rc != -EACCES)
-		return rc;
-	if (unishm_sys.fchmod(p->fd, (st->st_mode & 0777) | 0600) < 0)
-		return -errno;
-	int fd = posix_reopen(seg, O_RDWR);
-	rc = unishm_sys.fchmod(p->fd, st->st_mode & 0777) < 0 ? -errno : 0;
+	if (p->writable)
+		return 0;
+	int fd = reopen_as_owner(seg, st);
 	if (fd < 0)
 		return fd;
 	drop_fd(p);
 	p->fd = fd;
 	p->writable = true;
-	return rc;
+	return 0;
 }
 
 static int posix_remove(struct unishm *seg)
@@ -787,7 +815,7 @@ static int posix_remove(struct unishm *seg)
 	rc = write_as_owner(seg, &view.st);
 	if (rc < 0)
 		return rc;
-	int fd = posix_reopen(seg, O_RDWR); /* for a lock that no child shares */
+	int fd = reopen_as_owner(seg, &view.st); /* for a lock that no child shares */
 	if (fd < 0)
 		return fd;
 	rc = take_name_away(fd, p->name);
@@ -824,27 +852,22 @@ static int posix_lock(struct unishm *seg)
 	return 0;
 }
 
-/* Our own pin ends at once. Others' are counted out by a new epoch; their memory
- * can page again when their process next uses the segment, or ends. */
+/* A new epoch counts out all locks. Our own ends at once; others' memory can page
+ * again when their process next uses the segment, or ends. */
 static int posix_unlock(struct unishm *seg)
 {
-	struct posix *p = posix_of(seg);
 	struct view view;
-	uint64_t from, to;
 	int rc = look(seg, &view);
 	if (rc == 0)
 		rc = must_own(&view.st);
+	if (rc < 0 || !view.tally.locked)
+		return rc;
+	rc = write_as_owner(seg, &view.st);
 	if (rc < 0)
 		return rc;
+	WRITE_HEAD(seg, lock_epoch, view.head.lock_epoch + 1);
 	drop_stale_pin(seg, view.head.lock_epoch + 1);
-	uint64_t place = PLACE_PINS + view.head.lock_epoch;
-	rc = os_lock_find(p->fd, place, place, &from, &to);
-	if (rc > 0) {
-		rc = write_as_owner(seg, &view.st);
-		if (rc == 0)
-			WRITE_HEAD(seg, lock_epoch, view.head.lock_epoch + 1);
-	}
-	return rc;
+	return 0;
 }
 
 static int posix_chmod(struct unishm *seg, mode_t mode)

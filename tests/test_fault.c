@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every system call of every operation fails once, with each errno that it can
+ * give. Whatever the operation then answers: if it failed, nothing has changed; in
+ * either case no descriptor, no mapping and no object is left over, and the same
+ * operation works the next time.
+ *
+ * The library makes its calls through one table (core/sys.h), whose members are
+ * replaced here by some that count, and fail the one whose turn it is. Calls that
+ * can only fail by a bug of the caller's (close, geteuid) are left alone, and so
+ * are munmap and shmdt where they undo, which cannot be undone itself.
+ */
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "harness.h"
+#include "sys.h"
+
+enum { ERRNOS = 6 };
+
+/* ---- The faulty table ------------------------------------------------------ */
+
+static struct unishm_sys real;
+static struct {
+	long turn;   /* of all calls in the operation, which one fails; -1: none */
+	int choice;  /* with which of its errnos */
+	long calls;  /* made so far */
+	bool struck; /* it failed */
+	const char *victim;
+	int code;
+} fault;
+
+/* Is it this call's turn? Then errno is set. */
+static bool strikes(const char *name, const int codes[ERRNOS])
+{
+	if (fault.calls++ != fault.turn || fault.choice >= ERRNOS || !codes[fault.choice])
+		return false;
+	fault.struck = true;
+	fault.victim = name;
+	fault.code = errno = codes[fault.choice];
+	return true;
+}
+
+#define FAULTY(type, bad, name, params, args, ...)                           \
+	static type faulty_##name params                                     \
+	{                                                                    \
+		static const int codes[ERRNOS] = { __VA_ARGS__ };            \
+		return strikes(#name, codes) ? (bad) : real.name args;       \
+	}
+
+FAULTY(void *, NULL, calloc, (size_t n, size_t s), (n, s), ENOMEM)
+FAULTY(void *, NULL, realloc, (void *p, size_t s), (p, s), ENOMEM)
+FAULTY(void *, MAP_FAILED, mmap, (void *a, size_t l, int p, int f, int d, off_t o), (a, l, p, f, d, o),
+	ENOMEM, EAGAIN, EACCES)
+FAULTY(int, -1, munmap, (void *a, size_t l), (a, l), ENOMEM)
+FAULTY(int, -1, madvise, (void *a, size_t l, int v), (a, l, v), ENOMEM, EAGAIN)
+#if UNISHM_HAVE_POSIX
+FAULTY(int, -1, shm_open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES,
+	ENOENT)
+FAULTY(int, -1, shm_unlink, (const char *n), (n), EACCES, EPERM, ENOMEM)
+FAULTY(int, -1, open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES, ENOSPC)
+FAULTY(int, -1, fstat, (int fd, struct stat *st), (fd, st), ENOMEM, EOVERFLOW)
+FAULTY(int, -1, stat, (const char *n, struct stat *st), (n, st), ENOMEM, EACCES)
+FAULTY(int, -1, linkat, (int fd, const char *a, int d, const char *b, int f), (fd, a, d, b, f),
+	ENOSPC, ENOMEM, EPERM, EEXIST)
+FAULTY(int, -1, fchmod, (int fd, mode_t m), (fd, m), EPERM)
+FAULTY(int, -1, fchown, (int fd, uid_t u, gid_t g), (fd, u, g), EPERM)
+FAULTY(int, -1, ftruncate, (int fd, off_t l), (fd, l), ENOSPC, EFBIG, EPERM)
+FAULTY(int, fault.code, posix_fallocate, (int fd, off_t o, off_t l), (fd, o, l),
+	ENOSPC, EINTR, EOPNOTSUPP, ENOMEM)
+FAULTY(int, -1, punch, (int fd, off_t o, off_t l), (fd, o, l), EOPNOTSUPP, EINTR)
+FAULTY(ssize_t, -1, pread, (int fd, void *b, size_t c, off_t o), (fd, b, c, o), EIO)
+FAULTY(ssize_t, -1, pwrite, (int fd, const void *b, size_t c, off_t o), (fd, b, c, o), EIO, ENOSPC)
+FAULTY(int, -1, fcntl_lock, (int fd, int cmd, struct flock *l), (fd, cmd, l), ENOLCK, EINTR)
+FAULTY(int, -1, mlock, (const void *a, size_t l), (a, l), ENOMEM, EPERM, EAGAIN)
+FAULTY(DIR *, NULL, opendir, (const char *n), (n), EMFILE, ENFILE, ENOENT, EACCES)
+FAULTY(struct dirent *, NULL, readdir, (DIR *d), (d), EIO)
+#endif
+#if UNISHM_HAVE_SYSV
+FAULTY(int, -1, shmget, (key_t k, size_t s, int f), (k, s, f), ENOMEM, ENOSPC, EACCES, ENOENT, EEXIST, EINVAL)
+FAULTY(void *, (void *)-1, shmat, (int i, const void *a, int f), (i, a, f), ENOMEM, EACCES, EINVAL, EIDRM)
+FAULTY(int, -1, shmdt, (const void *a), (a), EINVAL)
+FAULTY(int, -1, shmctl, (int i, int c, struct shmid_ds *b), (i, c, b), EACCES, EPERM, EINVAL, ENOMEM, EIDRM)
+#endif
+
+static void arm(long turn, int choice, bool detaching)
+{
+	fault.turn = turn;
+	fault.choice = choice;
+	fault.calls = 0;
+	fault.struck = false;
+	real = unishm_sys;
+	unishm_sys.calloc = faulty_calloc;
+	unishm_sys.realloc = faulty_realloc;
+	unishm_sys.mmap = faulty_mmap;
+	unishm_sys.madvise = faulty_madvise;
+	if (detaching)
+		unishm_sys.munmap = faulty_munmap;
+#if UNISHM_HAVE_POSIX
+	unishm_sys.shm_open = faulty_shm_open;
+	unishm_sys.shm_unlink = faulty_shm_unlink;
+	unishm_sys.open = faulty_open;
+	unishm_sys.fstat = faulty_fstat;
+	unishm_sys.stat = faulty_stat;
+	unishm_sys.linkat = faulty_linkat;
+	unishm_sys.fchmod = faulty_fchmod;
+	unishm_sys.fchown = faulty_fchown;
+	unishm_sys.ftruncate = faulty_ftruncate;
+	unishm_sys.posix_fallocate = faulty_posix_fallocate;
+	unishm_sys.punch = faulty_punch;
+	unishm_sys.pread = faulty_pread;
+	unishm_sys.pwrite = faulty_pwrite;
+	unishm_sys.fcntl_lock = faulty_fcntl_lock;
+	unishm_sys.mlock = faulty_mlock;
+	unishm_sys.opendir = faulty_opendir;
+	unishm_sys.readdir = faulty_readdir;
+#endif
+#if UNISHM_HAVE_SYSV
+	unishm_sys.shmget = faulty_shmget;
+	unishm_sys.shmat = faulty_shmat;
+	if (detaching)
+		unishm_sys.shmdt = faulty_shmdt;
+	unishm_sys.shmctl = faulty_shmctl;
+#endif
+}
+
+static void disarm(void)
+{
+	unishm_sys = real;
+}
+
+/* ---- What must not change --------------------------------------------------- */
+
+struct inventory {
+	int descriptors, mappings, segments;
+};
+
+static int count_one(const struct unishm_status *st, void *arg)
+{
+	(void)st;
+	++*(int *)arg;
+	return 0;
+}
+
+/* Lines of /proc/self/maps that are shared memory of either kind. */
+static int count_mappings(void)
+{
+	char line[512];
+	int count = 0;
+	FILE *maps = fopen("/proc/self/maps", "re");
+	ck_assert_ptr_nonnull(maps);
+	while (fgets(line, sizeof line, maps))
+		count += strstr(line, "/ushm.") || strstr(line, "/ushp.") || strstr(line, "/SYSV") ||
+				strstr(line, "/dev/shm/#");
+	fclose(maps);
+	return count;
+}
+
+static struct inventory take_inventory(void)
+{
+	struct inventory now = { count_descriptors(), count_mappings(), 0 };
+	ck_assert_int_eq(unishm_list(NULL, count_one, &now.segments), 0);
+	return now;
+}
+
+static void expect_same(struct inventory was, int rc, int most_new_mappings)
+{
+	struct inventory now = take_inventory();
+	expect(was.descriptors == now.descriptors, "%s failed with %s: rc %d, %d descriptors were %d",
+			fault.victim, strerror(fault.code), rc, now.descriptors, was.descriptors);
+	/* one more may be the handle's seat, which it keeps until it is closed */
+	expect(now.mappings - was.mappings <= most_new_mappings, "%s failed with %s: rc %d, %d mappings were %d",
+			fault.victim, strerror(fault.code), rc, now.mappings, was.mappings);
+	expect(was.segments == now.segments, "%s failed with %s: rc %d, %d segments were %d",
+			fault.victim, strerror(fault.code), rc, now.segments, was.segments);
+}
+
+/* ---- Operations -------------------------------------------------------------- */
+
+/* One operation: @set_up makes what it works on, @act is what is put to the test,
+ * @undo takes a success of @act back, and @clear what @set_up made. */
+struct operation {
+	void (*set_up)(void);
+	int (*act)(void);
+	void (*undo)(void);
+	void (*clear)(void);
+};
+
+static struct unishm *seg, *made;
+static void *addr;
+
+static void nothing(void)
+{
+}
+
+static void with_segment(void)
+{
+	seg = make(1, SMALL, 0600);
+}
+
+static void drop_segment(void)
+{
+	drop(seg);
+}
+
+static void with_attached(void)
+{
+	with_segment();
+	addr = attach(seg, 0);
+}
+
+static int act_create(void)
+{
+	return unishm_open(&made, key(2), O_CREAT | O_EXCL, 3 * SMALL, 0644);
+}
+
+static int fill(void *bytes, size_t size, void *arg)
+{
+	(void)arg;
+	memset(bytes, 1, size);
+	return 0;
+}
+
+static int act_create_filled(void)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	opt.key = key(2);
+	opt.oflag = O_CREAT | O_EXCL;
+	opt.size = SMALL;
+	opt.mode = 0600;
+	opt.init = fill;
+	return unishm_open_with(&made, &opt);
+}
+
+static int act_create_private(void)
+{
+	return unishm_open(&made, UNISHM_PRIVATE, 0, SMALL, 0600);
+}
+
+static void undo_create(void)
+{
+	drop(made);
+}
+
+static int act_open(void)
+{
+	return unishm_open(&made, key(1), 0, 0, 0);
+}
+
+static int act_open_or_create(void)
+{
+	return unishm_open(&made, key(1), O_CREAT, SMALL, 0600);
+}
+
+static int act_open_id(void)
+{
+	return unishm_open_id(&made, unishm_id(seg));
+}
+
+static void undo_open(void)
+{
+	unishm_close(made);
+}
+
+static int act_attach(void)
+{
+	return unishm_attach(seg, UNISHM_POPULATE, &addr);
+}
+
+static int act_attach_read_only(void)
+{
+	return unishm_attach(seg, UNISHM_RDONLY, &addr);
+}
+
+static int act_attach_at(void)
+{
+	size_t granule = 1 << 20;
+	char *free_place = mmap(NULL, granule, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	munmap(free_place, granule);
+	return unishm_attach_at(seg, free_place, UNISHM_RND, &addr);
+}
+
+static void undo_attach(void)
+{
+	detach(seg, addr);
+}
+
+static int act_detach(void)
+{
+	return unishm_detach(seg, addr);
+}
+
+static void undo_detach(void)
+{
+	addr = attach(seg, 0);
+}
+
+static int act_status(void)
+{
+	struct unishm_status st;
+	return unishm_status(seg, &st);
+}
+
+static int act_list(void)
+{
+	int count = 0;
+	return unishm_list(NULL, count_one, &count);
+}
+
+static int act_lock(void)
+{
+	return unishm_lock(seg);
+}
+
+static void undo_lock(void)
+{
+	expect_ok(unishm_unlock(seg));
+}
+
+static void with_locked(void)
+{
+	with_segment();
+	expect_ok(unishm_lock(seg));
+}
+
+static int act_unlock(void)
+{
+	return unishm_unlock(seg);
+}
+
+static void undo_unlock(void)
+{
+	expect_ok(unishm_lock(seg));
+}
+
+static int act_chmod(void)
+{
+	return unishm_chmod(seg, 0640);
+}
+
+static int act_chown(void)
+{
+	return unishm_chown(seg, geteuid(), getegid());
+}
+
+static int act_remove(void)
+{
+	return unishm_remove(seg);
+}
+
+static void undo_remove(void)
+{
+	unishm_close(seg);
+	with_segment();
+}
+
+static int act_fork(void)
+{
+	pid_t child = fork();
+	if (child == 0)
+		_exit(unishm_detach(seg, addr) == 0 ? 0 : 1);
+	int status;
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		return -EIO;
+	return status ? -ECHILD : 0;
+}
+
+static const struct {
+	const char *name;
+	struct operation does;
+} operations[] = {
+	{ "create", { nothing, act_create, undo_create, nothing } },
+	{ "create filled", { nothing, act_create_filled, undo_create, nothing } },
+	{ "create private", { nothing, act_create_private, undo_create, nothing } },
+	{ "open", { with_segment, act_open, undo_open, drop_segment } },
+	{ "open or create", { with_segment, act_open_or_create, undo_open, drop_segment } },
+	{ "open by id", { with_segment, act_open_id, undo_open, drop_segment } },
+	{ "attach", { with_segment, act_attach, undo_attach, drop_segment } },
+	{ "attach read-only", { with_segment, act_attach_read_only, undo_attach, drop_segment } },
+	{ "attach at", { with_segment, act_attach_at, undo_attach, drop_segment } },
+	{ "attach again", { with_attached, act_attach, undo_attach, drop_segment } },
+	{ "detach", { with_attached, act_detach, undo_detach, drop_segment } },
+	{ "status", { with_attached, act_status, nothing, drop_segment } },
+	{ "list", { with_attached, act_list, nothing, drop_segment } },
+	{ "lock", { with_segment, act_lock, undo_lock, drop_segment } },
+	{ "unlock", { with_locked, act_unlock, undo_unlock, drop_segment } },
+	{ "chmod", { with_segment, act_chmod, nothing, drop_segment } },
+	{ "chown", { with_segment, act_chown, nothing, drop_segment } },
+	{ "remove", { with_segment, act_remove, undo_remove, drop_segment } },
+	{ "fork", { with_attached, act_fork, nothing, drop_segment } },
+};
+
+enum { OPERATIONS = sizeof operations / sizeof *operations };
+
+/* What a failed call must have left as it was. */
+static void expect_unchanged(const struct unishm_status *was, const char *name, int rc)
+{
+	struct unishm_status now = status_of(seg);
+	expect(was->number_attached == now.number_attached && was->mode == now.mode &&
+			was->locked == now.locked && was->removed == now.removed && was->key == now.key,
+			"%s: %s failed with %s, rc %d: %lu attached were %lu, mode %o was %o, "
+			"locked %d was %d, removed %d was %d",
+			name, fault.victim, strerror(fault.code), rc, now.number_attached,
+			was->number_attached, (unsigned)now.mode, (unsigned)was->mode, now.locked,
+			was->locked, now.removed, was->removed);
+}
+
+/* Let call number @turn fail with its errno number @choice. False: there is no
+ * such call, or it has no such errno. */
+static bool try_fault(const char *name, const struct operation *op, long turn, int choice)
+{
+	struct unishm_status was = { 0 };
+	bool has_segment = op->set_up != nothing;
+	struct inventory at_first = take_inventory();
+	op->set_up();
+	if (has_segment)
+		was = status_of(seg);
+	struct inventory before = take_inventory();
+	arm(turn, choice, op->act == act_detach);
+	int rc = op->act();
+	disarm();
+	bool struck = fault.struck;
+	if (rc < 0) {
+		expect(struck || turn < 0, "%s: fails without a fault: %s", name, unishm_errmsg());
+		expect(*unishm_errmsg(), "%s: no message", name);
+		expect_same(before, rc, 1);
+		if (has_segment)
+			expect_unchanged(&was, name, rc);
+	} else {
+		op->undo();
+	}
+	/* and now it works */
+	rc = op->act();
+	expect(rc == 0, "%s: after %s failed with %s: %s", name, fault.victim, strerror(fault.code),
+			unishm_errmsg());
+	op->undo();
+	op->clear();
+	expect_same(at_first, rc, 0);
+	return struck;
+}
+
+static void exhaust(const char *name, const struct operation *op)
+{
+	long faults = 0;
+	expect(!try_fault(name, op, -1, 0), "no fault was asked for");
+	long calls = fault.calls;
+	if (calls == 0)
+		return; /* fork, on System V: the kernel's affair */
+	for (long turn = 0; turn < calls + 4; turn++) {
+		int choice = 0;
+		while (choice < ERRNOS && try_fault(name, op, turn, choice))
+			choice++;
+		faults += choice;
+	}
+	expect(faults > 0, "%s: none of its %ld calls could be made to fail", name, calls);
+}
+
+START_TEST(each_call_of_each_operation_may_fail_and_nothing_is_left)
+{
+	begin(_i / OPERATIONS);
+	int which = _i % OPERATIONS;
+	exhaust(operations[which].name, &operations[which].does);
+}
+END_TEST
+
+static void fill_suite(Suite *suite)
+{
+	TCase *tcase = group(suite, "faults", "native", 60);
+	tcase_add_loop_test(tcase, each_call_of_each_operation_may_fail_and_nothing_is_left, 0,
+			backends() * OPERATIONS);
+}
+
+int main(void)
+{
+	return harness_main("fault", fill_suite);
+}
