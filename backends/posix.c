@@ -417,20 +417,14 @@ static int take_name_away(int fd, const char *name)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* An object in the making. -EAGAIN when it is no more, and the name is worth
- * another look; -ENOENT to those who would not wait. */
-static int await_maker(int fd, bool writable, const char *name, bool wait)
+/* An object in the making. -EBUSY while its maker is at work; -EAGAIN when the name
+ * is worth another look. */
+static int see_to_unfinished(int fd, bool writable, const char *name)
 {
 	uint64_t from, to;
 	int rc = os_lock_find(fd, PLACE_CLAIM, PLACE_CLAIM, &from, &to);
-	if (rc < 0)
-		return rc;
-	if (rc > 0 && !wait)
-		return -ENOENT;
-	if (rc > 0) {
-		rc = os_lock_wait((struct os_lock){ fd, false }, PLACE_CLAIM, 1, false);
-		return rc < 0 ? rc : -EAGAIN;
-	}
+	if (rc != 0)
+		return rc < 0 ? rc : -EBUSY;
 	/* Its maker is done, and the record will say so; or is dead. */
 	struct record_head head;
 	struct stat st;
@@ -469,8 +463,8 @@ static int open_object(const char *name, bool *writable)
 	return fd;
 }
 
-/* Open what @name leads to. -EAGAIN: look again. @wait for one in the making. */
-static int open_named(struct unishm *seg, const char *name, key_t key, size_t size, bool wait)
+/* Open what @name leads to. -EAGAIN: look again; -EBUSY: it is in the making. */
+static int open_named(struct unishm *seg, const char *name, key_t key, size_t size)
 {
 	struct stat st = { 0 };
 	struct record_head head;
@@ -482,7 +476,7 @@ static int open_named(struct unishm *seg, const char *name, key_t key, size_t si
 		return fd;
 	int rc = identify(fd, key, &st, &head);
 	if (rc == 0 && head.state == RECORD_MAKING)
-		rc = await_maker(fd, writable, name, wait);
+		rc = see_to_unfinished(fd, writable, name);
 	else if (rc == 0 && (st.st_nlink == 0 || head.removed))
 		rc = -EAGAIN;
 	else if (rc == 0 && size > head.size)
@@ -508,7 +502,7 @@ static int still_taken(const char *name, key_t key)
 	if (fd < 0)
 		return -EEXIST;
 	int rc = identify(fd, key, &st, &head) == 0 && head.state == RECORD_MAKING
-			? await_maker(fd, writable, name, true) : -EEXIST;
+			? see_to_unfinished(fd, writable, name) : -EEXIST;
 	posix_close_fd(fd, st.st_dev, st.st_ino);
 	return rc;
 }
@@ -521,13 +515,17 @@ static int posix_open(struct unishm *seg, const struct unishm_options *opt)
 		return create_private(seg, opt);
 	snprintf(name, sizeof name, "/ushm.%08lx", (unsigned long)(uint32_t)opt->key);
 	for (;;) {
-		int rc = opt->oflag & O_EXCL ? -ENOENT : open_named(seg, name, opt->key, opt->size, make);
+		int rc = opt->oflag & O_EXCL ? -ENOENT : open_named(seg, name, opt->key, opt->size);
 		if (rc == -ENOENT && make) {
 			rc = create(seg, name, opt);
 			if (rc == -EEXIST)
 				rc = opt->oflag & O_EXCL ? still_taken(name, opt->key) : -EAGAIN;
 		}
-		if (rc != -EAGAIN)
+		if (rc == -EBUSY && !make)
+			return -ENOENT; /* not there yet */
+		if (rc == -EBUSY)
+			unishm_pause();
+		else if (rc != -EAGAIN)
 			return rc;
 	}
 }
@@ -584,8 +582,10 @@ static int posix_open_id(struct unishm *seg, int id)
 		if ((int)((uint64_t)name->inode & INT_MAX) != id)
 			continue;
 		do
-			rc = open_named(seg, name->text, key_in(name->text), 0, false);
+			rc = open_named(seg, name->text, key_in(name->text), 0);
 		while (rc == -EAGAIN);
+		if (rc == -EBUSY)
+			rc = -ENOENT;
 		if (rc == 0 && seg->id != id) { /* a successor took the name */
 			drop_fd(posix_of(seg));
 			rc = -ENOENT;
@@ -602,7 +602,7 @@ static int status_of_name(struct unishm *seg, const char *name, struct unishm_st
 {
 	int rc;
 	do
-		rc = open_named(seg, name, key_in(name), 0, false);
+		rc = open_named(seg, name, key_in(name), 0);
 	while (rc == -EAGAIN);
 	if (rc < 0)
 		return rc;

@@ -116,6 +116,18 @@ int os_object_list(const char *prefix,
 	return rc;
 }
 
+/* Where there is no posix_fallocate: a byte into each page has the same effect on
+ * what was never written. */
+static int fill_with_zeros(int fd, off_t offset, off_t length)
+{
+	enum { STEP = 4096 }; /* no page is smaller */
+	static const char zero;
+	for (off_t at = 0; at < length; at += STEP)
+		if (unishm_sys.pwrite(fd, &zero, 1, offset + at) < 0)
+			return -errno;
+	return 0;
+}
+
 /* A signal interrupts posix_fallocate, which then has reserved nothing: a
  * program with a fast timer would never see a large one finish. So halve the
  * piece whenever that happens. */
@@ -131,6 +143,8 @@ int os_reserve(int fd, off_t offset, off_t length)
 				piece /= 2;
 			continue;
 		}
+		if (code == EOPNOTSUPP || code == ENODEV || code == EINVAL)
+			return fill_with_zeros(fd, offset, length);
 		if (code)
 			return -code;
 		offset += piece;

@@ -41,7 +41,8 @@ int os_reopen_mapped(const void *addr, size_t length, int access);
 int os_object_list(const char *prefix,
 		int (*found)(const char *name, ino_t inode, void *arg), void *arg);
 
-/* Give [@offset, @offset + @length) memory now. -ENOSPC. */
+/* Give [@offset, @offset + @length), which nobody wrote yet, memory now.
+ * -ENOSPC. */
 int os_reserve(int fd, off_t offset, off_t length);
 
 /* Map exactly at @where, if nothing is there: -EINVAL. */

@@ -132,10 +132,11 @@ static int ensure_memory(int fd, off_t record_at, struct record *record, uint32_
 	if (needed <= load(&record->head.reserved_bytes))
 		return 0;
 	needed = (needed + STEP - 1) / STEP * STEP;
-	int rc = os_reserve(fd, record_at, needed);
-	if (rc == 0)
-		store(&record->head.reserved_bytes, needed);
-	return rc;
+	int rc = -unishm_sys.posix_fallocate(fd, record_at, (off_t)needed);
+	if (rc == -ENOSPC || rc == -ENOMEM)
+		return rc;
+	store(&record->head.reserved_bytes, needed); /* or a system that cannot reserve */
+	return 0;
 }
 
 static void raise_slots_used(struct record *record, uint32_t used)

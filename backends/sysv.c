@@ -174,7 +174,6 @@ static int stage(const struct shmid_ds *ds)
  * creator died. 0: look again. */
 static int settle(int id)
 {
-	struct timespec pause = { 0, 1000000 };
 	struct shmid_ds ds;
 	while (stat_as_owner(id, &ds) == 0) {
 		int now = stage(&ds);
@@ -187,7 +186,7 @@ static int settle(int id)
 					"that user, or root, must open or remove it first",
 					(unsigned long)ds.shm_perm.uid);
 		}
-		nanosleep(&pause, NULL);
+		unishm_pause();
 	}
 	return 0;
 }

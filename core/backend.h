@@ -142,6 +142,10 @@ int unishm_call_init(const struct unishm_options *opt, void *addr);
 int unishm_hold_forks(void);
 void unishm_release_forks(void);
 
+/* Wait a millisecond for another process, with forks let through meanwhile: to be
+ * called where nothing is held that a child must not inherit. */
+void unishm_pause(void);
+
 /* "rw-r-----" in @out, which holds 10 bytes; returns it. */
 const char *unishm_mode_text(mode_t mode, char *out);
 

@@ -3,8 +3,8 @@
  * Every open handle of this process, and what happens to them at fork.
  *
  * Locks, in the order in which they are taken:
- *   guard    read by whoever holds descriptors that are in no registered handle
- *            yet (opening, listing); written around fork
+ *   guard    counts who holds descriptors that are in no registered handle yet
+ *            (opening, listing); fork waits until it is 0, and keeps it so
  *   registry the list of handles
  *   handle   one for each: attach and detach of different segments share none
  * A fork takes all of them, so that the child finds every handle at rest and no
@@ -12,12 +12,16 @@
  * handler, which runs in the copy of the very thread that took them.
  */
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core.h"
 #include "os.h"
 
-static pthread_rwlock_t guard = PTHREAD_RWLOCK_INITIALIZER;
+/* A read-write lock would say the same, but cannot be released by a child. */
+static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
+static unsigned holders;
 static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
 static struct unishm *first;
 
@@ -31,8 +35,9 @@ static _Thread_local bool in_init;
 
 static void prepare(void)
 {
-	if (!in_init)
-		pthread_rwlock_wrlock(&guard);
+	pthread_mutex_lock(&guard);
+	while (holders > in_init)
+		pthread_cond_wait(&released, &guard);
 	for (struct unishm *seg = unishm_enter_all(); seg; seg = seg->next)
 		if (seg->backend->fork_prepare)
 			seg->backend->fork_prepare(seg);
@@ -44,8 +49,7 @@ static void parent(void)
 		if (seg->backend->fork_parent)
 			seg->backend->fork_parent(seg);
 	unishm_leave_all();
-	if (!in_init)
-		pthread_rwlock_unlock(&guard);
+	pthread_mutex_unlock(&guard);
 }
 
 static void become_this_process(void)
@@ -65,8 +69,8 @@ static void child(void)
 {
 	become_this_process();
 	unishm_leave_all();
-	if (!in_init)
-		pthread_rwlock_init(&guard, NULL);
+	released = (pthread_cond_t)PTHREAD_COND_INITIALIZER; /* other forks waited for it */
+	pthread_mutex_unlock(&guard);
 }
 
 /* A raw clone(2) without CLONE_VM makes a process without any handler run. What
@@ -90,13 +94,26 @@ int unishm_hold_forks(void)
 	if (once_failed)
 		return once_failed;
 	notice_raw_clone();
-	pthread_rwlock_rdlock(&guard);
+	pthread_mutex_lock(&guard);
+	holders++;
+	pthread_mutex_unlock(&guard);
 	return 0;
 }
 
 void unishm_release_forks(void)
 {
-	pthread_rwlock_unlock(&guard);
+	pthread_mutex_lock(&guard);
+	if (--holders <= 1) /* a fork in an init callback waits for one */
+		pthread_cond_broadcast(&released);
+	pthread_mutex_unlock(&guard);
+}
+
+void unishm_pause(void)
+{
+	struct timespec moment = { 0, 1000000 };
+	unishm_release_forks();
+	nanosleep(&moment, NULL);
+	unishm_hold_forks();
 }
 
 int unishm_call_init(const struct unishm_options *opt, void *addr)
