@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* unishm create */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "transfer.h"
+
+struct source {
+	const char *name; /* NULL: none */
+	int fd;
+	size_t got;
+	bool told; /* a line on stderr says what is wrong */
+};
+
+/* ---- Filling from a file -------------------------------------------------- */
+
+static int too_long(struct source *source, size_t size)
+{
+	fail("create --from %s: the file is longer than %zu bytes; give a larger size", source->name, size);
+	source->told = true;
+	return -EFBIG;
+}
+
+static int unreadable(struct source *source, int error)
+{
+	fail("create --from %s: %s; nothing was created", source->name, strerror(error));
+	source->told = true;
+	return -error;
+}
+
+/* The library calls this before anyone else sees the segment; after an error nothing is left. */
+static int fill(void *addr, size_t size, void *arg)
+{
+	struct source *source = arg;
+	while (source->got < size) {
+		ssize_t got = read(source->fd, (char *)addr + source->got,
+				transfer_chunk(size - source->got));
+		if (transfer_interrupted())
+			return -EINTR;
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return unreadable(source, errno);
+		if (got == 0)
+			return 0;
+		source->got += (size_t)got;
+	}
+	char beyond;
+	return read(source->fd, &beyond, 1) > 0 ? too_long(source, size) : 0;
+}
+
+static int open_source(struct source *source, size_t *size, bool size_given)
+{
+	struct stat st;
+	bool standard_input = strcmp(source->name, "-") == 0;
+	source->fd = standard_input ? STDIN_FILENO : open(source->name, O_RDONLY | O_CLOEXEC);
+	if (source->fd < 0 || fstat(source->fd, &st) < 0)
+		return fail("create --from %s: %s; give a file that can be read", source->name,
+				strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return fail("create --from %s: it is a directory; give a file", source->name);
+	if (size_given)
+		return DONE;
+	if (!S_ISREG(st.st_mode) || st.st_size < 1)
+		return usage_error("--from %s does not say how large the segment should be; give a SIZE",
+				source->name);
+	*size = (size_t)st.st_size;
+	return DONE;
+}
+
+/* ---- The command ---------------------------------------------------------- */
+
+/* The handle tells enough: a status needs read permission, which the mode may deny. */
+static int created(struct unishm *seg)
+{
+	struct unishm_status st = {
+		.backend = unishm_backend(seg),
+		.key = unishm_key(seg),
+		.id = unishm_id(seg),
+	};
+	puts(segment_spelling(&st).text);
+	unishm_close(seg);
+	return DONE;
+}
+
+static int not_created(int rc, const struct unishm_options *opt, const char *text, bool told)
+{
+	if (opt->init && transfer_interrupted())
+		return fail("create %s: interrupted; nothing was created", text);
+	if (told)
+		return FAILED;
+	if (rc == -EEXIST)
+		return fail("create %s: it exists already; choose another key, or remove it first%s", text,
+				opt->init ? "" : ", or leave out --exclusive");
+	return library_failed();
+}
+
+static int create(struct unishm_options *opt, struct source *source, const char *text)
+{
+	struct unishm *seg;
+	if (source->name) {
+		opt->init = fill;
+		opt->arg = source;
+		if (opt->key != UNISHM_PRIVATE)
+			opt->oflag |= O_EXCL; /* what exists would keep its bytes */
+		transfer_catch_signals();
+	}
+	int rc = unishm_open_with(&seg, opt);
+	if (rc < 0)
+		return not_created(rc, opt, text, source->told);
+	return created(seg);
+}
+
+static int take_option(int c, struct unishm_options *opt, struct source *source)
+{
+	switch (c) {
+	case 'm': return parse_mode(optarg, &opt->mode);
+	case 'x': opt->oflag |= O_EXCL; return DONE;
+	case 'f': source->name = optarg; return DONE;
+	case OPT_NORESERVE: opt->flags |= UNISHM_NORESERVE; return DONE;
+	case OPT_HUGETLB: opt->flags |= UNISHM_HUGETLB; return DONE;
+	default: return option_status;
+	}
+}
+
+static int run_create(int argc, char **argv)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	struct source source = { NULL, -1, 0, false };
+	struct segment_ref ref;
+	opt.mode = 0600;
+	opt.oflag = O_CREAT;
+	for (int c; (c = next_option(argc, argv)) != -1;) {
+		int rc = take_option(c, &opt, &source);
+		if (rc != DONE || c == '?')
+			return rc;
+	}
+	int given = argc - optind;
+	if (given > 2 || given < (source.name ? 1 : 2))
+		return usage_error("give a key and a size");
+	int rc = parse_new_segment(argv[optind], &ref);
+	if (rc == DONE && given == 2)
+		rc = parse_bytes(argv[optind + 1], "the size", 1, &opt.size);
+	if (rc == DONE && source.name)
+		rc = open_source(&source, &opt.size, given == 2);
+	if (rc != DONE)
+		return rc;
+	opt.backend = ref.backend;
+	opt.key = ref.key;
+	return create(&opt, &source, argv[optind]);
+}
+
+static const struct option longs[] = {
+	{ "mode", required_argument, NULL, 'm' },
+	{ "exclusive", no_argument, NULL, 'x' },
+	{ "from", required_argument, NULL, 'f' },
+	{ "noreserve", no_argument, NULL, OPT_NORESERVE },
+	{ "hugetlb", no_argument, NULL, OPT_HUGETLB },
+	COMMON_OPTIONS
+};
+
+const struct command create_command = {
+	.name = "create",
+	.arguments = "[OPTION]... KEY SIZE",
+	.summary = "create a segment",
+	.help = "KEY is a SEGMENT other than id:NUMBER, or private. SIZE is in bytes, or with K, M, G, T.\n"
+		"  -m, --mode MODE       permission bits, octal (default: 0600)\n"
+		"  -x, --exclusive       fail if it exists\n"
+		"  -f, --from FILE       fill it from FILE (-: standard input); implies --exclusive,\n"
+		"                        and SIZE may be left out\n"
+		"      --noreserve       set no memory aside\n"
+		"      --hugetlb         huge pages\n",
+	.shorts = ":" SHORT_OPTIONS "m:xf:",
+	.longs = longs,
+	.run = run_create,
+};

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* Numbers, times, names and strings, as people and as programs read them. */
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+
+/* Three digits at most: 1023, 9.8K, 64K, 1.5G. Never rounded to a false "0". */
+struct text human_size(uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	struct text text;
+	uint64_t whole = bytes, rest = 0;
+	int unit = -1;
+	while (whole >= 1024) {
+		rest = whole % 1024;
+		whole /= 1024;
+		unit++;
+	}
+	if (unit < 0)
+		snprintf(text.text, sizeof text.text, "%u", (unsigned)bytes);
+	else if (whole < 10 && rest * 10 / 1024)
+		snprintf(text.text, sizeof text.text, "%u.%u%c", (unsigned)whole,
+				(unsigned)(rest * 10 / 1024), units[unit]);
+	else
+		snprintf(text.text, sizeof text.text, "%u%c", (unsigned)whole, units[unit]);
+	return text;
+}
+
+struct text iso_time(time_t when)
+{
+	struct text text;
+	struct tm parts;
+	size_t length = 0;
+	if (localtime_r(&when, &parts))
+		length = strftime(text.text, sizeof text.text - 1, "%Y-%m-%dT%H:%M:%S%z", &parts);
+	if (length < 5) {
+		snprintf(text.text, sizeof text.text, "%lld", (long long)when);
+		return text;
+	}
+	memmove(text.text + length - 1, text.text + length - 2, 3); /* +0100 to +01:00 */
+	text.text[length - 2] = ':';
+	return text;
+}
+
+struct text short_time(time_t when)
+{
+	struct text text = { "never" };
+	struct tm parts;
+	time_t age = time(NULL) - when;
+	if (when && localtime_r(&when, &parts))
+		strftime(text.text, sizeof text.text,
+				age >= 0 && age < 86400 ? "%H:%M:%S" : "%Y-%m-%d", &parts);
+	return text;
+}
+
+struct text mode_letters(mode_t mode)
+{
+	struct text text = { "rwxrwxrwx" };
+	for (unsigned i = 0; i < 9; i++)
+		if (!(mode & (0400u >> i)))
+			text.text[i] = '-';
+	return text;
+}
+
+/* Tables ask for the same user again and again: remember the last one. */
+struct text user_name(uid_t user)
+{
+	static struct text text;
+	static uid_t known;
+	if (text.text[0] && known == user)
+		return text;
+	struct passwd *entry = getpwuid(user);
+	if (entry)
+		snprintf(text.text, sizeof text.text, "%s", entry->pw_name);
+	else
+		snprintf(text.text, sizeof text.text, "%lu", (unsigned long)user);
+	known = user;
+	return text;
+}
+
+struct text group_name(gid_t group)
+{
+	static struct text text;
+	static gid_t known;
+	if (text.text[0] && known == group)
+		return text;
+	struct group *entry = getgrgid(group);
+	if (entry)
+		snprintf(text.text, sizeof text.text, "%s", entry->gr_name);
+	else
+		snprintf(text.text, sizeof text.text, "%lu", (unsigned long)group);
+	known = group;
+	return text;
+}
+
+void make_printable(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++)
+		if (*c < ' ' || *c == 0x7f || (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0))
+			*c = '?';
+}
+
+/* Length of the UTF-8 character at @s, or 0 if there is none. Overlong forms, surrogates and
+ * numbers beyond Unicode are none. A byte that cannot go on ends the look. */
+static size_t utf8_length(const unsigned char *s)
+{
+	size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3
+			: s[0] < 0xf5 ? 4 : 0;
+	for (size_t i = 1; i < length; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f)
+			|| (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return length;
+}
+
+/* Bytes that a terminal shows, and does not take for commands. */
+bool is_text(const unsigned char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length;) {
+		unsigned char ahead[5] = { 0 }; /* a character may be cut off by the end */
+		memcpy(ahead, bytes + i, length - i < 4 ? length - i : 4);
+		size_t step = utf8_length(ahead);
+		bool control = (*ahead < ' ' && *ahead != '\t' && *ahead != '\n' && *ahead != '\r')
+				|| *ahead == 0x7f || (*ahead == 0xc2 && ahead[1] < 0xa0);
+		if (step == 0 || control)
+			return false;
+		i += step;
+	}
+	return true;
+}
+
+void json_string(FILE *out, const char *text)
+{
+	putc('"', out);
+	for (const unsigned char *c = (const unsigned char *)text; *c;) {
+		size_t length = utf8_length(c);
+		if (*c == '"' || *c == '\\')
+			fprintf(out, "\\%c", *c);
+		else if (*c < ' ')
+			fprintf(out, "\\u%04x", *c);
+		else if (length)
+			fwrite(c, 1, length, out);
+		else
+			fputs("\\ufffd", out);
+		c += length ? length : 1;
+	}
+	putc('"', out);
+}
+
+bool stream_has_colour(FILE *stream)
+{
+	const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
+	if (no && *no)
+		return false;
+	return terminal && strcmp(terminal, "dumb") != 0 && isatty(fileno(stream));
+}
