@@ -44,11 +44,19 @@ static bool is_ours(const struct posix *p, const struct stat *st)
 	return S_ISREG(st->st_mode) && st->st_dev == p->dev && st->st_ino == p->ino;
 }
 
+/* Touching a record that someone has cut off would raise SIGBUS. */
+static int check_length(const struct posix *p, const struct stat *st)
+{
+	if (st->st_size >= p->record_at + RECORD_SIZE)
+		return 0;
+	return unishm_because(-EBADMSG, "something cut its object short; remove it");
+}
+
 /* Open the object by its name, if that still leads to it. */
 static int reopen_by_name(const struct posix *p, int access)
 {
 	struct stat st = { 0 };
-	int fd = os_object_open(p->name, access);
+	int fd = posix_open_fd(p->name, access);
 	if (fd < 0)
 		return fd;
 	if (unishm_sys.fstat(fd, &st) == 0 && is_ours(p, &st))
@@ -79,7 +87,7 @@ int posix_usable(struct unishm *seg, struct stat *st)
 	bool writable = true;
 	int rc = unishm_sys.fstat(p->fd, st) < 0 ? -errno : 0;
 	if (rc == 0 && is_ours(p, st))
-		return 0;
+		return check_length(p, st);
 	if (rc != 0 && rc != -EBADF)
 		return rc;
 	/* Closed or replaced by the program: what is there now is not ours. */
@@ -98,7 +106,23 @@ int posix_usable(struct unishm *seg, struct stat *st)
 	}
 	p->fd = fd;
 	p->writable = writable;
-	return 0;
+	return check_length(p, st);
+}
+
+/* The name leads to our data as long as the file beside has its own: that one is
+ * taken away last. */
+int posix_open_data(struct unishm *seg, int access)
+{
+	struct stat st;
+	int fd = os_data_open(posix_of(seg)->name, access);
+	if (fd < 0)
+		return fd == -ENOENT ? -EIDRM : fd;
+	int rc = posix_usable(seg, &st);
+	if (rc == 0 && st.st_nlink == 0)
+		rc = -EIDRM;
+	if (rc < 0)
+		unishm_sys.close(fd);
+	return rc < 0 ? rc : fd;
 }
 
 /* Let go of the handle's descriptor, if it is still its own. */
@@ -219,12 +243,13 @@ struct view {
 };
 
 /* A segment that nobody can reach any more gives its memory back, although idle
- * handles still hold the object. What they read of its record is zero then. */
+ * handles still hold the object. What they read of its record is zero then. Where
+ * OS_BESIDE they hold no more than the file beside. */
 static void free_memory(struct unishm *seg, const struct record_head *head)
 {
 	struct posix *p = posix_of(seg);
 	p->gone = true;
-	if (p->writable && !head->uncounted)
+	if (!OS_BESIDE && p->writable && !head->uncounted)
 		unishm_sys.punch(p->fd, 0, p->record_at + RECORD_SIZE);
 }
 
@@ -232,10 +257,8 @@ static void free_memory(struct unishm *seg, const struct record_head *head)
 static void drop_stale_pin(struct unishm *seg, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
-	if (p->pin && p->pin_epoch != epoch) {
-		unishm_sys.munmap(p->pin, seg->size);
-		p->pin = NULL;
-	}
+	if (p->pin && p->pin_epoch != epoch)
+		seat_unpin(seg);
 }
 
 /* Look at the segment; -EIDRM if it was removed and nobody is attached. */
@@ -269,12 +292,10 @@ static int check_new_size(const struct unishm_options *opt)
 	off_t record_at = record_offset(opt->size);
 	if (record_at < 0)
 		return unishm_because(-EINVAL, "%zu bytes are more than any object can have", opt->size);
-	if (opt->flags & UNISHM_HUGETLB)
-		return unishm_because(-ENOTSUP, "POSIX shared memory has no huge pages of its own; "
-				"use the System V backend");
 	/* Growing beyond this limit would raise SIGXFSZ. */
 	if (unishm_sys.getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-			(uint64_t)record_at + RECORD_SIZE > (uint64_t)limit.rlim_cur)
+			(opt->size > (uint64_t)limit.rlim_cur ||
+			(uint64_t)record_at + RECORD_SIZE > (uint64_t)limit.rlim_cur))
 		return unishm_because(-EFBIG, "%zu bytes are more than RLIMIT_FSIZE allows; raise it (ulimit -f)",
 				opt->size);
 	return 0;
@@ -288,60 +309,38 @@ static int because_no_room(int rc, size_t size)
 	return rc;
 }
 
-/* Size, memory, mode, and record of a new object without a name. */
-static int furnish(int fd, const struct unishm_options *opt, uint32_t state, struct stat *st)
+/* Set memory aside for the user's bytes. */
+static int reserve(int fd, const struct unishm_options *opt)
+{
+	int rc = opt->flags & UNISHM_NORESERVE ? 0 : os_reserve(fd, 0, (off_t)opt->size);
+	return rc < 0 ? because_no_room(rc, opt->size) : 0;
+}
+
+/* The record, at first and, after an init callback, once more. That one leaves the
+ * same traces as on System V, where the creator has to attach to fill a segment. */
+static int write_record(int fd, const struct unishm_options *opt, uint32_t state)
 {
 	struct record_head head;
-	off_t record_at = record_offset(opt->size);
-	if (unishm_sys.fstat(fd, st) < 0)
-		return -errno;
-	if ((st->st_mode & 0777) != opt->mode && unishm_sys.fchmod(fd, opt->mode) < 0)
-		return -errno; /* undoes what the umask took */
-	if (unishm_sys.ftruncate(fd, record_at + RECORD_SIZE) < 0)
-		return -errno;
-	if (!(opt->flags & UNISHM_NORESERVE)) {
-		int rc = os_reserve(fd, 0, (off_t)opt->size);
-		if (rc < 0)
-			return because_no_room(rc, opt->size);
-	}
 	record_make(&head, opt->size, opt->key, state);
+	if (opt->init && state == RECORD_READY) {
+		head.attach_time = head.detach_time = head.change_time;
+		head.last_pid = (uint32_t)unishm_pid();
+	}
 	head.reserved_bytes = 4096; /* the write gives the head's page its memory */
-	ssize_t put = unishm_sys.pwrite(fd, &head, sizeof head, record_at);
+	ssize_t put = unishm_sys.pwrite(fd, &head, sizeof head, record_offset(opt->size));
 	if (put < 0)
 		return because_no_room(-errno, opt->size);
 	return put == sizeof head ? 0 : -ENOSPC;
 }
 
-/* Run the init callback and say that the segment is whole. */
+/* Run the init callback on what @fd is open on. */
 static int fill(int fd, const struct unishm_options *opt)
 {
-	const uint32_t ready = RECORD_READY;
-	off_t at = record_offset(opt->size) + (off_t)offsetof(struct record_head, state);
 	void *addr = unishm_sys.mmap(NULL, opt->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (addr == MAP_FAILED)
 		return -errno;
 	int rc = unishm_call_init(opt, addr);
 	unishm_sys.munmap(addr, opt->size);
-	if (rc < 0)
-		return rc;
-	ssize_t put = unishm_sys.pwrite(fd, &ready, sizeof ready, at);
-	if (put < 0)
-		return -errno;
-	return put == sizeof ready ? 0 : -EIO;
-}
-
-static int fill_and_publish(int fd, const char *name, const struct unishm_options *opt)
-{
-	struct os_lock claim = { fd, false };
-	int rc = os_lock(claim, PLACE_CLAIM, 1, true);
-	if (rc == 0)
-		rc = os_object_publish(fd, name);
-	if (rc < 0)
-		return rc;
-	rc = fill(fd, opt);
-	if (rc < 0)
-		os_object_unlink(name); /* still ours: sweepers respect the claim */
-	os_unlock(claim, PLACE_CLAIM, 1);
 	return rc;
 }
 
@@ -362,25 +361,134 @@ static void settle_in(struct unishm *seg, int fd, bool writable, const struct st
 	seg->id = (int)((uint64_t)st->st_ino & INT_MAX);
 }
 
-static int create(struct unishm *seg, const char *name, const struct unishm_options *opt)
+/* Size, memory, mode, and record of a new object without a name. */
+static int furnish(int fd, const struct unishm_options *opt, struct stat *st)
 {
-	struct stat st;
-	int rc = check_new_size(opt);
+	if (unishm_sys.fstat(fd, st) < 0)
+		return -errno;
+	if ((st->st_mode & 0777) != opt->mode && unishm_sys.fchmod(fd, opt->mode) < 0)
+		return -errno; /* undoes what the umask took */
+	if (unishm_sys.ftruncate(fd, record_offset(opt->size) + RECORD_SIZE) < 0)
+		return -errno;
+	int rc = reserve(fd, opt);
+	return rc < 0 ? rc : write_record(fd, opt, opt->init ? RECORD_MAKING : RECORD_READY);
+}
+
+static int publish_and_fill(int fd, const char *name, const struct unishm_options *opt)
+{
+	struct os_lock claim = { fd, false };
+	int rc = os_lock(claim, PLACE_CLAIM, 1, true);
+	if (rc == 0)
+		rc = os_object_publish(fd, name);
 	if (rc < 0)
 		return rc;
+	rc = fill(fd, opt);
+	if (rc == 0)
+		rc = write_record(fd, opt, RECORD_READY);
+	if (rc < 0)
+		os_object_unlink(name); /* still ours: sweepers respect the claim */
+	os_unlock(claim, PLACE_CLAIM, 1);
+	return rc;
+}
+
+static int create_whole(struct unishm *seg, const char *name, const struct unishm_options *opt)
+{
+	struct stat st;
 	int fd = os_object_make(opt->mode);
 	if (fd < 0)
 		return fd;
-	rc = furnish(fd, opt, opt->init ? RECORD_MAKING : RECORD_READY, &st);
+	int rc = furnish(fd, opt, &st);
 	if (rc == 0)
-		rc = opt->init ? fill_and_publish(fd, name, opt) : os_object_publish(fd, name);
+		rc = opt->init ? publish_and_fill(fd, name, opt) : os_object_publish(fd, name);
+	if (rc < 0)
+		unishm_sys.close(fd);
+	else
+		settle_in(seg, fd, true, &st, name, opt->size, opt->key);
+	return rc;
+}
+
+/* The object itself, once the file beside is claimed. */
+static int make_data(const char *name, const struct unishm_options *opt)
+{
+	int fd = os_data_make(name, opt->mode);
+	if (fd < 0)
+		return fd;
+	int rc = unishm_sys.ftruncate(fd, (off_t)opt->size) < 0 ? -errno : 0; /* macOS: once */
+	if (rc == 0)
+		rc = reserve(fd, opt);
+	if (rc == 0 && opt->init)
+		rc = fill(fd, opt);
+	unishm_sys.close(fd);
+	return rc;
+}
+
+/* Names are given and taken under this lock by the threads of one process, since
+ * locks of the process do not keep them apart. */
+static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER;
+
+/* Claim a new file beside. -EAGAIN: somebody took it for a dead maker's, in the
+ * moment between its creation and our lock, and swept it away. */
+static int claim_beside(const struct posix *p, struct os_lock claim)
+{
+	struct stat st;
+	pthread_mutex_lock(&naming);
+	int rc = seat_lock_place(p, claim, PLACE_CLAIM, true);
+	if (rc == 0 && (unishm_sys.fstat(claim.fd, &st) < 0 || st.st_nlink == 0)) {
+		seat_unlock_place(p, claim, PLACE_CLAIM);
+		rc = -EAGAIN;
+	}
+	pthread_mutex_unlock(&naming);
+	return rc;
+}
+
+/* Where objects cannot be published whole: a file beside them is named first,
+ * claimed, and says until the end that it is in the making. */
+static int create_beside(struct unishm *seg, const char *name, const struct unishm_options *opt)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	int fd = os_beside_make(name);
+	if (fd < 0)
+		return fd;
+	struct os_lock claim = { fd, OS_PROCESS_LOCKS };
+	int rc = unishm_sys.fstat(fd, &st) < 0 ? -errno : 0;
+	if (rc == 0) {
+		settle_in(seg, fd, true, &st, name, opt->size, opt->key);
+		rc = claim_beside(p, claim);
+	}
 	if (rc < 0) {
 		unishm_sys.close(fd);
 		return rc;
 	}
-	settle_in(seg, fd, true, &st, name, opt->size, opt->key);
-	seg->created = true;
-	return 0;
+	if (unishm_sys.ftruncate(fd, RECORD_SIZE) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = write_record(fd, opt, RECORD_MAKING);
+	if (rc == 0)
+		rc = make_data(name, opt);
+	if (rc == 0 && unishm_sys.fchmod(fd, opt->mode) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = write_record(fd, opt, RECORD_READY);
+	if (rc < 0)
+		os_object_unlink(name);
+	seat_unlock_place(p, claim, PLACE_CLAIM);
+	if (rc < 0)
+		posix_close_fd(fd, p->dev, p->ino);
+	return rc;
+}
+
+static int create(struct unishm *seg, const char *name, const struct unishm_options *opt)
+{
+	struct stat st;
+	int rc = check_new_size(opt);
+	if (rc < 0 && os_object_stat(name, &st) == 0)
+		return -EEXIST; /* that is looked at before the size */
+	if (rc == 0)
+		rc = OS_BESIDE ? create_beside(seg, name, opt) : create_whole(seg, name, opt);
+	if (rc == 0)
+		seg->created = true;
+	return rc;
 }
 
 static int create_private(struct unishm *seg, const struct unishm_options *opt)
@@ -399,15 +507,31 @@ static int create_private(struct unishm *seg, const struct unishm_options *opt)
 
 /* ---- Open ---------------------------------------------------------------- */
 
-/* Take the name of the object open on @fd away, unless somebody did already; its
- * name may lead to a successor by now. */
-static int take_name_away(int fd, const char *name)
+/* Others hold it for microseconds, unless they are stopped, or mean ill: anyone who
+ * may read the object may lock it. */
+static int lock_to_remove(struct os_lock how)
 {
-	struct os_lock how = { fd, false };
+	const struct timespec moment = { 0, 1000000 };
+	int rc = os_lock(how, PLACE_REMOVE, 1, true);
+	for (int tries = 0; rc == -EAGAIN && tries < 1000; tries++) {
+		nanosleep(&moment, NULL);
+		rc = os_lock(how, PLACE_REMOVE, 1, true);
+	}
+	if (rc == -EAGAIN)
+		return unishm_because(-EBUSY, "another process has held the lock for removing it for a "
+				"second; find it (lslocks, fuser) and continue or end it");
+	return rc;
+}
+
+/* Take the name of the object open on @fd away, unless somebody did already; its
+ * name may lead to a successor by now. Call with @naming locked. */
+static int unlink_if_same(int fd, const char *name)
+{
+	struct os_lock how = { fd, OS_PROCESS_LOCKS };
 	struct stat ours, named;
 	if (unishm_sys.fstat(fd, &ours) < 0)
 		return -errno;
-	int rc = os_lock_wait(how, PLACE_REMOVE, 1, true);
+	int rc = lock_to_remove(how);
 	if (rc < 0)
 		return rc;
 	rc = os_object_stat(name, &named);
@@ -417,49 +541,93 @@ static int take_name_away(int fd, const char *name)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* An object in the making. -EBUSY while its maker is at work; -EAGAIN when the name
- * is worth another look. */
-static int see_to_unfinished(int fd, bool writable, const char *name)
+static int take_name_away(int fd, const char *name)
 {
-	uint64_t from, to;
-	int rc = os_lock_find(fd, PLACE_CLAIM, PLACE_CLAIM, &from, &to);
-	if (rc != 0)
-		return rc < 0 ? rc : -EBUSY;
-	/* Its maker is done, and the record will say so; or is dead. */
-	struct record_head head;
-	struct stat st;
-	if (unishm_sys.fstat(fd, &st) < 0)
-		return -errno;
-	rc = read_head_of(fd, st.st_size - RECORD_SIZE, &head);
-	if (rc < 0)
-		return rc;
-	if (head.state == RECORD_READY || st.st_nlink == 0)
-		return -EAGAIN;
-	rc = writable ? take_name_away(fd, name) : -EACCES;
-	if (rc < 0)
-		return unishm_because(-EACCES, "user %lu was killed while creating it; that user, or root, "
-				"must open it first", (unsigned long)st.st_uid);
-	return -EAGAIN;
+	pthread_mutex_lock(&naming);
+	int rc = unlink_if_same(fd, name);
+	pthread_mutex_unlock(&naming);
+	return rc;
 }
 
-/* Is what is open on @fd a whole segment with @key? Its size, if so. */
+static int read_head_at_end(int fd, const struct stat *st, struct record_head *head)
+{
+	if (os_beside_unfinished(st)) {
+		*head = (struct record_head){ .state = RECORD_MAKING };
+		return 0;
+	}
+	if (!S_ISREG(st->st_mode) || st->st_size < RECORD_SIZE)
+		return unishm_because(-EBADMSG, "an object that this library did not make has its name; "
+				"move it away, or choose another key");
+	return read_head_of(fd, st->st_size - RECORD_SIZE, head);
+}
+
+/* Is what is open on @fd a segment with @key, or will it be one? */
 static int identify(int fd, key_t key, struct stat *st, struct record_head *head)
 {
 	if (unishm_sys.fstat(fd, st) < 0)
 		return -errno;
-	if (!S_ISREG(st->st_mode) || st->st_size < RECORD_ALIGN + RECORD_SIZE)
-		return unishm_because(-EBADMSG, "an object that this library did not make has its name; "
-				"move it away, or choose another key");
-	int rc = read_head_of(fd, st->st_size - RECORD_SIZE, head);
-	return rc < 0 ? rc : record_check(head, st->st_size, key);
+	int rc = read_head_at_end(fd, st, head);
+	if (rc < 0 || head->state == RECORD_MAKING)
+		return rc;
+	return record_check(head, st->st_size, key);
+}
+
+/* Where OS_BESIDE: is the object there? It goes before its file does. */
+static bool has_data(const char *name)
+{
+	int fd = OS_BESIDE ? os_data_open(name, O_RDONLY) : -1;
+	if (fd >= 0)
+		unishm_sys.close(fd);
+	return !OS_BESIDE || fd != -ENOENT;
+}
+
+/* Sweep away what a dead maker or remover left, with its claim in our hands. */
+static int sweep(int fd, const char *name)
+{
+	struct stat st;
+	struct record_head head;
+	if (unishm_sys.fstat(fd, &st) < 0)
+		return -errno;
+	int rc = read_head_at_end(fd, &st, &head);
+	if (rc < 0)
+		return rc;
+	if (st.st_nlink == 0 || (head.state == RECORD_READY && has_data(name)))
+		return -EAGAIN; /* it was finished, or swept, just now */
+	return unlink_if_same(fd, name);
+}
+
+/* An object in the making, or half removed. -EBUSY while somebody is at work on it;
+ * -EAGAIN when the name is worth another look. */
+static int see_to_unfinished(int fd, bool writable, const char *name, const struct stat *st)
+{
+	struct os_lock claim = { fd, OS_PROCESS_LOCKS };
+	struct span found;
+	pthread_mutex_lock(&naming);
+	int rc = seat_find_lock(fd, st, PLACE_CLAIM, PLACE_CLAIM, &found);
+	if (rc > 0)
+		rc = -EAGAIN;
+	else if (rc == 0)
+		rc = writable ? os_lock(claim, PLACE_CLAIM, 1, true) : -EACCES;
+	bool busy = rc == -EAGAIN;
+	if (rc == 0) {
+		rc = sweep(fd, name);
+		os_unlock(claim, PLACE_CLAIM, 1);
+	}
+	pthread_mutex_unlock(&naming);
+	if (busy)
+		return -EBUSY;
+	if (rc == -EACCES || rc == -EPERM)
+		return unishm_because(-EACCES, "user %lu was killed while creating or removing it; that "
+				"user, or root, must open it first", (unsigned long)st->st_uid);
+	return rc < 0 ? rc : -EAGAIN;
 }
 
 static int open_object(const char *name, bool *writable)
 {
-	int fd = os_object_open(name, O_RDWR);
+	int fd = posix_open_fd(name, O_RDWR);
 	*writable = fd >= 0;
 	if (fd == -EACCES)
-		fd = os_object_open(name, O_RDONLY);
+		fd = posix_open_fd(name, O_RDONLY);
 	return fd;
 }
 
@@ -475,10 +643,14 @@ static int open_named(struct unishm *seg, const char *name, key_t key, size_t si
 	if (fd < 0)
 		return fd;
 	int rc = identify(fd, key, &st, &head);
-	if (rc == 0 && head.state == RECORD_MAKING)
-		rc = see_to_unfinished(fd, writable, name);
-	else if (rc == 0 && (st.st_nlink == 0 || head.removed))
+	if (rc == 0 && OS_BESIDE)
+		rc = posix_permit(&st, 4); /* the descriptor may have been opened as another user */
+	if (rc == 0 && (head.state == RECORD_MAKING || !has_data(name)))
+		rc = see_to_unfinished(fd, writable, name, &st);
+	else if (rc == 0 && st.st_nlink == 0)
 		rc = -EAGAIN;
+	else if (rc == 0 && head.removed) /* that is written after the name is gone */
+		rc = unishm_because(-EBADMSG, "its record is damaged; remove the object by its name");
 	else if (rc == 0 && size > head.size)
 		rc = unishm_because(-EINVAL, "it has %llu bytes, fewer than the %zu asked for; size 0 opens any",
 				(unsigned long long)head.size, size);
@@ -501,8 +673,8 @@ static int still_taken(const char *name, key_t key)
 		return -EAGAIN;
 	if (fd < 0)
 		return -EEXIST;
-	int rc = identify(fd, key, &st, &head) == 0 && head.state == RECORD_MAKING
-			? see_to_unfinished(fd, writable, name) : -EEXIST;
+	int rc = identify(fd, key, &st, &head) == 0 && (head.state == RECORD_MAKING || !has_data(name))
+			? see_to_unfinished(fd, writable, name, &st) : -EEXIST;
 	posix_close_fd(fd, st.st_dev, st.st_ino);
 	return rc;
 }
@@ -511,6 +683,9 @@ static int posix_open(struct unishm *seg, const struct unishm_options *opt)
 {
 	char name[OS_NAME_MAX];
 	bool make = opt->oflag & O_CREAT;
+	if (opt->flags & UNISHM_HUGETLB)
+		return unishm_because(-ENOTSUP, "POSIX shared memory has no huge pages of its own; "
+				"use the System V backend");
 	if (opt->key == UNISHM_PRIVATE)
 		return create_private(seg, opt);
 	snprintf(name, sizeof name, "/ushm.%08lx", (unsigned long)(uint32_t)opt->key);
@@ -574,7 +749,7 @@ static key_t key_in(const char *name)
 static int posix_open_id(struct unishm *seg, int id)
 {
 	struct names names = { 0 };
-	int rc = os_object_list("ush", remember, &names);
+	int rc = os_object_list(remember, &names);
 	if (rc == 0)
 		rc = -ENOENT;
 	for (size_t i = 0; rc == -ENOENT && i < names.count; i++) {
@@ -622,7 +797,7 @@ static int posix_list(int (*visit)(const struct unishm_status *, void *), void *
 		return -ENOMEM;
 	int rc = unishm_hold_forks();
 	if (rc == 0) {
-		rc = os_object_list("ush", remember, &names);
+		rc = os_object_list(remember, &names);
 		unishm_release_forks();
 	}
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
@@ -649,13 +824,14 @@ static void posix_close(struct unishm *seg)
 	struct posix *p = posix_of(seg);
 	struct stat st;
 	struct view view;
-	if (p->pin)
-		unishm_sys.munmap(p->pin, seg->size);
+	seat_unpin(seg);
 	/* Was the last one killed? Then free the memory now, whoever else idles. */
-	if (unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st) && st.st_nlink == 0)
+	bool known = unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st);
+	if (known && st.st_nlink == 0)
 		look(seg, &view);
-	seat_close(seg);
-	drop_fd(p);
+	seat_close(seg, !known || check_length(p, &st) == 0);
+	if (known)
+		posix_close_fd(p->fd, p->dev, p->ino);
 }
 
 /* ---- Attach -------------------------------------------------------------- */
@@ -684,14 +860,28 @@ static int map_data(struct unishm *seg, int fd, void *where, int flags, void **a
 	return rc == -EAGAIN ? -ENOMEM : rc;
 }
 
-/* A read-only attachment is made through a read-only description, if there can be
- * one: then mprotect() cannot make it writable later, as it cannot on System V. */
+/* What to map. A read-only attachment is made through a read-only description, if
+ * there can be one: then mprotect() cannot make it writable later, as it cannot on
+ * System V. */
+static int fd_to_map(struct unishm *seg, int flags)
+{
+	struct posix *p = posix_of(seg);
+	if (OS_BESIDE)
+		return posix_open_data(seg, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = p->writable && flags & UNISHM_RDONLY ? posix_reopen(seg, O_RDONLY) : p->fd;
+	return fd < 0 ? p->fd : fd;
+}
+
 static int map_as_asked(struct unishm *seg, void *where, int flags, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = p->writable && flags & UNISHM_RDONLY ? posix_reopen(seg, O_RDONLY) : p->fd;
-	int rc = map_data(seg, fd >= 0 ? fd : p->fd, where, flags, addr);
-	if (fd >= 0 && fd != p->fd)
+	int fd = fd_to_map(seg, flags);
+	if (fd < 0)
+		return fd;
+	int rc = map_data(seg, fd, where, flags, addr);
+	if (OS_BESIDE)
+		unishm_sys.close(fd);
+	else if (fd != p->fd)
 		posix_close_fd(fd, p->dev, p->ino);
 	return rc;
 }
@@ -717,6 +907,14 @@ static bool was_removed(struct unishm *seg)
 	if (p->seat.record)
 		return is_past(&p->seat.record->head);
 	return posix_usable(seg, &st) < 0 || posix_read_head(seg, &head) < 0 || is_past(&head);
+}
+
+/* An unlock elsewhere may have ended our pin. */
+static void check_pin(struct unishm *seg)
+{
+	struct record_head head;
+	if (posix_of(seg)->pin && posix_read_head(seg, &head) == 0)
+		drop_stale_pin(seg, head.lock_epoch);
 }
 
 /* Count @old out, and if that was the last of a removed segment, free it. */
@@ -746,6 +944,7 @@ static int posix_attach(struct unishm *seg, void *where, int flags, struct unish
 		rc = seat_take(seg, new);
 	if (rc < 0)
 		return rc;
+	check_pin(seg);
 	rc = was_removed(seg) ? -EIDRM : map_as_asked(seg, where, flags, &new->addr);
 	if (rc < 0) {
 		leave(seg, new);
@@ -758,6 +957,7 @@ static int posix_attach(struct unishm *seg, void *where, int flags, struct unish
 static void posix_displaced(struct unishm *seg, struct unishm_attachment *old)
 {
 	note_time(seg, offsetof(struct record_head, detach_time));
+	check_pin(seg);
 	leave(seg, old);
 }
 
@@ -815,11 +1015,13 @@ static int posix_remove(struct unishm *seg)
 	rc = write_as_owner(seg, &view.st);
 	if (rc < 0)
 		return rc;
-	int fd = reopen_as_owner(seg, &view.st); /* for a lock that no child shares */
+	/* for a lock that no child shares; locks of the process are none of a child's */
+	int fd = OS_PROCESS_LOCKS ? p->fd : reopen_as_owner(seg, &view.st);
 	if (fd < 0)
 		return fd;
 	rc = take_name_away(fd, p->name);
-	posix_close_fd(fd, p->dev, p->ino);
+	if (fd != p->fd)
+		posix_close_fd(fd, p->dev, p->ino);
 	if (rc < 0)
 		return rc;
 	WRITE_HEAD(seg, removed, 1);
@@ -836,19 +1038,16 @@ static int posix_lock(struct unishm *seg)
 		rc = must_own(&view.st);
 	if (rc < 0 || p->pin)
 		return rc;
-	void *pin;
-	rc = seat_hold(seg, PLACE_PINS + view.head.lock_epoch, 0, seg->size, &pin);
+	rc = seat_pin(seg, view.head.lock_epoch);
 	if (rc < 0)
 		return rc;
-	if (unishm_sys.mlock(pin, seg->size) < 0) {
+	if (unishm_sys.mlock(p->pin, seg->size) < 0) {
 		rc = errno == EAGAIN ? -ENOMEM : -errno;
-		unishm_sys.munmap(pin, seg->size);
+		seat_unpin(seg);
 		return unishm_because(rc, rc == -EPERM
 				? "RLIMIT_MEMLOCK is 0 and there is no privilege; raise it (ulimit -l)"
 				: "it is larger than RLIMIT_MEMLOCK allows; raise it (ulimit -l)");
 	}
-	p->pin = pin;
-	p->pin_epoch = view.head.lock_epoch;
 	return 0;
 }
 
@@ -880,8 +1079,11 @@ static int posix_chmod(struct unishm *seg, mode_t mode)
 		rc = write_as_owner(seg, &view.st);
 	if (rc == 0 && unishm_sys.fchmod(posix_of(seg)->fd, mode) < 0)
 		rc = -errno;
-	if (rc == 0)
+	if (rc == 0) {
+		if (OS_BESIDE && !view.removed)
+			os_data_chmod(posix_of(seg)->name, mode);
 		WRITE_HEAD(seg, change_time, record_now());
+	}
 	return rc;
 }
 
@@ -896,8 +1098,11 @@ static int posix_chown(struct unishm *seg, uid_t user, gid_t group)
 	if (rc == 0 && unishm_sys.fchown(posix_of(seg)->fd, user, group) < 0)
 		rc = errno == EPERM ? unishm_because(-EPERM, "giving a POSIX segment to another user, or to a "
 				"group that one is not in, needs privilege; run as root") : -errno;
-	if (rc == 0)
+	if (rc == 0) {
+		if (OS_BESIDE && !view.removed)
+			os_data_chown(posix_of(seg)->name, user, group);
 		WRITE_HEAD(seg, change_time, record_now());
+	}
 	return rc;
 }
 

@@ -49,6 +49,9 @@ int posix_usable(struct unishm *seg, struct stat *st);
  * O_RDONLY or O_RDWR. */
 int posix_reopen(struct unishm *seg, int access);
 
+/* Where OS_BESIDE: the object with the data, to be mapped and closed. */
+int posix_open_data(struct unishm *seg, int access);
+
 /* May the effective user do this (4 read, 2 write, 1 execute) with an object
  * of that mode and owner? 0 or -EACCES, with the reason. */
 int posix_permit(const struct stat *st, unsigned want);

@@ -11,12 +11,36 @@
 #include "backend.h"
 #include "sys.h"
 
-/* Linux keeps shared memory objects as files here (glibc and musl alike). */
+/* Where files are: the objects themselves (glibc and musl keep them here), or those
+ * beside them, which should outlive a cleaning of /tmp. */
+#if UNISHM_OS_LINUX || UNISHM_IMITATE
 #define OS_DIRECTORY "/dev/shm"
+#else
+#define OS_DIRECTORY "/var/tmp"
+#endif
 
-/* glibc adds O_NOFOLLOW and O_CLOEXEC, musl O_NONBLOCK too, which keeps a FIFO
- * of that name from blocking us. */
-#define OS_OPEN_FLAGS (O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+/* shm_open() closes on exec and follows no link; some systems refuse to be told.
+ * O_NONBLOCK keeps a FIFO of that name from blocking us. */
+#define FILE_FLAGS (O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+#if UNISHM_OS_LINUX
+#define OBJECT_FLAGS FILE_FLAGS
+#else
+#define OBJECT_FLAGS 0
+#endif
+
+enum { UNFINISHED_MODE = 0200 };
+
+struct path {
+	char text[sizeof OS_DIRECTORY + OS_NAME_MAX + 1];
+};
+
+/* The file of an object: itself, or the one beside it, whose name has a dot. */
+static struct path path_of(const char *name)
+{
+	struct path path;
+	snprintf(path.text, sizeof path.text, OS_DIRECTORY "/%s%s", OS_BESIDE ? "." : "", name + 1);
+	return path;
+}
 
 /* A program may have closed its standard streams: an object must not become
  * one, or its next printf() lands in shared memory. */
@@ -34,13 +58,45 @@ static int keep_off_standard_streams(int fd)
 
 int os_object_open(const char *name, int access)
 {
-	int rc = keep_off_standard_streams(unishm_sys.shm_open(name, access | OS_OPEN_FLAGS, 0));
-	/* a link, a directory, a socket or a FIFO without a reader */
-	if (rc == -ELOOP || rc == -EISDIR || rc == -ENXIO)
+	struct path path = path_of(name);
+	int rc = keep_off_standard_streams(OS_BESIDE
+			? unishm_sys.open(path.text, access | FILE_FLAGS, 0)
+			: unishm_sys.shm_open(name, access | OBJECT_FLAGS, 0));
+	/* a link (EMLINK on FreeBSD), a directory (glibc makes that EINVAL), a socket,
+	 * a FIFO without a reader */
+	if (rc == -ELOOP || rc == -EMLINK || rc == -EISDIR || rc == -EINVAL || rc == -ENXIO)
 		return unishm_because(-EBADMSG, "something that is no shared memory has its name; "
 				"move it away, or choose another key");
 	return rc;
 }
+
+int os_object_stat(const char *name, struct stat *st)
+{
+	struct path path = path_of(name);
+	return unishm_sys.stat(path.text, st) < 0 ? -errno : 0;
+}
+
+int os_object_list(int (*found)(const char *name, ino_t inode, void *arg), void *arg)
+{
+	DIR *dir = unishm_sys.opendir(OS_DIRECTORY);
+	if (!dir)
+		return -errno;
+	int rc = 0;
+	while (rc == 0) {
+		errno = 0;
+		const struct dirent *entry = unishm_sys.readdir(dir);
+		if (!entry) {
+			rc = -errno;
+			break;
+		}
+		if (!OS_BESIDE || entry->d_name[0] == '.')
+			rc = found(entry->d_name + OS_BESIDE, entry->d_ino, arg);
+	}
+	unishm_sys.closedir(dir);
+	return rc;
+}
+
+#if UNISHM_OS_LINUX
 
 int os_object_make(mode_t mode)
 {
@@ -55,27 +111,20 @@ static void path_of_fd(int fd, char *path, size_t room)
 
 int os_object_publish(int fd, const char *name)
 {
-	char to[sizeof OS_DIRECTORY + OS_NAME_MAX], from[32];
-	snprintf(to, sizeof to, OS_DIRECTORY "%s", name);
+	char from[32];
+	struct path to = path_of(name);
 	/* Without privilege since Linux 6.10; before, the name in /proc does. */
-	if (unishm_sys.linkat(fd, "", AT_FDCWD, to, AT_EMPTY_PATH) == 0)
+	if (unishm_sys.linkat(fd, "", AT_FDCWD, to.text, AT_EMPTY_PATH) == 0)
 		return 0;
 	if (errno == EEXIST)
 		return -EEXIST;
 	path_of_fd(fd, from, sizeof from);
-	return unishm_sys.linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	return unishm_sys.linkat(AT_FDCWD, from, AT_FDCWD, to.text, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
 int os_object_unlink(const char *name)
 {
 	return unishm_sys.shm_unlink(name) < 0 ? -errno : 0;
-}
-
-int os_object_stat(const char *name, struct stat *st)
-{
-	char path[sizeof OS_DIRECTORY + OS_NAME_MAX];
-	snprintf(path, sizeof path, OS_DIRECTORY "%s", name);
-	return unishm_sys.stat(path, st) < 0 ? -errno : 0;
 }
 
 int os_reopen_fd(int fd, int access)
@@ -94,27 +143,132 @@ int os_reopen_mapped(const void *addr, size_t length, int access)
 	return keep_off_standard_streams(unishm_sys.open(path, access | O_CLOEXEC, 0));
 }
 
-int os_object_list(const char *prefix,
-		int (*found)(const char *name, ino_t inode, void *arg), void *arg)
+/* What exists only beside objects. */
+int os_beside_make(const char *name)
 {
-	DIR *dir = unishm_sys.opendir(OS_DIRECTORY);
-	if (!dir)
-		return -errno;
-	size_t length = strlen(prefix);
-	int rc = 0;
-	while (rc == 0) {
-		errno = 0;
-		const struct dirent *entry = unishm_sys.readdir(dir);
-		if (!entry) {
-			rc = -errno;
-			break;
-		}
-		if (strncmp(entry->d_name, prefix, length) == 0)
-			rc = found(entry->d_name, entry->d_ino, arg);
-	}
-	unishm_sys.closedir(dir);
-	return rc;
+	(void)name;
+	return -EOPNOTSUPP;
 }
+
+int os_data_make(const char *name, mode_t mode)
+{
+	(void)name, (void)mode;
+	return -EOPNOTSUPP;
+}
+
+int os_data_open(const char *name, int access)
+{
+	(void)name, (void)access;
+	return -EOPNOTSUPP;
+}
+
+bool os_beside_unfinished(const struct stat *st)
+{
+	(void)st;
+	return false;
+}
+
+void os_data_chmod(const char *name, mode_t mode)
+{
+	(void)name, (void)mode;
+}
+
+void os_data_chown(const char *name, uid_t user, gid_t group)
+{
+	(void)name, (void)user, (void)group;
+}
+
+#else /* all others */
+
+int os_object_make(mode_t mode)
+{
+	(void)mode;
+	return -EOPNOTSUPP;
+}
+
+int os_object_publish(int fd, const char *name)
+{
+	(void)fd, (void)name;
+	return -EOPNOTSUPP;
+}
+
+int os_beside_make(const char *name)
+{
+	struct path path = path_of(name);
+	return keep_off_standard_streams(unishm_sys.open(path.text,
+			O_RDWR | O_CREAT | O_EXCL | FILE_FLAGS, UNFINISHED_MODE));
+}
+
+/* Empty, and with a mode that nobody else gives: one whose maker has not come, or
+ * never came, to writing into it. */
+bool os_beside_unfinished(const struct stat *st)
+{
+	return st->st_size == 0 && (st->st_mode & 07777) == UNFINISHED_MODE;
+}
+
+/* The file beside is ours, so an object of that name is what a dead maker left. */
+int os_data_make(const char *name, mode_t mode)
+{
+	int flags = O_RDWR | O_CREAT | O_EXCL | OBJECT_FLAGS;
+	int fd = unishm_sys.shm_open(name, flags, mode);
+	if (fd < 0 && errno == EEXIST) {
+		unishm_sys.shm_unlink(name);
+		fd = unishm_sys.shm_open(name, flags, mode);
+	}
+	fd = keep_off_standard_streams(fd);
+	if (fd >= 0)
+		unishm_sys.fchmod(fd, mode); /* against the umask; macOS needs it not,
+						and refuses */
+	return fd;
+}
+
+int os_data_open(const char *name, int access)
+{
+	return keep_off_standard_streams(unishm_sys.shm_open(name, access | OBJECT_FLAGS, 0));
+}
+
+/* macOS refuses both (EINVAL): there the object keeps the mode that it was made
+ * with, and the file beside, which the library asks first, has the new one. */
+void os_data_chmod(const char *name, mode_t mode)
+{
+	int fd = os_data_open(name, O_RDWR);
+	if (fd < 0)
+		return;
+	unishm_sys.fchmod(fd, mode);
+	unishm_sys.close(fd);
+}
+
+void os_data_chown(const char *name, uid_t user, gid_t group)
+{
+	int fd = os_data_open(name, O_RDWR);
+	if (fd < 0)
+		return;
+	(void)unishm_sys.fchown(fd, user, group);
+	unishm_sys.close(fd);
+}
+
+/* The object first: as long as the file is there, nobody makes a new one. */
+int os_object_unlink(const char *name)
+{
+	struct path path = path_of(name);
+	if (unishm_sys.shm_unlink(name) < 0 && errno != ENOENT)
+		return -errno;
+	return unishm_sys.unlink(path.text) < 0 ? -errno : 0;
+}
+
+int os_reopen_fd(int fd, int access)
+{
+	(void)fd, (void)access;
+	return -EBADF; /* what has no name any more cannot be opened */
+}
+
+int os_reopen_mapped(const void *addr, size_t length, int access)
+{
+	(void)addr, (void)length, (void)access;
+	return -EBADF;
+}
+
+#endif
 
 /* Where there is no posix_fallocate: a byte into each page has the same effect on
  * what was never written. */
@@ -155,8 +309,8 @@ int os_reserve(int fd, off_t offset, off_t length)
 
 int os_map_at(void *where, size_t length, int prot, int fd, void **addr)
 {
-#ifdef MAP_FIXED_NOREPLACE
-	int flags = MAP_SHARED | MAP_FIXED_NOREPLACE; /* Linux 4.17; older ones ignore it */
+#if UNISHM_OS_LINUX && defined MAP_FIXED_NOREPLACE
+	int flags = MAP_SHARED | MAP_FIXED_NOREPLACE; /* 4.17; older ones ignore it */
 #else
 	int flags = MAP_SHARED; /* an address is then a hint, so compare */
 #endif
@@ -174,12 +328,18 @@ int os_map_at(void *where, size_t length, int prot, int fd, void **addr)
 
 int os_dont_inherit(void *addr, size_t length)
 {
+#if UNISHM_OS_LINUX
 	return unishm_sys.madvise(addr, length, MADV_DONTFORK) < 0 ? -errno : 0;
+#else
+	(void)addr, (void)length; /* a child has no share in a lock of its parent */
+	return 0;
+#endif
 }
 
 /* Linux keeps such mappings from a child. Emulators (qemu-user) claim to and do
- * not: then it is all still there. It is not touched otherwise, since another
- * library's fork handler may have put something of its own in that range. */
+ * not, and other systems were not asked: then it is all still there. It is not
+ * touched otherwise, since another library's fork handler may have put something
+ * of its own in that range. */
 void os_drop_inherited(void *addr, size_t length)
 {
 	if (addr && msync(addr, length, MS_ASYNC) == 0)
@@ -196,9 +356,15 @@ static struct flock range(short type, uint64_t at, uint64_t length)
 	return lock;
 }
 
-static int set_lock(struct os_lock how, int cmd, struct flock lock)
+#if UNISHM_OS_LINUX
+enum { DESCRIPTION_SET = F_OFD_SETLK, FIND = F_OFD_GETLK };
+#else
+enum { DESCRIPTION_SET = F_SETLK, FIND = F_GETLK };
+#endif
+
+static int set_lock(struct os_lock how, struct flock lock)
 {
-	while (unishm_sys.fcntl_lock(how.fd, cmd, &lock) < 0) {
+	while (unishm_sys.fcntl_lock(how.fd, how.by_process ? F_SETLK : DESCRIPTION_SET, &lock) < 0) {
 		if (errno == EACCES) /* POSIX allows either for "somebody else's" */
 			return -EAGAIN;
 		if (errno != EINTR)
@@ -209,26 +375,19 @@ static int set_lock(struct os_lock how, int cmd, struct flock lock)
 
 int os_lock(struct os_lock how, uint64_t at, uint64_t length, bool exclusive)
 {
-	return set_lock(how, how.by_process ? F_SETLK : F_OFD_SETLK,
-			range(exclusive ? F_WRLCK : F_RDLCK, at, length));
-}
-
-int os_lock_wait(struct os_lock how, uint64_t at, uint64_t length, bool exclusive)
-{
-	return set_lock(how, how.by_process ? F_SETLKW : F_OFD_SETLKW,
-			range(exclusive ? F_WRLCK : F_RDLCK, at, length));
+	return set_lock(how, range(exclusive ? F_WRLCK : F_RDLCK, at, length));
 }
 
 void os_unlock(struct os_lock how, uint64_t at, uint64_t length)
 {
-	set_lock(how, how.by_process ? F_SETLK : F_OFD_SETLK, range(F_UNLCK, at, length));
+	set_lock(how, range(F_UNLCK, at, length));
 }
 
 int os_lock_find(int fd, uint64_t at, uint64_t end, uint64_t *from, uint64_t *to)
 {
 	/* A reader's descriptor may ask about a write lock, if not take one. */
 	struct flock lock = range(F_WRLCK, at, end - at + 1);
-	if (unishm_sys.fcntl_lock(fd, F_OFD_GETLK, &lock) < 0)
+	if (unishm_sys.fcntl_lock(fd, FIND, &lock) < 0)
 		return -errno;
 	if (lock.l_type == F_UNLCK)
 		return 0;

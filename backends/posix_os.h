@@ -11,6 +11,28 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "config.h"
+
+/*
+ * Two kinds of systems.
+ *
+ * Linux: an object is a file of a tmpfs. The record is behind the data in it, it
+ * is published whole (O_TMPFILE, linkat), and attachments are held by locks of
+ * open file descriptions, which a mapping keeps alive.
+ *
+ * All others: some refuse locks on objects (macOS, FreeBSD: EBADF), some cannot
+ * list them (macOS, OpenBSD), change their mode (macOS) or read their size
+ * exactly (macOS rounds it), and none but macOS and illumos has locks of
+ * descriptions, which there end with the descriptor. So a file beside the object,
+ * with its name and mode, is what is opened, listed and locked; it holds the
+ * record, and the object just the data. Attachments are held by record locks of
+ * the process, the oldest kind, which every Unix has.
+ */
+enum {
+	OS_BESIDE = !UNISHM_OS_LINUX,
+	OS_PROCESS_LOCKS = !UNISHM_OS_LINUX,
+};
+
 enum { OS_NAME_MAX = 16 };
 
 /* Open the object called @name ("/...", at most 14 characters) for O_RDONLY or
@@ -18,12 +40,23 @@ enum { OS_NAME_MAX = 16 };
  * something, but no object. */
 int os_object_open(const char *name, int access);
 
-/* A new object without a name, with @mode less the umask. -EOPNOTSUPP where the
- * system has no such thing. */
+/* A new object without a name, with @mode less the umask, and its name, if that is
+ * free: -EEXIST. All or nothing. Not where OS_BESIDE. */
 int os_object_make(mode_t mode);
-
-/* Give it its name, if that is free: -EEXIST. All or nothing. */
 int os_object_publish(int fd, const char *name);
+
+/* Where OS_BESIDE: a new file beside, empty and with a mode that says so; -EEXIST.
+ * And the object with the data, once that file is ours. */
+int os_beside_make(const char *name);
+int os_data_make(const char *name, mode_t mode);
+bool os_beside_unfinished(const struct stat *st);
+
+/* The object with the data, to be mapped and closed. */
+int os_data_open(const char *name, int access);
+
+/* Object and file beside have one mode and owner, as far as the system lets. */
+void os_data_chmod(const char *name, mode_t mode);
+void os_data_chown(const char *name, uid_t user, gid_t group);
 
 int os_object_unlink(const char *name);
 
@@ -36,10 +69,9 @@ int os_reopen_fd(int fd, int access);
 /* The same of what is mapped in [@addr, @addr + @length). */
 int os_reopen_mapped(const void *addr, size_t length, int access);
 
-/* All names that begin with @prefix (without the slash), and their inodes.
- * Stops and returns what @found returns if that is not 0. */
-int os_object_list(const char *prefix,
-		int (*found)(const char *name, ino_t inode, void *arg), void *arg);
+/* All names, without the slash, and their inodes. Stops and returns what @found
+ * returns if that is not 0. */
+int os_object_list(int (*found)(const char *name, ino_t inode, void *arg), void *arg);
 
 /* Give [@offset, @offset + @length), which nobody wrote yet, memory now.
  * -ENOSPC. */
@@ -68,15 +100,13 @@ struct os_lock {
  * -EAGAIN if somebody else's is in the way. */
 int os_lock(struct os_lock how, uint64_t at, uint64_t length, bool exclusive);
 
-/* The same, but wait until it is free. */
-int os_lock_wait(struct os_lock how, uint64_t at, uint64_t length, bool exclusive);
-
 void os_unlock(struct os_lock how, uint64_t at, uint64_t length);
 
-/* Some lock of another holder than @fd within [@at, @end]: 1, and where; or 0. */
+/* Some lock within [@at, @end]: 1, and where; or 0. Those of this process do not
+ * show where OS_PROCESS_LOCKS. */
 int os_lock_find(int fd, uint64_t at, uint64_t end, uint64_t *from, uint64_t *to);
 
-/* Does another process hold one there, by process? For a parent that waits. */
+/* Does another process hold one there? For a parent that waits for its child. */
 bool os_lock_taken_by_other(int fd, uint64_t at);
 
 #endif

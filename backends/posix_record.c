@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "backend.h"
+#include "posix_os.h"
 #include "sys.h"
 
 static const unsigned char magic[8] = { 'u', 'n', 'i', 's', 'h', 'm', '\r', '\n' };
@@ -15,6 +16,8 @@ off_t record_offset(size_t size)
 	const uint64_t most = INT64_MAX - RECORD_ALIGN - RECORD_SIZE;
 	if ((uint64_t)size > most)
 		return -1;
+	if (OS_BESIDE)
+		return 0;
 	return (off_t)(((uint64_t)size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN);
 }
 

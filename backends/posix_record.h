@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The record: what the library keeps about a POSIX segment, in the object
- * itself, behind the user's bytes.
+ * itself, behind the user's bytes (where OS_BESIDE: alone, in the file beside).
  *
  *   0            size         rounded up to RECORD_ALIGN
  *   | user's bytes | (hole)   | head | slots ........ |
@@ -75,8 +75,9 @@ static_assert(offsetof(struct record_head, size) == 16, "the record's layout is 
 static_assert(offsetof(struct record_head, change_time) == 40, "the record's layout is fixed");
 static_assert(sizeof(struct record) <= RECORD_SIZE, "the record's layout is fixed");
 
-/* Where the record of a segment of @size bytes begins; -1 if @size is more than
- * any file can hold. */
+/* Where the record of a segment of @size bytes begins, in the object or the file
+ * beside it (see posix_os.h); -1 if @size is more than any file can hold. It is at
+ * the very end. */
 off_t record_offset(size_t size);
 
 /* A head for a new segment. */

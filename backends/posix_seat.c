@@ -48,20 +48,25 @@ static uint64_t place_of(uint32_t index, uint32_t nonce)
 	return PLACE_SLOTS + ((uint64_t)index << 16 | nonce);
 }
 
-/* ---- Descriptors that must not be closed ---------------------------------
+/* ---- Locks of the process --------------------------------------------------
  *
- * A lock of the process goes with any close() of its object. Objects on which we
- * hold some are listed here, and descriptors of theirs stay open until the last
- * of those locks ends. Reached only with forks held off or a handle locked, so a
+ * They go with any close() of their file, and their holder cannot find them by
+ * asking. So the places of ours are listed here, by file, and descriptors of such
+ * a file are not closed but parked, for whoever opens it next, until the last of
+ * its locks ends. Reached only with forks held off or a handle locked, so that a
  * fork finds it at rest. */
 
 struct guarded {
 	struct guarded *next;
 	dev_t dev;
 	ino_t ino;
-	unsigned locks;
+	size_t locks, room;
+	uint64_t *places;
 	unsigned parked;
-	int fds[16];
+	struct {
+		int fd;
+		bool writable;
+	} fds[16];
 };
 
 static pthread_mutex_t guarding = PTHREAD_MUTEX_INITIALIZER;
@@ -75,49 +80,139 @@ static struct guarded *find_guarded(dev_t dev, ino_t ino)
 	return at;
 }
 
+int posix_open_fd(const char *name, int access)
+{
+	struct stat st;
+	int fd = -1;
+	if (__atomic_load_n(&all_guarded, __ATOMIC_ACQUIRE) && os_object_stat(name, &st) == 0) {
+		pthread_mutex_lock(&guarding);
+		struct guarded *file = find_guarded(st.st_dev, st.st_ino);
+		for (unsigned i = 0; file && fd < 0 && i < file->parked; i++) {
+			if (access != O_RDONLY && !file->fds[i].writable)
+				continue;
+			fd = file->fds[i].fd;
+			file->fds[i] = file->fds[--file->parked];
+		}
+		pthread_mutex_unlock(&guarding);
+	}
+	return fd >= 0 ? fd : os_object_open(name, access);
+}
+
 void posix_close_fd(int fd, dev_t dev, ino_t ino)
 {
 	pthread_mutex_lock(&guarding);
-	struct guarded *object = find_guarded(dev, ino);
-	bool keep = object && object->locks;
-	if (keep && object->parked < sizeof object->fds / sizeof *object->fds)
-		object->fds[object->parked++] = fd;
-	/* else better lose a descriptor than a lock */
+	struct guarded *file = find_guarded(dev, ino);
+	bool keep = file && file->locks;
+	if (keep && file->parked < sizeof file->fds / sizeof *file->fds) {
+		file->fds[file->parked].fd = fd;
+		file->fds[file->parked++].writable = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
+	} /* else better lose a descriptor than a lock */
 	pthread_mutex_unlock(&guarding);
 	if (!keep)
 		unishm_sys.close(fd);
 }
 
-static bool begin_process_lock(const struct posix *p)
+static bool add_place(struct guarded *file, uint64_t place)
 {
-	pthread_mutex_lock(&guarding);
-	struct guarded *object = find_guarded(p->dev, p->ino);
-	if (!object && (object = unishm_sys.calloc(1, sizeof *object))) {
-		*object = (struct guarded){ .next = all_guarded, .dev = p->dev, .ino = p->ino };
-		all_guarded = object;
+	if (file->locks == file->room) {
+		size_t room = file->room ? 2 * file->room : 8;
+		uint64_t *more = unishm_sys.realloc(file->places, room * sizeof *more);
+		if (!more)
+			return false;
+		file->places = more;
+		file->room = room;
 	}
-	if (object)
-		object->locks++;
-	pthread_mutex_unlock(&guarding);
-	return object;
+	file->places[file->locks++] = place;
+	return true;
 }
 
-/* Unlock @place, if the descriptor is still ours: else the lock went with it. */
+static bool begin_process_lock(const struct posix *p, uint64_t place)
+{
+	pthread_mutex_lock(&guarding);
+	struct guarded *file = find_guarded(p->dev, p->ino);
+	if (!file && (file = unishm_sys.calloc(1, sizeof *file))) {
+		file->next = all_guarded;
+		file->dev = p->dev;
+		file->ino = p->ino;
+		__atomic_store_n(&all_guarded, file, __ATOMIC_RELEASE);
+	}
+	bool done = file && add_place(file, place);
+	pthread_mutex_unlock(&guarding);
+	return done;
+}
+
+static void end_process_lock(const struct posix *p, uint64_t place)
+{
+	pthread_mutex_lock(&guarding);
+	struct guarded *file = find_guarded(p->dev, p->ino);
+	for (size_t i = 0; file && i < file->locks; i++) {
+		if (file->places[i] != place)
+			continue;
+		file->places[i] = file->places[--file->locks];
+		while (file->locks == 0 && file->parked)
+			unishm_sys.close(file->fds[--file->parked].fd);
+		break;
+	}
+	pthread_mutex_unlock(&guarding);
+}
+
+static bool find_own(dev_t dev, ino_t ino, uint64_t from, uint64_t to, uint64_t *place)
+{
+	bool found = false;
+	if (!__atomic_load_n(&all_guarded, __ATOMIC_ACQUIRE))
+		return false;
+	pthread_mutex_lock(&guarding);
+	struct guarded *file = find_guarded(dev, ino);
+	for (size_t i = 0; file && !found && i < file->locks; i++) {
+		*place = file->places[i];
+		found = from <= *place && *place <= to;
+	}
+	pthread_mutex_unlock(&guarding);
+	return found;
+}
+
+int seat_find_lock(int fd, const struct stat *st, uint64_t from, uint64_t to, struct span *found)
+{
+	int rc = os_lock_find(fd, from, to, &found->from, &found->to);
+	if (rc == 0 && find_own(st->st_dev, st->st_ino, from, to, &found->from)) {
+		found->to = found->from;
+		return 1;
+	}
+	return rc;
+}
+
+static int find_lock(const struct posix *p, uint64_t from, uint64_t to, struct span *found)
+{
+	struct stat st = { .st_dev = p->dev, .st_ino = p->ino };
+	return seat_find_lock(p->fd, &st, from, to, found);
+}
+
+int seat_lock_place(const struct posix *p, struct os_lock how, uint64_t place, bool exclusive)
+{
+	if (how.by_process && !begin_process_lock(p, place))
+		return -ENOMEM;
+	int rc = os_lock(how, place, 1, exclusive);
+	if (rc < 0 && how.by_process)
+		end_process_lock(p, place);
+	return rc;
+}
+
+void seat_unlock_place(const struct posix *p, struct os_lock how, uint64_t place)
+{
+	os_unlock(how, place, 1);
+	if (how.by_process)
+		end_process_lock(p, place);
+}
+
+/* Give up a lock of the process: if the descriptor is no more ours, it is gone
+ * already. */
 static void unlock_by_process(struct unishm *seg, uint64_t place)
 {
+	struct posix *p = posix_of(seg);
 	struct stat st;
 	if (posix_usable(seg, &st) == 0)
-		os_unlock((struct os_lock){ posix_of(seg)->fd, true }, place, 1);
-}
-
-static void end_process_lock(const struct posix *p)
-{
-	pthread_mutex_lock(&guarding);
-	struct guarded *object = find_guarded(p->dev, p->ino);
-	if (object && --object->locks == 0)
-		while (object->parked)
-			unishm_sys.close(object->fds[--object->parked]);
-	pthread_mutex_unlock(&guarding);
+		os_unlock((struct os_lock){ p->fd, true }, place, 1);
+	end_process_lock(p, place);
 }
 
 /* ---- Slots ---------------------------------------------------------------- */
@@ -159,7 +254,7 @@ static int take_slot(const struct posix *p, struct os_lock how, struct record *r
 		if (load(&record->slots[i].word) != 0)
 			continue;
 		uint32_t nonce = 1 + (uint32_t)(random_bits() % 0xffff);
-		rc = os_lock(how, place_of(i, nonce), 1, false);
+		rc = seat_lock_place(p, how, place_of(i, nonce), false);
 		if (rc < 0)
 			return rc;
 		raise_slots_used(record, i + 1);
@@ -168,7 +263,7 @@ static int take_slot(const struct posix *p, struct os_lock how, struct record *r
 			*seat = (struct seat){ record, i, nonce, how.by_process };
 			return 0;
 		}
-		os_unlock(how, place_of(i, nonce), 1);
+		seat_unlock_place(p, how, place_of(i, nonce));
 	}
 	return -ENOSPC; /* all taken: the caller falls back to marks */
 }
@@ -205,31 +300,31 @@ static int sit_down(struct unishm *seg)
 	struct record *record;
 	if (p->seat.record)
 		return 0;
-	int fd = posix_reopen(seg, O_RDWR);
+	int fd = OS_PROCESS_LOCKS ? p->fd : posix_reopen(seg, O_RDWR);
 	if (fd < 0)
 		return fd;
 	int rc = map_seat(fd, p, &record);
 	if (rc == 0) {
-		rc = take_slot(p, (struct os_lock){ fd, false }, record, 0, &p->seat);
+		rc = take_slot(p, (struct os_lock){ fd, OS_PROCESS_LOCKS }, record, 0, &p->seat);
 		if (rc == 0)
 			sign(&p->seat, unishm_pid());
 		else
 			unishm_sys.munmap(record, RECORD_SIZE);
 	}
-	posix_close_fd(fd, p->dev, p->ino);
+	if (fd != p->fd)
+		posix_close_fd(fd, p->dev, p->ino);
 	return rc;
 }
 
-void seat_close(struct unishm *seg)
+void seat_close(struct unishm *seg, bool intact)
 {
 	struct posix *p = posix_of(seg);
 	if (!p->seat.record)
 		return;
-	store(seat_word(&p->seat), 0);
-	if (p->seat.by_process) {
+	if (intact)
+		store(seat_word(&p->seat), 0);
+	if (p->seat.by_process)
 		unlock_by_process(seg, place_of(p->seat.index, p->seat.nonce));
-		end_process_lock(p);
-	}
 	unishm_sys.munmap(p->seat.record, RECORD_SIZE);
 	p->seat.record = NULL;
 }
@@ -260,7 +355,9 @@ static int map_mark(int fd, off_t offset, size_t length, void **addr)
 	return rc;
 }
 
-int seat_hold(struct unishm *seg, uint64_t place, off_t offset, size_t length, void **addr)
+/* A description of its own, with a lock at @place, held by a mapping of
+ * [@offset, @offset + @length). */
+static int hold_by_mapping(struct unishm *seg, uint64_t place, off_t offset, size_t length, void **addr)
 {
 	struct posix *p = posix_of(seg);
 	void *held;
@@ -279,6 +376,55 @@ int seat_hold(struct unishm *seg, uint64_t place, off_t offset, size_t length, v
 	return rc;
 }
 
+static int take_mark(struct unishm *seg, struct unishm_attachment *attachment)
+{
+	struct posix *p = posix_of(seg);
+	attachment->place = new_mark_place();
+	if (!OS_PROCESS_LOCKS)
+		return hold_by_mapping(seg, attachment->place, p->record_at, MARK_LENGTH,
+				&attachment->mark);
+	attachment->mark = &by_process_mark;
+	return seat_lock_place(p, (struct os_lock){ p->fd, true }, attachment->place, false);
+}
+
+/* ---- Pins -------------------------------------------------------------------- */
+
+int seat_pin(struct unishm *seg, uint32_t epoch)
+{
+	struct posix *p = posix_of(seg);
+	void *pin;
+	int rc;
+	if (!OS_PROCESS_LOCKS) {
+		rc = hold_by_mapping(seg, PLACE_PINS + epoch, 0, seg->size, &pin);
+	} else {
+		int fd = posix_open_data(seg, O_RDONLY);
+		rc = fd < 0 ? fd : map_mark(fd, 0, seg->size, &pin);
+		if (fd >= 0)
+			unishm_sys.close(fd);
+		if (rc == 0) {
+			rc = seat_lock_place(p, (struct os_lock){ p->fd, true }, PLACE_PINS + epoch, false);
+			if (rc < 0)
+				unishm_sys.munmap(pin, seg->size);
+		}
+	}
+	if (rc == 0) {
+		p->pin = pin;
+		p->pin_epoch = epoch;
+	}
+	return rc;
+}
+
+void seat_unpin(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	if (!p->pin)
+		return;
+	unishm_sys.munmap(p->pin, seg->size);
+	p->pin = NULL;
+	if (OS_PROCESS_LOCKS)
+		unlock_by_process(seg, PLACE_PINS + p->pin_epoch);
+}
+
 /* ---- Attachments ----------------------------------------------------------- */
 
 int seat_take(struct unishm *seg, struct unishm_attachment *new)
@@ -291,8 +437,7 @@ int seat_take(struct unishm *seg, struct unishm_attachment *new)
 	}
 	if (rc != 0 && rc != -EACCES && rc != -ENOSPC)
 		return rc;
-	new->place = new_mark_place();
-	return seat_hold(seg, new->place, p->record_at, MARK_LENGTH, &new->mark);
+	return take_mark(seg, new);
 }
 
 void seat_leave(struct unishm *seg, struct unishm_attachment *old)
@@ -300,7 +445,6 @@ void seat_leave(struct unishm *seg, struct unishm_attachment *old)
 	struct posix *p = posix_of(seg);
 	if (old->mark == &by_process_mark) {
 		unlock_by_process(seg, old->place);
-		end_process_lock(p);
 	} else if (old->mark && old->mark != &lost_mark) {
 		unishm_sys.munmap(old->mark, MARK_LENGTH);
 	} else if (!old->mark && p->seat.record && load(seat_word(&p->seat)) & WORD_COUNT) {
@@ -362,7 +506,7 @@ static int count_slots(struct unishm *seg, uint32_t used, struct tally *tally)
 	enum { CHUNK = 64 };
 	struct posix *p = posix_of(seg);
 	struct record_slot slots[CHUNK];
-	uint64_t from, to;
+	struct span found;
 	if (used > RECORD_SLOTS)
 		used = RECORD_SLOTS;
 	for (uint32_t at = 0; at < used; at += CHUNK) {
@@ -373,7 +517,7 @@ static int count_slots(struct unishm *seg, uint32_t used, struct tally *tally)
 				continue;
 			uint64_t place = place_of(at + i, slots[i].word >> WORD_NONCE_SHIFT);
 			bool own = p->seat.record && at + i == p->seat.index;
-			rc = own ? 1 : os_lock_find(p->fd, place, place, &from, &to);
+			rc = own ? 1 : find_lock(p, place, place, &found);
 			if (rc > 0)
 				tally->attached += slots[i].word & WORD_COUNT;
 			else if (rc == 0)
@@ -389,9 +533,7 @@ static int count_slots(struct unishm *seg, uint32_t used, struct tally *tally)
  * more than a few: whoever may read the segment chooses how many marks it has. */
 struct spans {
 	size_t count, room;
-	struct span {
-		uint64_t from, to;
-	} *list, few[32];
+	struct span *list, few[32];
 };
 
 static bool push_span(struct spans *spans, uint64_t from, uint64_t to)
@@ -424,7 +566,7 @@ static int count_marks(struct unishm *seg, uint64_t pin, struct tally *tally)
 	spans.count = 1;
 	while (spans.count > 0 && rc >= 0) {
 		struct span ask = spans.list[--spans.count], found;
-		rc = os_lock_find(p->fd, ask.from, ask.to, &found.from, &found.to);
+		rc = find_lock(p, ask.from, ask.to, &found);
 		if (rc <= 0)
 			continue;
 		if (found.from <= pin && pin <= found.to)
@@ -451,6 +593,7 @@ int seat_count(struct unishm *seg, const struct record_head *head, struct tally 
 
 /* ---- Fork ------------------------------------------------------------------ */
 
+/* From now on the count may be too low: say so, and free no memory by it. */
 static void nobody_counts_the_child(struct unishm *seg)
 {
 	posix_write_head(seg, offsetof(struct record_head, uncounted), 1);
@@ -460,24 +603,23 @@ static void nobody_counts_the_child(struct unishm *seg)
  * descriptor is then in *fd, or, if that cannot be had, by the process. */
 static bool lock_for_child(struct unishm *seg, int access, int *fd, struct os_lock *how)
 {
-	struct posix *p = posix_of(seg);
 	struct stat st;
-	*fd = posix_reopen(seg, access);
+	*fd = OS_PROCESS_LOCKS ? -1 : posix_reopen(seg, access);
 	*how = (struct os_lock){ *fd, false };
 	if (*fd >= 0)
 		return true;
-	if (posix_usable(seg, &st) < 0 || !begin_process_lock(p))
+	if (posix_usable(seg, &st) < 0)
 		return false;
-	*how = (struct os_lock){ p->fd, true };
+	*how = (struct os_lock){ posix_of(seg)->fd, true };
+	/* A child that closes all descriptors loses it unseen. */
+	if (!OS_PROCESS_LOCKS)
+		nobody_counts_the_child(seg);
 	return true;
 }
 
-static void drop_lock_for_child(struct unishm *seg, int *fd, bool by_process)
+static void close_heir(const struct posix *p, int *fd)
 {
-	struct posix *p = posix_of(seg);
-	if (by_process)
-		end_process_lock(p);
-	else
+	if (*fd >= 0)
 		posix_close_fd(*fd, p->dev, p->ino);
 	*fd = -1;
 }
@@ -489,24 +631,23 @@ static void prepare_seat(struct unishm *seg)
 	uint32_t count = load(seat_word(&p->seat)) & WORD_COUNT;
 	if (count == 0)
 		return; /* the child takes a seat when it attaches */
-	if (!lock_for_child(seg, O_RDWR, &p->heir_fd, &how)) {
-		nobody_counts_the_child(seg);
-	} else if (take_slot(p, how, p->seat.record, count, &p->heir) < 0) {
-		drop_lock_for_child(seg, &p->heir_fd, how.by_process);
-		nobody_counts_the_child(seg);
-	}
+	if (lock_for_child(seg, O_RDWR, &p->heir_fd, &how) &&
+			take_slot(p, how, p->seat.record, count, &p->heir) == 0)
+		return;
+	close_heir(p, &p->heir_fd);
+	nobody_counts_the_child(seg);
 }
 
 static void prepare_mark(struct unishm *seg, struct unishm_attachment *attachment)
 {
+	struct posix *p = posix_of(seg);
 	struct os_lock how;
 	uint64_t place = new_mark_place();
-	if (!lock_for_child(seg, O_RDONLY, &attachment->heir, &how))
-		return; /* and a reader cannot even say so in the record */
-	if (os_lock(how, place, 1, false) == 0)
+	if (lock_for_child(seg, O_RDONLY, &attachment->heir, &how) &&
+			seat_lock_place(p, how, place, false) == 0)
 		attachment->heir_place = place;
-	else
-		drop_lock_for_child(seg, &attachment->heir, how.by_process);
+	else /* and a reader cannot even say so in the record */
+		close_heir(p, &attachment->heir);
 }
 
 void seat_fork_prepare(struct unishm *seg)
@@ -530,9 +671,9 @@ static void hand_over(struct unishm *seg, int *fd, uint64_t place, bool by_proce
 		time_t give_up = time(NULL) + 2;
 		while (!os_lock_taken_by_other(p->fd, place) && time(NULL) < give_up)
 			sched_yield();
-		os_unlock((struct os_lock){ p->fd, true }, place, 1);
+		unlock_by_process(seg, place);
 	}
-	drop_lock_for_child(seg, fd, by_process);
+	close_heir(p, fd);
 }
 
 void seat_fork_parent(struct unishm *seg)
@@ -583,24 +724,23 @@ static void find_a_seat(struct unishm *seg)
 static void child_mark(struct unishm *seg, struct unishm_attachment *attachment)
 {
 	struct posix *p = posix_of(seg);
-	bool was_by_process = attachment->mark == &by_process_mark;
+	struct unishm_attachment old = *attachment;
 	int rc = -EBADF;
-	if (attachment->heir_place && attachment->heir >= 0) {
-		rc = map_mark(attachment->heir, p->record_at, MARK_LENGTH, &attachment->mark);
-		posix_close_fd(attachment->heir, p->dev, p->ino);
-	} else if (attachment->heir_place) {
-		rc = os_lock((struct os_lock){ p->fd, true }, attachment->heir_place, 1, false);
-		attachment->mark = &by_process_mark;
-	} else if (attachment->mark != &lost_mark) {
-		attachment->heir_place = new_mark_place();
-		rc = seat_hold(seg, attachment->heir_place, p->record_at, MARK_LENGTH, &attachment->mark);
-	}
-	attachment->place = attachment->heir_place;
 	attachment->heir_place = 0;
+	attachment->place = old.heir_place;
+	if (old.heir_place && old.heir >= 0) {
+		rc = map_mark(old.heir, p->record_at, MARK_LENGTH, &attachment->mark);
+		close_heir(p, &attachment->heir);
+	} else if (old.heir_place) {
+		rc = os_lock((struct os_lock){ p->fd, true }, old.heir_place, 1, false);
+		attachment->mark = &by_process_mark;
+	} else if (old.mark != &lost_mark) {
+		rc = take_mark(seg, attachment); /* nothing was got ready: a raw clone(2) */
+	}
 	if (rc < 0)
 		attachment->mark = &lost_mark;
-	if (was_by_process)
-		end_process_lock(p); /* the parent's, of which we inherited the entry */
+	if (old.mark == &by_process_mark)
+		end_process_lock(p, old.place); /* our parent's: we inherited the list */
 }
 
 void seat_fork_shed(struct unishm *seg)
@@ -618,7 +758,8 @@ void seat_fork_shed(struct unishm *seg)
 void seat_fork_child(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	bool had_seat = p->seat.record, was_by_process = p->seat.by_process;
+	struct seat old = p->seat;
+	bool pinned = p->pin;
 	p->seat = (struct seat){ 0 };
 	p->pin = NULL; /* memory locks are not inherited */
 	if (p->heir.record)
@@ -626,9 +767,12 @@ void seat_fork_child(struct unishm *seg)
 	else
 		find_a_seat(seg);
 	p->heir.record = NULL;
-	if (had_seat && was_by_process)
-		end_process_lock(p);
 	for (unsigned i = 0; i < seg->attached; i++)
 		if (seg->attachments[i].mark)
 			child_mark(seg, &seg->attachments[i]);
+	/* What our parent holds as a process is not ours, though we inherited the list. */
+	if (old.record && old.by_process)
+		end_process_lock(p, place_of(old.index, old.nonce));
+	if (pinned && OS_PROCESS_LOCKS)
+		end_process_lock(p, PLACE_PINS + p->pin_epoch);
 }

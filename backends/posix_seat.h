@@ -37,10 +37,9 @@
  * has no descriptors left) the child's seat is a lock of the process instead, on
  * the handle's descriptor: the parent holds its place until the child has it. Such
  * a lock goes when the process closes any descriptor of the object, so while one
- * exists the library closes none (posix_close_fd), but the program may.
- * When not even that can be had the record says so for good (head.uncounted):
- * the count may be too low, status says that it is inexact, and no memory is
- * freed early.
+ * exists the library closes none (posix_close_fd), but the program may. So then,
+ * or when not even that can be had, the record says for good (head.uncounted) that
+ * the count may be too low: status calls it inexact, and no memory is freed early.
  */
 #ifndef UNISHM_POSIX_SEAT_H
 #define UNISHM_POSIX_SEAT_H
@@ -62,8 +61,9 @@ int seat_take(struct unishm *seg, struct unishm_attachment *new);
 /* Count it out. Cannot fail. */
 void seat_leave(struct unishm *seg, struct unishm_attachment *old);
 
-/* Give up the handle's seat, which has no attachments any more. */
-void seat_close(struct unishm *seg);
+/* Give up the handle's seat, which has no attachments any more. @intact: the record
+ * can be touched. */
+void seat_close(struct unishm *seg, bool intact);
 
 struct tally {
 	unsigned long attached;
@@ -76,16 +76,31 @@ struct tally {
 /* Who is attached now? Writes down the detach of those who ended. */
 int seat_count(struct unishm *seg, const struct record_head *head, struct tally *tally);
 
-/* Hold a lock at @place for as long as @length bytes at @offset stay mapped;
- * *addr is that mapping. Used for marks and for unishm_lock(). */
-int seat_hold(struct unishm *seg, uint64_t place, off_t offset, size_t length, void **addr);
+/* Map all of the segment for unishm_lock(), with a lock that shows it, or end that. */
+int seat_pin(struct unishm *seg, uint32_t epoch);
+void seat_unpin(struct unishm *seg);
+
+/* A span of lock places. */
+struct span {
+	uint64_t from, to;
+};
+
+/* As os_lock_find(), and it sees locks of this process too. @st: of @fd. */
+int seat_find_lock(int fd, const struct stat *st, uint64_t from, uint64_t to, struct span *found);
+
+/* Lock one place of the object that @p is about; @how.fd is open on it. Those of
+ * the process are remembered, so that no close() of ours takes them away. */
+int seat_lock_place(const struct posix *p, struct os_lock how, uint64_t place, bool exclusive);
+void seat_unlock_place(const struct posix *p, struct os_lock how, uint64_t place);
 
 void seat_fork_prepare(struct unishm *seg);
 void seat_fork_parent(struct unishm *seg);
 void seat_fork_shed(struct unishm *seg);
 void seat_fork_child(struct unishm *seg);
 
-/* Close a descriptor of the object @dev, @ino, now or when that does no harm. */
+/* Open and close descriptors of objects (where OS_BESIDE: of the files beside) with
+ * regard to locks of the process. */
+int posix_open_fd(const char *name, int access);
 void posix_close_fd(int fd, dev_t dev, ino_t ino);
 
 #endif

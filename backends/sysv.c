@@ -279,6 +279,8 @@ static int because_not_opened(int rc, const struct unishm_options *opt)
 	if (unishm_sys.shmget(opt->key, 0, 0400) < 0 && errno == EACCES)
 		rc = -EACCES; /* Linux looks at the size first: permission is the better answer,
 				 and all that POSIX can give */
+	if (rc == -EACCES && stage(&ds) != WHOLE)
+		return -EAGAIN; /* its true mode is not there yet */
 	if (rc == -EINVAL)
 		return unishm_because(rc, "it has %zu bytes, fewer than the %zu asked for; "
 				"size 0 opens any", (size_t)ds.shm_segsz, opt->size);

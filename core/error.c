@@ -30,6 +30,8 @@ static const struct {
 	{ ENOTSUP, "this system or backend cannot do that; try the other backend" },
 	{ ENOSYS, "this system has no such shared memory (a jail or sandbox may hide it); use the other backend" },
 	{ EBADF, "its descriptor was closed by the program, and it cannot be opened anew" },
+	{ EAGAIN, "another process holds a lock in the way; find it (lslocks, fuser) and end it" },
+	{ EBADMSG, "its record cannot be read; something else wrote to the object or cut it short" },
 	{ EINVAL, "an argument is out of range" },
 };
 

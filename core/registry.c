@@ -10,17 +10,21 @@
 
 /* UNISHM_EACH_BACKEND(X) comes from meson.build: X(name) for each backend that is
  * built, the default first. */
+#ifndef UNISHM_TEST_BACKEND
+#define UNISHM_TEST_BACKEND(X) /* tests add one, by the compiler's command line */
+#endif
 #define DECLARE(name) extern const struct unishm_backend unishm_##name##_backend;
 #define ADDRESS(name) &unishm_##name##_backend,
 #define NAME(name) #name,
 
 UNISHM_EACH_BACKEND(DECLARE)
+UNISHM_TEST_BACKEND(DECLARE)
 
-static const struct unishm_backend *const backends[] = { UNISHM_EACH_BACKEND(ADDRESS) NULL };
+static const struct unishm_backend *const backends[] = { UNISHM_EACH_BACKEND(ADDRESS) UNISHM_TEST_BACKEND(ADDRESS) NULL };
 
 const char *const *unishm_backends(void)
 {
-	static const char *const names[] = { UNISHM_EACH_BACKEND(NAME) NULL };
+	static const char *const names[] = { UNISHM_EACH_BACKEND(NAME) UNISHM_TEST_BACKEND(NAME) NULL };
 	return names;
 }
 

@@ -76,6 +76,7 @@ struct unishm_sys unishm_sys = {
 	.shm_open = shm_open,
 	.shm_unlink = shm_unlink,
 	.open = sys_open,
+	.unlink = unlink,
 	.close = close,
 	.fstat = sys_fstat,
 	.stat = sys_stat,

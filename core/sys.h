@@ -33,6 +33,7 @@ struct unishm_sys {
 	int (*shm_open)(const char *name, int oflag, mode_t mode);
 	int (*shm_unlink)(const char *name);
 	int (*open)(const char *path, int oflag, mode_t mode);
+	int (*unlink)(const char *path);
 	int (*close)(int fd);
 	int (*fstat)(int fd, struct stat *st);
 	int (*stat)(const char *path, struct stat *st);

@@ -16,7 +16,10 @@
  *   async-signal-safe, except that fork(2) may be called at any time.
  * - The library starts no thread and no process, installs no signal handler,
  *   prints nothing, and never calls exit(3), abort(3) or umask(2).
- * - Every descriptor it opens is close-on-exec.
+ * - Every descriptor it opens is close-on-exec. One that the program closed or
+ *   replaced is not touched any more; a call that needs it opens it anew, or, if
+ *   that cannot be done (the segment was removed, or the process gave up its
+ *   rights), fails with -EBADF or -EACCES.
  */
 #ifndef UNISHM_H
 #define UNISHM_H
@@ -26,6 +29,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
+
+/* glibc hides key_t from strict C99 and C11; it is X/Open's. */
+#if defined(__GLIBC__) && !defined(__key_t_defined)
+typedef __key_t key_t;
+#define __key_t_defined
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -109,7 +118,8 @@ struct unishm_options {
  * attached with UNISHM_RDONLY.
  *
  * Return: 0, or
- * -EINVAL  a NULL @seg, an unknown bit in @oflag or @mode, size 0 or beyond the
+ * -EINVAL  a NULL @seg, an unknown bit in @oflag or @mode, the mode 0613 (which
+ *          marks segments under construction, see unishm(7)), size 0 or beyond the
  *          system's limit for a new segment, @size larger than the existing
  *          segment, or $UNISHM_BACKEND is not built in
  * -ENOENT  no such segment, and no O_CREAT
@@ -123,6 +133,7 @@ struct unishm_options {
  * -EBADMSG what has the segment's name is not one of ours (POSIX backend)
  * -ENOTSUP made by a newer version of the library (POSIX backend), or a flag
  *          that this backend or system cannot honour
+ * -EPERM   UNISHM_HUGETLB without the privilege for it
  */
 UNISHM_API int unishm_open(struct unishm **seg, key_t key, int oflag, size_t size, mode_t mode);
 
@@ -206,7 +217,8 @@ UNISHM_API int unishm_attach_at(struct unishm *seg, void *where, int flags, void
  * The address range is free again when the call returns.
  *
  * Return: 0, or -EINVAL: NULL @seg, @addr is not the start of an attachment of
- * this handle, or NULL was given and there is none or more than one.
+ * this handle (or something else unmapped it meanwhile, where the system tells),
+ * or NULL was given and there is none or more than one.
  */
 UNISHM_API int unishm_detach(struct unishm *seg, const void *addr);
 
@@ -222,7 +234,8 @@ UNISHM_API int unishm_detach(struct unishm *seg, const void *addr);
  * never touched.
  *
  * Return: 0, -EINVAL (NULL), -EPERM (neither owner, creator nor superuser; the
- * creator only on System V), -EIDRM (it is gone).
+ * creator only on System V), -EIDRM (it is gone), and on POSIX -EMFILE, -ENFILE,
+ * or -EBUSY (another process is in the midst of removing it, and stopped).
  */
 UNISHM_API int unishm_remove(struct unishm *seg);
 
@@ -235,7 +248,7 @@ UNISHM_API int unishm_remove(struct unishm *seg);
  *
  * Return: 0, -EINVAL (NULL), -EPERM (not the owner, or RLIMIT_MEMLOCK is 0 and
  * no privilege), -ENOMEM (larger than RLIMIT_MEMLOCK allows), -EIDRM (it is
- * gone), -ENOTSUP (this system cannot).
+ * gone), -ENOTSUP (this system cannot), and on POSIX -EMFILE, -ENFILE.
  */
 UNISHM_API int unishm_lock(struct unishm *seg);
 UNISHM_API int unishm_unlock(struct unishm *seg);
