@@ -926,6 +926,66 @@ static void leave(struct unishm *seg, struct unishm_attachment *old)
 		look(seg, &view);
 }
 
+static bool overlaps(const struct unishm *seg, const void *where, const void *own, size_t length)
+{
+	uintptr_t from = (uintptr_t)where, at = (uintptr_t)own;
+	return own && at < from + seg->size && from < at + length;
+}
+
+/* Would UNISHM_REMAP replace what holds an attachment or a lock of this process? The
+ * core has all handles locked then. */
+static bool hits_our_own(struct unishm *seg, const void *where)
+{
+	struct unishm *at = seg;
+	while (at->prev)
+		at = at->prev;
+	for (; at; at = at->next) {
+		if (at->backend != seg->backend)
+			continue;
+		bool hit = overlaps(seg, where, posix_of(at)->seat.record, RECORD_SIZE) ||
+				overlaps(seg, where, posix_of(at)->pin, at->size);
+		for (unsigned i = 0; !hit && i < at->attached; i++)
+			hit = overlaps(seg, where, at->attachments[i].mark, 1);
+		if (hit)
+			return true;
+	}
+	return false;
+}
+
+/* Count @new in and map it. The mapping comes first, or the seat's, which may be new,
+ * could take the place that was asked for. But with UNISHM_REMAP it replaces
+ * something, so that nothing must fail any more after it. */
+static int count_and_map(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+{
+	int rc;
+	if (flags & UNISHM_REMAP) {
+		rc = seat_take(seg, new);
+		if (rc < 0)
+			return rc;
+		if (was_removed(seg))
+			rc = -EIDRM;
+		else if (hits_our_own(seg, where))
+			rc = unishm_because(-EINVAL, "the library keeps accounts in that range; "
+					"choose another address");
+		else
+			rc = map_as_asked(seg, where, flags, &new->addr);
+		if (rc < 0)
+			leave(seg, new);
+		return rc;
+	}
+	rc = map_as_asked(seg, where, flags, &new->addr);
+	if (rc < 0)
+		return rc;
+	rc = seat_take(seg, new);
+	if (rc == 0 && was_removed(seg)) {
+		leave(seg, new);
+		rc = -EIDRM;
+	}
+	if (rc < 0)
+		unishm_sys.munmap(new->addr, seg->size);
+	return rc;
+}
+
 static int posix_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct stat st;
@@ -941,15 +1001,10 @@ static int posix_attach(struct unishm *seg, void *where, int flags, struct unish
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
 		rc = need_writable(seg);
 	if (rc == 0)
-		rc = seat_take(seg, new);
+		rc = count_and_map(seg, where, flags, new);
 	if (rc < 0)
 		return rc;
 	check_pin(seg);
-	rc = was_removed(seg) ? -EIDRM : map_as_asked(seg, where, flags, &new->addr);
-	if (rc < 0) {
-		leave(seg, new);
-		return rc;
-	}
 	note_time(seg, offsetof(struct record_head, attach_time));
 	return 0;
 }
@@ -971,17 +1026,16 @@ static int posix_detach(struct unishm *seg, struct unishm_attachment *old)
 
 /* ---- Change and ask ------------------------------------------------------ */
 
-/* A new writable description for the owner, although the mode may forbid even him
- * to have one: lend ourselves the right for the time of an open. */
-static int reopen_as_owner(struct unishm *seg, const struct stat *st)
+/* Lend ourselves the right for the time of an open. */
+int posix_reopen_as_owner(struct unishm *seg, int access, const struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	int fd = posix_reopen(seg, O_RDWR);
+	int fd = posix_reopen(seg, access);
 	if (fd != -EACCES)
 		return fd;
 	if (unishm_sys.fchmod(p->fd, (st->st_mode & 0777) | 0600) < 0)
 		return -errno;
-	fd = posix_reopen(seg, O_RDWR);
+	fd = posix_reopen(seg, access);
 	int rc = unishm_sys.fchmod(p->fd, st->st_mode & 0777) < 0 ? -errno : 0;
 	if (fd >= 0 && rc < 0)
 		posix_close_fd(fd, p->dev, p->ino);
@@ -994,7 +1048,7 @@ static int write_as_owner(struct unishm *seg, const struct stat *st)
 	struct posix *p = posix_of(seg);
 	if (p->writable)
 		return 0;
-	int fd = reopen_as_owner(seg, st);
+	int fd = posix_reopen_as_owner(seg, O_RDWR, st);
 	if (fd < 0)
 		return fd;
 	drop_fd(p);
@@ -1016,7 +1070,7 @@ static int posix_remove(struct unishm *seg)
 	if (rc < 0)
 		return rc;
 	/* for a lock that no child shares; locks of the process are none of a child's */
-	int fd = OS_PROCESS_LOCKS ? p->fd : reopen_as_owner(seg, &view.st);
+	int fd = OS_PROCESS_LOCKS ? p->fd : posix_reopen_as_owner(seg, O_RDWR, &view.st);
 	if (fd < 0)
 		return fd;
 	rc = take_name_away(fd, p->name);
@@ -1038,7 +1092,7 @@ static int posix_lock(struct unishm *seg)
 		rc = must_own(&view.st);
 	if (rc < 0 || p->pin)
 		return rc;
-	rc = seat_pin(seg, view.head.lock_epoch);
+	rc = seat_pin(seg, &view.st, view.head.lock_epoch);
 	if (rc < 0)
 		return rc;
 	if (unishm_sys.mlock(p->pin, seg->size) < 0) {

@@ -49,6 +49,9 @@ int posix_usable(struct unishm *seg, struct stat *st);
  * O_RDONLY or O_RDWR. */
 int posix_reopen(struct unishm *seg, int access);
 
+/* The same for the owner, although the mode may forbid even him to open it. */
+int posix_reopen_as_owner(struct unishm *seg, int access, const struct stat *st);
+
 /* Where OS_BESIDE: the object with the data, to be mapped and closed. */
 int posix_open_data(struct unishm *seg, int access);
 

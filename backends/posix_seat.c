@@ -355,13 +355,12 @@ static int map_mark(int fd, off_t offset, size_t length, void **addr)
 	return rc;
 }
 
-/* A description of its own, with a lock at @place, held by a mapping of
- * [@offset, @offset + @length). */
-static int hold_by_mapping(struct unishm *seg, uint64_t place, off_t offset, size_t length, void **addr)
+/* Lock @place on the description of @fd, which is closed then, since a mapping of
+ * [@offset, @offset + @length) holds it. */
+static int hold_by_mapping(const struct posix *p, int fd, uint64_t place, off_t offset, size_t length,
+		void **addr)
 {
-	struct posix *p = posix_of(seg);
 	void *held;
-	int fd = posix_reopen(seg, O_RDONLY);
 	if (fd < 0)
 		return fd;
 	int rc = map_mark(fd, offset, length, &held);
@@ -381,21 +380,22 @@ static int take_mark(struct unishm *seg, struct unishm_attachment *attachment)
 	struct posix *p = posix_of(seg);
 	attachment->place = new_mark_place();
 	if (!OS_PROCESS_LOCKS)
-		return hold_by_mapping(seg, attachment->place, p->record_at, MARK_LENGTH,
-				&attachment->mark);
+		return hold_by_mapping(p, posix_reopen(seg, O_RDONLY), attachment->place,
+				p->record_at, MARK_LENGTH, &attachment->mark);
 	attachment->mark = &by_process_mark;
 	return seat_lock_place(p, (struct os_lock){ p->fd, true }, attachment->place, false);
 }
 
 /* ---- Pins -------------------------------------------------------------------- */
 
-int seat_pin(struct unishm *seg, uint32_t epoch)
+int seat_pin(struct unishm *seg, const struct stat *st, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
 	void *pin;
 	int rc;
 	if (!OS_PROCESS_LOCKS) {
-		rc = hold_by_mapping(seg, PLACE_PINS + epoch, 0, seg->size, &pin);
+		rc = hold_by_mapping(p, posix_reopen_as_owner(seg, O_RDONLY, st), PLACE_PINS + epoch, 0,
+				seg->size, &pin);
 	} else {
 		int fd = posix_open_data(seg, O_RDONLY);
 		rc = fd < 0 ? fd : map_mark(fd, 0, seg->size, &pin);

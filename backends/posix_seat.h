@@ -76,8 +76,9 @@ struct tally {
 /* Who is attached now? Writes down the detach of those who ended. */
 int seat_count(struct unishm *seg, const struct record_head *head, struct tally *tally);
 
-/* Map all of the segment for unishm_lock(), with a lock that shows it, or end that. */
-int seat_pin(struct unishm *seg, uint32_t epoch);
+/* Map all of the segment for unishm_lock(), with a lock that shows it, or end that.
+ * @st: of the object. */
+int seat_pin(struct unishm *seg, const struct stat *st, uint32_t epoch);
 void seat_unpin(struct unishm *seg);
 
 /* A span of lock places. */

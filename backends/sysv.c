@@ -334,11 +334,13 @@ static int sysv_open(struct unishm *seg, const struct unishm_options *opt)
 static int sysv_open_id(struct unishm *seg, int id)
 {
 	struct shmid_ds ds;
-	int rc = stat_segment(id, &ds);
-	if (rc == 0 && (is_removed(&ds) || stage(&ds) != WHOLE))
+	int rc = gone(stat_as_owner(id, &ds));
+	if (rc == -EIDRM || (rc == 0 && (is_removed(&ds) || stage(&ds) != WHOLE)))
 		return -ENOENT;
+	if (rc == 0)
+		rc = stat_segment(id, &ds); /* which asks for permission to read */
 	if (rc < 0)
-		return rc == -EIDRM ? -ENOENT : denied(rc, id);
+		return denied(rc, id);
 	seg->id = id;
 	seg->key = key_of(&ds);
 	seg->size = ds.shm_segsz;
@@ -370,9 +372,9 @@ static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm
 	int native = attach_flags(flags);
 	if (native < 0)
 		return native;
-	int rc = stat_segment(seg->id, &ds);
+	int rc = gone(stat_as_owner(seg->id, &ds));
 	if (rc < 0)
-		return denied(rc, seg->id);
+		return rc;
 	if (is_removed(&ds))
 		return -EIDRM;
 	void *got = unishm_sys.shmat(seg->id, where, native);

@@ -222,15 +222,21 @@ static void forget(struct unishm *seg, unsigned index)
 	seg->attachments[index] = seg->attachments[--seg->attached];
 }
 
+static size_t whole_pages(size_t size)
+{
+	size_t granule = unishm_os_granularity();
+	return (size + granule - 1) / granule * granule;
+}
+
 /* What a new attachment at @from has wholly replaced is attached no more. */
 static void drop_displaced(struct unishm *all, const struct unishm *by, char *from)
 {
-	const char *to = from + by->size;
+	const char *to = from + whole_pages(by->size);
 	for (struct unishm *seg = all; seg; seg = seg->next) {
 		unsigned old = seg == by ? seg->attached - 1 : seg->attached;
 		for (unsigned i = old; i-- > 0;) {
 			char *addr = seg->attachments[i].addr;
-			if (addr < from || addr + seg->size > to)
+			if (addr < from || addr + whole_pages(seg->size) > to)
 				continue;
 			if (seg->backend->displaced)
 				seg->backend->displaced(seg, &seg->attachments[i]);

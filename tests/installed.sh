@@ -22,13 +22,18 @@ where="--define-variable=prefix=$work/stage$(pkg-config --variable=prefix unishm
 libdir=$(pkg-config "$where" --variable=libdir unishm)
 [ -d "$libdir" ] || libdir=$(dirname "$(find "$work/stage" -name 'libunishm.a')")
 
-backends=$(pkg-config --variable=backends unishm)
-case $backends in
-*\\*)
-	echo "the variable backends of unishm.pc is not plain words: $backends" >&2
-	exit 1
-	;;
-esac
+backends=
+for variable in default_backend have_posix have_sysv; do
+	value=$(pkg-config --variable=$variable unishm)
+	case $variable:$value in
+	have_*:true) backends="$backends ${variable#have_}" ;;
+	have_*:false | default_backend:posix | default_backend:sysv) ;;
+	*)
+		echo "the variable $variable of unishm.pc is \"$value\"" >&2
+		exit 1
+		;;
+	esac
+done
 
 cat >"$work/program.c" <<'END'
 #include <unishm.h>
