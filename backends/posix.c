@@ -249,6 +249,7 @@ static void free_memory(struct unishm *seg, const struct record_head *head)
 {
 	struct posix *p = posix_of(seg);
 	p->gone = true;
+	seat_unpin(seg);
 	if (!OS_BESIDE && p->writable && !head->uncounted)
 		unishm_sys.punch(p->fd, 0, p->record_at + RECORD_SIZE);
 }
@@ -350,6 +351,7 @@ static void settle_in(struct unishm *seg, int fd, bool writable, const struct st
 {
 	struct posix *p = posix_of(seg);
 	p->fd = fd;
+	p->heir_fd = p->heir_pipe[0] = p->heir_pipe[1] = -1;
 	p->writable = writable;
 	p->dev = st->st_dev;
 	p->ino = st->st_ino;
@@ -551,14 +553,16 @@ static int take_name_away(int fd, const char *name)
 
 static int read_head_at_end(int fd, const struct stat *st, struct record_head *head)
 {
-	if (os_beside_unfinished(st)) {
-		*head = (struct record_head){ .state = RECORD_MAKING };
-		return 0;
-	}
-	if (!S_ISREG(st->st_mode) || st->st_size < RECORD_SIZE)
+	int rc = 0;
+	*head = (struct record_head){ 0 };
+	if (S_ISREG(st->st_mode) && st->st_size >= RECORD_SIZE)
+		rc = read_head_of(fd, st->st_size - RECORD_SIZE, head);
+	else if (!os_beside_is_new(st) || st->st_size != 0)
 		return unishm_because(-EBADMSG, "an object that this library did not make has its name; "
 				"move it away, or choose another key");
-	return read_head_of(fd, st->st_size - RECORD_SIZE, head);
+	if (rc == 0 && head->state == 0 && os_beside_is_new(st))
+		head->state = RECORD_MAKING;
+	return rc;
 }
 
 /* Is what is open on @fd a segment with @key, or will it be one? */

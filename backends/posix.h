@@ -30,6 +30,7 @@ struct posix {
 	struct seat seat;
 	struct seat heir; /* only around fork: the child's */
 	int heir_fd;
+	int heir_pipe[2]; /* closed by the child when it has taken over; -1: none */
 
 	void *pin; /* all of it, locked into RAM; NULL: not by us */
 	uint32_t pin_epoch;

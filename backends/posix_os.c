@@ -162,7 +162,7 @@ int os_data_open(const char *name, int access)
 	return -EOPNOTSUPP;
 }
 
-bool os_beside_unfinished(const struct stat *st)
+bool os_beside_is_new(const struct stat *st)
 {
 	(void)st;
 	return false;
@@ -199,26 +199,33 @@ int os_beside_make(const char *name)
 			O_RDWR | O_CREAT | O_EXCL | FILE_FLAGS, UNFINISHED_MODE));
 }
 
-/* Empty, and with a mode that nobody else gives: one whose maker has not come, or
- * never came, to writing into it. */
-bool os_beside_unfinished(const struct stat *st)
+/* Still with the mode that it is made with: its maker may not have come, or never
+ * have come, to writing into it. */
+bool os_beside_is_new(const struct stat *st)
 {
-	return st->st_size == 0 && (st->st_mode & 07777) == UNFINISHED_MODE;
+	return S_ISREG(st->st_mode) && (st->st_mode & 07777) == UNFINISHED_MODE;
+}
+
+/* The owner can always open the object, to change its mode: that he may not attach is
+ * what the library reads off the file beside. */
+static mode_t data_mode(mode_t mode)
+{
+	return mode | 0600;
 }
 
 /* The file beside is ours, so an object of that name is what a dead maker left. */
 int os_data_make(const char *name, mode_t mode)
 {
 	int flags = O_RDWR | O_CREAT | O_EXCL | OBJECT_FLAGS;
-	int fd = unishm_sys.shm_open(name, flags, mode);
+	int fd = unishm_sys.shm_open(name, flags, data_mode(mode));
 	if (fd < 0 && errno == EEXIST) {
 		unishm_sys.shm_unlink(name);
-		fd = unishm_sys.shm_open(name, flags, mode);
+		fd = unishm_sys.shm_open(name, flags, data_mode(mode));
 	}
 	fd = keep_off_standard_streams(fd);
 	if (fd >= 0)
-		unishm_sys.fchmod(fd, mode); /* against the umask; macOS needs it not,
-						and refuses */
+		unishm_sys.fchmod(fd, data_mode(mode)); /* against the umask; macOS needs
+							  it not, and refuses */
 	return fd;
 }
 
@@ -234,7 +241,7 @@ void os_data_chmod(const char *name, mode_t mode)
 	int fd = os_data_open(name, O_RDWR);
 	if (fd < 0)
 		return;
-	unishm_sys.fchmod(fd, mode);
+	unishm_sys.fchmod(fd, data_mode(mode));
 	unishm_sys.close(fd);
 }
 
@@ -307,6 +314,16 @@ int os_reserve(int fd, off_t offset, off_t length)
 	return 0;
 }
 
+/* msync() looks at nothing but whether there are mappings. */
+static bool is_mapped(void *where, size_t length)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	for (size_t at = 0; at < length; at += page)
+		if (msync((char *)where + at, page, MS_ASYNC) == 0)
+			return true;
+	return false;
+}
+
 int os_map_at(void *where, size_t length, int prot, int fd, void **addr)
 {
 #if UNISHM_OS_LINUX && defined MAP_FIXED_NOREPLACE
@@ -323,6 +340,8 @@ int os_map_at(void *where, size_t length, int prot, int fd, void **addr)
 	}
 	if (got != MAP_FAILED)
 		unishm_sys.munmap(got, length);
+	if (!is_mapped(where, length))
+		return -ENOMEM; /* beyond what programs get */
 	return unishm_because(-EINVAL, "something is mapped there already; choose another address");
 }
 
@@ -394,10 +413,4 @@ int os_lock_find(int fd, uint64_t at, uint64_t end, uint64_t *from, uint64_t *to
 	*from = (uint64_t)lock.l_start;
 	*to = lock.l_len == 0 ? end : (uint64_t)lock.l_start + (uint64_t)lock.l_len - 1;
 	return 1;
-}
-
-bool os_lock_taken_by_other(int fd, uint64_t at)
-{
-	struct flock lock = range(F_WRLCK, at, 1);
-	return unishm_sys.fcntl_lock(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }

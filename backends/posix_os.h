@@ -49,7 +49,7 @@ int os_object_publish(int fd, const char *name);
  * And the object with the data, once that file is ours. */
 int os_beside_make(const char *name);
 int os_data_make(const char *name, mode_t mode);
-bool os_beside_unfinished(const struct stat *st);
+bool os_beside_is_new(const struct stat *st);
 
 /* The object with the data, to be mapped and closed. */
 int os_data_open(const char *name, int access);
@@ -105,8 +105,5 @@ void os_unlock(struct os_lock how, uint64_t at, uint64_t length);
 /* Some lock within [@at, @end]: 1, and where; or 0. Those of this process do not
  * show where OS_PROCESS_LOCKS. */
 int os_lock_find(int fd, uint64_t at, uint64_t end, uint64_t *from, uint64_t *to);
-
-/* Does another process hold one there? For a parent that waits for its child. */
-bool os_lock_taken_by_other(int fd, uint64_t at);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -599,6 +600,21 @@ static void nobody_counts_the_child(struct unishm *seg)
 	posix_write_head(seg, offsetof(struct record_head, uncounted), 1);
 }
 
+static void close_pipe_end(int *fd)
+{
+	if (*fd >= 0)
+		unishm_sys.close(*fd);
+	*fd = -1;
+}
+
+/* A pipe by which the parent learns that the child has its locks, or is dead. */
+static void open_pipe(struct posix *p)
+{
+	if (p->heir_pipe[0] >= 0 || unishm_sys.pipe(p->heir_pipe) == 0)
+		return;
+	p->heir_pipe[0] = p->heir_pipe[1] = -1; /* no descriptors left: see await_child() */
+}
+
 /* How to hold what the child will take over: by a description of its own, whose
  * descriptor is then in *fd, or, if that cannot be had, by the process. */
 static bool lock_for_child(struct unishm *seg, int access, int *fd, struct os_lock *how)
@@ -611,6 +627,7 @@ static bool lock_for_child(struct unishm *seg, int access, int *fd, struct os_lo
 	if (posix_usable(seg, &st) < 0)
 		return false;
 	*how = (struct os_lock){ posix_of(seg)->fd, true };
+	open_pipe(posix_of(seg));
 	/* A child that closes all descriptors loses it unseen. */
 	if (!OS_PROCESS_LOCKS)
 		nobody_counts_the_child(seg);
@@ -653,7 +670,7 @@ static void prepare_mark(struct unishm *seg, struct unishm_attachment *attachmen
 void seat_fork_prepare(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	p->heir_fd = -1;
+	p->heir_fd = p->heir_pipe[0] = p->heir_pipe[1] = -1;
 	if (p->seat.record)
 		prepare_seat(seg);
 	for (unsigned i = 0; i < seg->attached; i++)
@@ -661,24 +678,37 @@ void seat_fork_prepare(struct unishm *seg)
 			prepare_mark(seg, &seg->attachments[i]);
 }
 
-/* Let go of a place that the child takes over. One that is held by the process
- * must be seen to be the child's first; a child that was killed before it ran
- * never takes it, so there is an end to the waiting. */
+/* What the parent holds for the child as a process must be the child's before the
+ * parent lets go. A child that dies before that closes the pipe, too; without one
+ * there must be an end to the waiting. */
+static void await_child(struct posix *p)
+{
+	if (p->heir_pipe[0] >= 0) {
+		struct pollfd end = { .fd = p->heir_pipe[0], .events = POLLIN };
+		close_pipe_end(&p->heir_pipe[1]);
+		while (poll(&end, 1, 2000) < 0 && errno == EINTR)
+			;
+		close_pipe_end(&p->heir_pipe[0]);
+	} else if (p->heir.record) {
+		time_t give_up = time(NULL) + 2;
+		const uint32_t *pid = &p->heir.record->slots[p->heir.index].pid;
+		while (load(pid) == 0 && time(NULL) < give_up)
+			sched_yield();
+	}
+}
+
 static void hand_over(struct unishm *seg, int *fd, uint64_t place, bool by_process)
 {
-	struct posix *p = posix_of(seg);
-	if (by_process) {
-		time_t give_up = time(NULL) + 2;
-		while (!os_lock_taken_by_other(p->fd, place) && time(NULL) < give_up)
-			sched_yield();
+	if (by_process)
 		unlock_by_process(seg, place);
-	}
-	close_heir(p, fd);
+	close_heir(posix_of(seg), fd);
 }
 
 void seat_fork_parent(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
+	if (p->heir_pipe[0] >= 0 || (p->heir.record && p->heir.by_process))
+		await_child(p);
 	if (p->heir.record)
 		hand_over(seg, &p->heir_fd, place_of(p->heir.index, p->heir.nonce), p->heir.by_process);
 	p->heir.record = NULL;
@@ -770,6 +800,8 @@ void seat_fork_child(struct unishm *seg)
 	for (unsigned i = 0; i < seg->attached; i++)
 		if (seg->attachments[i].mark)
 			child_mark(seg, &seg->attachments[i]);
+	close_pipe_end(&p->heir_pipe[0]);
+	close_pipe_end(&p->heir_pipe[1]);
 	/* What our parent holds as a process is not ours, though we inherited the list. */
 	if (old.record && old.by_process)
 		end_process_lock(p, place_of(old.index, old.nonce));

@@ -24,6 +24,26 @@ static int sys_fcntl_dup(int fd, int least)
 	return fcntl(fd, F_DUPFD_CLOEXEC, least);
 }
 
+/* pipe2() is not everywhere. Called around fork alone, when no other thread forks; one
+ * that spawns may take the ends along until it has executed. */
+static int sys_pipe(int ends[2])
+{
+	if (pipe(ends) < 0)
+		return -1;
+	for (int i = 0; i < 2; i++) {
+		int higher = fcntl(ends[i], F_DUPFD_CLOEXEC, 3);
+		int code = errno;
+		close(ends[i]);
+		ends[i] = higher;
+		if (higher < 0) {
+			close(i ? ends[0] : ends[1]);
+			errno = code;
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int sys_stat(const char *path, struct stat *st)
 {
 	return stat(path, st);
@@ -77,6 +97,7 @@ struct unishm_sys unishm_sys = {
 	.shm_unlink = shm_unlink,
 	.open = sys_open,
 	.unlink = unlink,
+	.pipe = sys_pipe,
 	.close = close,
 	.fstat = sys_fstat,
 	.stat = sys_stat,

@@ -34,6 +34,7 @@ struct unishm_sys {
 	int (*shm_unlink)(const char *name);
 	int (*open)(const char *path, int oflag, mode_t mode);
 	int (*unlink)(const char *path);
+	int (*pipe)(int ends[2]); /* close-on-exec, and no standard streams */
 	int (*close)(int fd);
 	int (*fstat)(int fd, struct stat *st);
 	int (*stat)(const char *path, struct stat *st);

@@ -21,6 +21,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -65,6 +66,9 @@ void skip(const char *test, const char *why);
 
 bool is_root(void);
 bool is_isolated(void);     /* in namespaces of our own */
+/* How often to do what is worth doing @many times: fewer where all is slow. */
+int rounds(int many);
+
 bool is_instrumented(void); /* valgrind or a sanitizer: no tight memory limits */
 
 /* Fail the test, or, in an agent, end the agent, which then fails the test. */
@@ -123,6 +127,13 @@ int count_descriptors(void);
  * not just one. */
 const char *only_object(void);
 
+/* The path of the file that holds its record: itself, or the one beside it. */
+const char *record_path(void);
+
+/* Whether attachments are held by locks of open file descriptions (Linux), which a
+ * program that closes all descriptors does not touch, or of the process. */
+bool has_description_locks(void);
+
 /* ---- Agents -------------------------------------------------------------- */
 
 struct agent {
@@ -142,8 +153,8 @@ extern void *at;
 struct board {
 	struct unishm_status st;
 	void *where;
-	volatile int count;
-	volatile int flag;
+	atomic_int count;
+	atomic_int flag;
 	volatile long words[16];
 	char said[600]; /* the last message in an agent */
 };

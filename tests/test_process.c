@@ -56,7 +56,7 @@ START_TEST(the_count_is_right_at_once_in_parent_and_child_after_fork)
 	begin(_i);
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent agent = attached_agent(3);
-	for (int round = 0; round < 200; round++) {
+	for (int round = 0; round < rounds(200); round++) {
 		board->words[0] = board->words[1] = 0;
 		long pid = ask(&agent, fork_and_count, 0);
 		ck_assert_int_gt(pid, 0);
@@ -664,7 +664,7 @@ START_TEST(a_killed_process_is_not_counted_by_anyone_right_after)
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent watcher = agent_start();
 	expect_ok(ask(&watcher, do_open, 0));
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < rounds(200); i++) {
 		struct agent agent = attached_agent(1 + i % 3);
 		agent_kill(&agent);
 		ck_assert_uint_eq(number_attached(seg), 0);
@@ -732,7 +732,7 @@ START_TEST(processes_killed_or_stopped_at_any_instruction_leave_nothing)
 	begin(_i);
 	unsigned seed = 4711;
 	struct unishm *seg = make(0, SMALL, 0600);
-	for (int round = 0; round < 60; round++) {
+	for (int round = 0; round < rounds(60); round++) {
 		struct agent agent[4];
 		board->flag = 0;
 		for (int i = 0; i < 4; i++) {
@@ -1088,6 +1088,7 @@ static long close_everything(long unused)
 START_TEST(a_program_that_closes_all_descriptors_stays_counted)
 {
 	begin(_i);
+	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent agent = attached_agent(2);
 	expect_ok(ask(&agent, close_everything, 0));
@@ -1114,6 +1115,7 @@ END_TEST
 START_TEST(each_call_works_after_all_descriptors_were_closed)
 {
 	begin(_i);
+	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
 	static const task calls[] = { do_attach, do_number, do_chmod, do_remove, do_fork, do_close };
 	static const long args[] = { 0, 0, 0640, 0, 0, 0 };
 	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
@@ -1138,6 +1140,7 @@ END_TEST
 START_TEST(a_removed_segment_of_a_program_that_closed_all_descriptors_ends_well)
 {
 	begin(_i);
+	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent agent = attached_agent(1);
 	expect_ok(ask(&agent, close_everything, 0));
@@ -1199,6 +1202,7 @@ static long look_at_foreign(long unused)
 START_TEST(descriptors_that_became_foreign_files_are_left_alone)
 {
 	begin(_i);
+	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
 	struct unishm *seg = make(0, SMALL, 0600);
 	static const task calls[] = { do_number, do_attach, do_chmod, do_detach, do_number, do_close };
 	static const unsigned long counts[] = { 2, 3, 3, 2, 2, 0 };
@@ -1455,7 +1459,7 @@ static void fork_group(Suite *suite)
 
 static void thread_group(Suite *suite)
 {
-	TCase *t = group(suite, "thread", NULL, 30);
+	TCase *t = group(suite, "thread", "native", 30);
 	EACH(t, forks_in_a_threaded_program_leave_working_handles);
 	EACH(t, attachments_belong_to_the_process_not_to_the_thread);
 	EACH(t, messages_belong_to_the_thread);
