@@ -57,6 +57,8 @@ static int reopen_by_name(const struct posix *p, int access)
 {
 	struct stat st = { 0 };
 	int fd = posix_open_fd(p->name, access);
+	if (fd == -EACCES && os_object_stat(p->name, &st) == 0 && !is_ours(p, &st))
+		return -ENOENT; /* it is a successor that refuses us */
 	if (fd < 0)
 		return fd;
 	if (unishm_sys.fstat(fd, &st) == 0 && is_ours(p, &st))
@@ -291,10 +293,10 @@ static int check_new_size(const struct unishm_options *opt)
 	if (opt->size == 0)
 		return unishm_because(-EINVAL, "a new segment needs a size of 1 or more");
 	off_t record_at = record_offset(opt->size);
-	if (record_at < 0)
-		return unishm_because(-EINVAL, "%zu bytes are more than any object can have", opt->size);
+	if (record_at < 0 || opt->size > PTRDIFF_MAX)
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
 	/* Growing beyond this limit would raise SIGXFSZ. */
-	if (unishm_sys.getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+	if (unishm_sys.getrlimit_fsize(&limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
 			(opt->size > (uint64_t)limit.rlim_cur ||
 			(uint64_t)record_at + RECORD_SIZE > (uint64_t)limit.rlim_cur))
 		return unishm_because(-EFBIG, "%zu bytes are more than RLIMIT_FSIZE allows; raise it (ulimit -f)",
@@ -823,7 +825,7 @@ static int posix_list(int (*visit)(const struct unishm_status *, void *), void *
 	return rc;
 }
 
-static void posix_close(struct unishm *seg)
+static void posix_forget(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct stat st;
@@ -1209,7 +1211,7 @@ const struct unishm_backend unishm_posix_backend = {
 	.priv_size = sizeof(struct posix),
 	.open = posix_open,
 	.open_id = posix_open_id,
-	.close = posix_close,
+	.close = posix_forget,
 	.attach = posix_attach,
 	.detach = posix_detach,
 	.displaced = posix_displaced,

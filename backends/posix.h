@@ -34,6 +34,7 @@ struct posix {
 
 	void *pin; /* all of it, locked into RAM; NULL: not by us */
 	uint32_t pin_epoch;
+	bool pin_by_process;
 };
 
 static inline struct posix *posix_of(struct unishm *seg)

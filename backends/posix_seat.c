@@ -172,6 +172,14 @@ static bool find_own(dev_t dev, ino_t ino, uint64_t from, uint64_t to, uint64_t 
 	return found;
 }
 
+/* By which kind of lock are we to hold a place? On an object on which the process holds
+ * one, no descriptor can be closed, and so no description be held by a mapping alone. */
+static bool lock_by_process(const struct posix *p)
+{
+	uint64_t any;
+	return OS_PROCESS_LOCKS || find_own(p->dev, p->ino, 0, UINT64_MAX, &any);
+}
+
 int seat_find_lock(int fd, const struct stat *st, uint64_t from, uint64_t to, struct span *found)
 {
 	int rc = os_lock_find(fd, from, to, &found->from, &found->to);
@@ -301,12 +309,13 @@ static int sit_down(struct unishm *seg)
 	struct record *record;
 	if (p->seat.record)
 		return 0;
-	int fd = OS_PROCESS_LOCKS ? p->fd : posix_reopen(seg, O_RDWR);
+	bool by_process = lock_by_process(p);
+	int fd = by_process ? p->fd : posix_reopen(seg, O_RDWR);
 	if (fd < 0)
 		return fd;
 	int rc = map_seat(fd, p, &record);
 	if (rc == 0) {
-		rc = take_slot(p, (struct os_lock){ fd, OS_PROCESS_LOCKS }, record, 0, &p->seat);
+		rc = take_slot(p, (struct os_lock){ fd, by_process }, record, 0, &p->seat);
 		if (rc == 0)
 			sign(&p->seat, unishm_pid());
 		else
@@ -380,7 +389,7 @@ static int take_mark(struct unishm *seg, struct unishm_attachment *attachment)
 {
 	struct posix *p = posix_of(seg);
 	attachment->place = new_mark_place();
-	if (!OS_PROCESS_LOCKS)
+	if (!lock_by_process(p))
 		return hold_by_mapping(p, posix_reopen(seg, O_RDONLY), attachment->place,
 				p->record_at, MARK_LENGTH, &attachment->mark);
 	attachment->mark = &by_process_mark;
@@ -389,28 +398,39 @@ static int take_mark(struct unishm *seg, struct unishm_attachment *attachment)
 
 /* ---- Pins -------------------------------------------------------------------- */
 
+static int open_to_pin(struct unishm *seg, const struct stat *st)
+{
+	return OS_BESIDE ? posix_open_data(seg, O_RDONLY) : posix_reopen_as_owner(seg, O_RDONLY, st);
+}
+
+static int pin_by_process(struct unishm *seg, int fd, uint64_t place, void **pin)
+{
+	struct posix *p = posix_of(seg);
+	int rc = fd < 0 ? fd : map_mark(fd, 0, seg->size, pin);
+	if (fd >= 0 && OS_BESIDE)
+		unishm_sys.close(fd);
+	else if (fd >= 0)
+		posix_close_fd(fd, p->dev, p->ino);
+	if (rc < 0)
+		return rc;
+	rc = seat_lock_place(p, (struct os_lock){ p->fd, true }, place, false);
+	if (rc < 0)
+		unishm_sys.munmap(*pin, seg->size);
+	return rc;
+}
+
 int seat_pin(struct unishm *seg, const struct stat *st, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
 	void *pin;
-	int rc;
-	if (!OS_PROCESS_LOCKS) {
-		rc = hold_by_mapping(p, posix_reopen_as_owner(seg, O_RDONLY, st), PLACE_PINS + epoch, 0,
-				seg->size, &pin);
-	} else {
-		int fd = posix_open_data(seg, O_RDONLY);
-		rc = fd < 0 ? fd : map_mark(fd, 0, seg->size, &pin);
-		if (fd >= 0)
-			unishm_sys.close(fd);
-		if (rc == 0) {
-			rc = seat_lock_place(p, (struct os_lock){ p->fd, true }, PLACE_PINS + epoch, false);
-			if (rc < 0)
-				unishm_sys.munmap(pin, seg->size);
-		}
-	}
+	bool by_process = lock_by_process(p);
+	int fd = open_to_pin(seg, st);
+	int rc = by_process ? pin_by_process(seg, fd, PLACE_PINS + epoch, &pin)
+			: hold_by_mapping(p, fd, PLACE_PINS + epoch, 0, seg->size, &pin);
 	if (rc == 0) {
 		p->pin = pin;
 		p->pin_epoch = epoch;
+		p->pin_by_process = by_process;
 	}
 	return rc;
 }
@@ -422,7 +442,7 @@ void seat_unpin(struct unishm *seg)
 		return;
 	unishm_sys.munmap(p->pin, seg->size);
 	p->pin = NULL;
-	if (OS_PROCESS_LOCKS)
+	if (p->pin_by_process)
 		unlock_by_process(seg, PLACE_PINS + p->pin_epoch);
 }
 
@@ -620,7 +640,7 @@ static void open_pipe(struct posix *p)
 static bool lock_for_child(struct unishm *seg, int access, int *fd, struct os_lock *how)
 {
 	struct stat st;
-	*fd = OS_PROCESS_LOCKS ? -1 : posix_reopen(seg, access);
+	*fd = lock_by_process(posix_of(seg)) ? -1 : posix_reopen(seg, access);
 	*how = (struct os_lock){ *fd, false };
 	if (*fd >= 0)
 		return true;
@@ -805,6 +825,6 @@ void seat_fork_child(struct unishm *seg)
 	/* What our parent holds as a process is not ours, though we inherited the list. */
 	if (old.record && old.by_process)
 		end_process_lock(p, place_of(old.index, old.nonce));
-	if (pinned && OS_PROCESS_LOCKS)
+	if (pinned && p->pin_by_process)
 		end_process_lock(p, PLACE_PINS + p->pin_epoch);
 }

@@ -109,11 +109,12 @@ static int stat_as_owner(int id, struct shmid_ds *ds)
 {
 	if (unishm_sys.shmctl(id, IPC_STAT, ds) == 0)
 		return 0;
+	int rc = -errno;
 #ifdef SHM_STAT_ANY
-	if (errno == EACCES && unishm_sys.shmctl(id, SHM_STAT_ANY, ds) >= 0)
+	if (rc == -EACCES && unishm_sys.shmctl(id, SHM_STAT_ANY, ds) >= 0)
 		return 0; /* Linux 4.17 */
 #endif
-	return -errno;
+	return rc;
 }
 
 /* ---- Small things -------------------------------------------------------- */
@@ -131,7 +132,10 @@ static int stat_segment(int id, struct shmid_ds *ds)
 
 static int set(int id, struct shmid_ds *ds)
 {
-	return unishm_sys.shmctl(id, IPC_SET, ds) < 0 ? gone(-errno) : 0;
+	struct shmid_ds now;
+	int rc = unishm_sys.shmctl(id, IPC_SET, ds) < 0 ? -errno : 0;
+	/* -EINVAL may also mean a user or group that cannot be */
+	return rc == -EINVAL ? gone(stat_as_owner(id, &now)) == -EIDRM ? -EIDRM : rc : rc;
 }
 
 static int because_denied(int rc, const struct shmid_ds *ds)
@@ -235,6 +239,8 @@ static int create(struct unishm *seg, const struct unishm_options *opt)
 	int flags = create_flags(opt->flags);
 	if (flags < 0)
 		return flags;
+	if (opt->size > PTRDIFF_MAX && (opt->key == UNISHM_PRIVATE || unishm_sys.shmget(opt->key, 0, 0) < 0))
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
 	mode_t mode = opt->init ? UNISHM_MODE_MAKING : opt->mode;
 	int id = unishm_sys.shmget(opt->key, opt->size, IPC_CREAT | IPC_EXCL | flags | (int)mode);
 	if (id < 0)
@@ -266,7 +272,7 @@ static int adopt(struct unishm *seg, int id, key_t key)
 		return -EAGAIN;
 	seg->id = id;
 	seg->key = key;
-	seg->size = ds.shm_segsz;
+	seg->size = (size_t)ds.shm_segsz;
 	return 0;
 }
 
@@ -343,7 +349,7 @@ static int sysv_open_id(struct unishm *seg, int id)
 		return denied(rc, id);
 	seg->id = id;
 	seg->key = key_of(&ds);
-	seg->size = ds.shm_segsz;
+	seg->size = (size_t)ds.shm_segsz;
 	return 0;
 }
 
@@ -463,9 +469,9 @@ static void translate(struct unishm_status *st, const struct shmid_ds *ds)
 	st->backend = "sysv";
 	st->removed = is_removed(ds);
 	st->key = st->removed ? UNISHM_PRIVATE : key_of(ds);
-	st->size = ds->shm_segsz;
+	st->size = (size_t)ds->shm_segsz;
 	st->mode = ds->shm_perm.mode & 0777; /* systems keep flags beside them */
-	st->number_attached = ds->shm_nattch;
+	st->number_attached = (unsigned long)ds->shm_nattch;
 	st->creator_process = ds->shm_cpid;
 	st->last_op_process = ds->shm_lpid;
 	st->last_attach_time = ds->shm_atime;

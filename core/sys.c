@@ -54,9 +54,15 @@ static int sys_fstat(int fd, struct stat *st)
 	return fstat(fd, st);
 }
 
-static int sys_getrlimit(int resource, struct rlimit *limit)
+static int sys_getrlimit_fsize(struct rlimit *limit)
 {
-	return getrlimit((unsigned)resource, limit);
+	return getrlimit(RLIMIT_FSIZE, limit);
+}
+
+/* macOS has it variadic */
+static int sys_shm_open(const char *name, int oflag, mode_t mode)
+{
+	return shm_open(name, oflag, mode);
 }
 
 static int sys_posix_fallocate(int fd, off_t offset, off_t length)
@@ -93,7 +99,7 @@ struct unishm_sys unishm_sys = {
 	.getegid = getegid,
 	.getgroups = getgroups,
 #if UNISHM_HAVE_POSIX
-	.shm_open = shm_open,
+	.shm_open = sys_shm_open,
 	.shm_unlink = shm_unlink,
 	.open = sys_open,
 	.unlink = unlink,
@@ -112,7 +118,7 @@ struct unishm_sys unishm_sys = {
 	.fcntl_lock = sys_fcntl_lock,
 	.fcntl_dup = sys_fcntl_dup,
 	.mlock = mlock,
-	.getrlimit = sys_getrlimit,
+	.getrlimit_fsize = sys_getrlimit_fsize,
 	.opendir = opendir,
 	.readdir = readdir,
 	.closedir = closedir,

@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
+#include <sys/shm.h> /* macOS renames struct shmid_ds */
 #include <sys/stat.h>
 #include <sys/types.h>
 
 #include "config.h"
 
-struct shmid_ds;
 
 struct unishm_sys {
 	void *(*calloc)(size_t count, size_t size);
@@ -49,7 +49,7 @@ struct unishm_sys {
 	int (*fcntl_lock)(int fd, int cmd, struct flock *lock);
 	int (*fcntl_dup)(int fd, int least); /* F_DUPFD_CLOEXEC */
 	int (*mlock)(const void *addr, size_t length);
-	int (*getrlimit)(int resource, struct rlimit *limit);
+	int (*getrlimit_fsize)(struct rlimit *limit); /* RLIMIT_FSIZE */
 	DIR *(*opendir)(const char *path);
 	struct dirent *(*readdir)(DIR *dir);
 	int (*closedir)(DIR *dir);

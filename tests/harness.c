@@ -87,6 +87,17 @@ static int enter_pid_namespace(void)
 	return unshare(CLONE_NEWPID);
 }
 
+int resident_pages(void *addr, size_t length)
+{
+	unsigned char resident[1024] = { 0 };
+	int count = 0;
+	expect(length <= sizeof resident * page_size(), "too long");
+	expect(mincore(addr, length, resident) == 0, "errno %d", errno);
+	for (size_t i = 0; i < sizeof resident; i++)
+		count += resident[i] & 1;
+	return count;
+}
+
 static size_t sysv_memory(void)
 {
 	struct shm_info info;
@@ -102,11 +113,19 @@ static void sweep_sysv(void)
 	int last = shmctl(0, SHM_INFO, &ds);
 	for (int slot = 0; slot <= last; slot++) {
 		int id = shmctl(slot, SHM_STAT_ANY, &ds);
+		if (id < 0)
+			id = shmctl(slot, SHM_STAT, &ds); /* qemu-user has no other */
 		if (id >= 0)
 			shmctl(id, IPC_RMID, NULL);
 	}
 }
 #else
+int resident_pages(void *addr, size_t length)
+{
+	(void)addr, (void)length;
+	return -1;
+}
+
 static bool isolate(void)
 {
 	return false;
@@ -552,11 +571,18 @@ static void close_end(int fd)
 	close(fd);
 }
 
+void pipe_cloexec(int fds[2])
+{
+	expect(pipe(fds) == 0 && fcntl(fds[0], F_SETFD, FD_CLOEXEC) == 0 &&
+			fcntl(fds[1], F_SETFD, FD_CLOEXEC) == 0, "errno %d", errno);
+}
+
 static void make_pipes(int down[2], int up[2])
 {
 	signal(SIGPIPE, SIG_IGN);
 	fflush(NULL);
-	expect(pipe2(down, O_CLOEXEC) == 0 && pipe2(up, O_CLOEXEC) == 0, "errno %d", errno);
+	pipe_cloexec(down);
+	pipe_cloexec(up);
 }
 
 static void become_agent(const int down[2], const int up[2])

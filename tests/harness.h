@@ -120,6 +120,12 @@ void next_second(void);
 
 size_t page_size(void);
 
+/* How many pages are in memory; -1: this system does not say. */
+int resident_pages(void *addr, size_t length);
+
+/* pipe2(), which macOS lacks. */
+void pipe_cloexec(int fds[2]);
+
 /* Descriptors that are open in this process. */
 int count_descriptors(void);
 

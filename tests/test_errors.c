@@ -318,6 +318,10 @@ START_TEST(a_message_names_owner_and_mode_of_what_is_refused)
 END_TEST
 
 /* As nobody, on a segment of root's with mode 0644. */
+#ifndef RLIMIT_AS
+#define RLIMIT_AS RLIMIT_DATA /* OpenBSD */
+#endif
+
 static const struct {
 	const char *call;
 	task what;

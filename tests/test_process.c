@@ -547,7 +547,8 @@ static long exec_cat(long unused)
 
 static void make_cat_pipes(void)
 {
-	expect(pipe2(cat.in, O_CLOEXEC) == 0 && pipe2(cat.out, O_CLOEXEC) == 0, "errno %d", errno);
+	pipe_cloexec(cat.in);
+	pipe_cloexec(cat.out);
 }
 
 static void close_cat_pipes(void)
@@ -761,6 +762,8 @@ END_TEST
 
 /* ---- Children that share memory, or that no handler saw ------------------- */
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* macOS has it all the same */
 static long vfork_and_count(long unused)
 {
 	long during = -1;
@@ -772,6 +775,7 @@ static long vfork_and_count(long unused)
 	waitpid(pid, NULL, 0);
 	return during;
 }
+#pragma GCC diagnostic pop
 
 static long spawn_cat(long unused)
 {

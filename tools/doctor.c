@@ -246,7 +246,7 @@ static struct text limit_text(rlim_t limit, bool bytes)
 	if (limit == RLIM_INFINITY)
 		return text;
 	if (bytes)
-		return human_size(limit);
+		return human_size((uint64_t)limit);
 	snprintf(text.text, sizeof text.text, "%llu", (unsigned long long)limit);
 	return text;
 }

@@ -9,14 +9,7 @@
  */
 #include <errno.h>
 #include <poll.h>
-#if defined(__linux__) || defined(__GLIBC__)
-#include <pty.h>
-#include <utmp.h> /* login_tty */
-#elif defined(__FreeBSD__) || defined(__DragonFly__)
-#include <libutil.h>
-#else
-#include <util.h>
-#endif
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,8 +117,12 @@ int main(int argc, char **argv)
 		fputs("usage: pty ROWSxCOLUMNS ACTION,... COMMAND...\n", stderr);
 		return 2;
 	}
-	if (openpty(&terminal, &slave, NULL, NULL, NULL) < 0) {
-		perror("pty: openpty");
+	terminal = posix_openpt(O_RDWR | O_NOCTTY);
+	const char *name = terminal < 0 || grantpt(terminal) < 0 || unlockpt(terminal) < 0 ? NULL :
+			ptsname(terminal);
+	slave = name ? open(name, O_RDWR | O_NOCTTY) : -1;
+	if (slave < 0) {
+		perror("pty: posix_openpt");
 		return 77;
 	}
 	tcgetattr(slave, &start);
@@ -133,7 +130,11 @@ int main(int argc, char **argv)
 	child = fork();
 	if (child == 0) {
 		close(terminal);
-		login_tty(slave);
+		setsid();
+		ioctl(slave, TIOCSCTTY, 0);
+		for (int fd = 0; fd < 3; fd++)
+			dup2(slave, fd);
+		close(slave);
 		execvp(argv[3], argv + 3);
 		_exit(127);
 	}
