@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The accepted differences. The numbers are those of "Where the backends may
+ * differ" in the contract; nothing else may.
+ *
+ * 1. Ids, addresses, backend name, emulated. Never compared, but for this: two
+ *    handles have the same id on one backend if and only if they do on the other.
+ */
+#include "expected.h"
+
+/*
+ * 4. System V lets the creator as well as the owner act, and the creator's group
+ *    as well as the owner's. After a chown those differ, and whoever is creator,
+ *    or in the creator's group, only, has rights on System V and none on POSIX.
+ *    What he does is not played, nor is what he sees compared.
+ */
+bool expected_rights(const struct world *world, unsigned actor, int segment)
+{
+	const struct known_segment *s = &world->segment[segment];
+	unsigned user = world->actor[actor].user;
+	if (user_id(user) == 0 || user_id(user) == s->owner_user)
+		return false;
+	return user_id(user) == s->creator_user ||
+			(in_group(user, s->creator_group) && !in_group(user, s->owner_group));
+}
+
+/*
+ * 4. Giving a segment away needs privilege on POSIX. What POSIX lets an owner do
+ *    is played: name himself, or a group that he is in.
+ */
+static bool gives_away(const struct world *world, const struct step *step, int segment)
+{
+	const struct known_segment *s = &world->segment[segment];
+	unsigned user = world->actor[step->actor].user;
+	if (user_id(user) == 0 || user_id(user) != s->owner_user)
+		return false;
+	return (step->arg[1] >= 0 && user_id((unsigned)step->arg[1]) != s->owner_user) ||
+			(step->arg[2] >= 0 && group_id((unsigned)step->arg[2]) != s->owner_group &&
+			!in_group(user, group_id((unsigned)step->arg[2])));
+}
+
+static int segment_concerned(const struct world *world, const struct step *step)
+{
+	switch (step->op) {
+	case OP_OPEN:
+		return world_segment_by_key(world, step->arg[1]);
+	case OP_OPEN_ID:
+		return step->arg[1] >= 0 && world->segments ? step->arg[1] % world->segments : -1;
+	case OP_CLOSE: case OP_ATTACH: case OP_ATTACH_AT: case OP_DETACH: case OP_CHMOD:
+	case OP_CHOWN: case OP_LOCK: case OP_UNLOCK: case OP_REMOVE:
+		return world_segment_of(world, step->actor, step->arg[0]);
+	default:
+		return -1;
+	}
+}
+
+const char *expected_step(const struct world *world, const struct step *step)
+{
+	int segment = segment_concerned(world, step);
+	if (segment < 0)
+		return NULL;
+	if (step->op == OP_CHOWN && gives_away(world, step, segment))
+		return "giving a segment away needs privilege on POSIX (section 6, 4)";
+	if (step->op != OP_DETACH && step->op != OP_CLOSE &&
+			expected_rights(world, step->actor, segment))
+		return "the creator has no rights of his own on POSIX (section 6, 4)";
+	return NULL;
+}
+
+/*
+ * What a status may leave open:
+ *
+ * 2. On POSIX, last_detach_time and last_op_process of a process that ended
+ *    without detaching are known when someone looks next: who attached or
+ *    detached between has not the last word then. And a process with only read
+ *    permission cannot record its attach and detach; one that looks says that
+ *    these fields may be inexact.
+ *
+ * 3. On POSIX a lock ends with the handle that took it, or its process; on System
+ *    V only by unlock.
+ */
+struct expected_fields expected_status(const struct world *world, int segment, bool reader)
+{
+	const struct known_segment *s = &world->segment[segment];
+	return (struct expected_fields){
+		.last_op = s->last_op_unsure,
+		.attach_time = s->attach_time_unsure,
+		.detach_time = s->detach_time_unsure,
+		.may_be_inexact = reader && s->end_unseen,
+		.number_may_be_inexact = s->forked_without_rights,
+		.locked = { s->locked, s->lockers != 0 },
+	};
+}
+
+/*
+ * 7. is about children that nothing counts. A process that may not open the
+ *    segment any more (its user or the mode changed) has children that only a lock
+ *    of the process counts, which a stranger's close() can drop: status then says
+ *    that the number may be inexact, and memory is not freed early. The number
+ *    itself is compared all the same.
+ *
+ * 5. is kept by the actors: they do not replace an attachment in part.
+ * 6. sizes are far from any limit.
+ */
