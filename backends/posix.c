@@ -329,7 +329,8 @@ static int write_record(int fd, const struct unishm_options *opt, uint32_t state
 		head.attach_time = head.detach_time = head.change_time;
 		head.last_pid = (uint32_t)unishm_pid();
 	}
-	head.reserved_bytes = 4096; /* the write gives the head's page its memory */
+	/* The write gives the head's page its memory; a file beside has all of its own. */
+	head.reserved_bytes = OS_BESIDE ? RECORD_SIZE : 4096;
 	ssize_t put = unishm_sys.pwrite(fd, &head, sizeof head, record_offset(opt->size));
 	if (put < 0)
 		return because_no_room(-errno, opt->size);
@@ -466,6 +467,8 @@ static int create_beside(struct unishm *seg, const char *name, const struct unis
 	}
 	if (unishm_sys.ftruncate(fd, RECORD_SIZE) < 0)
 		rc = -errno;
+	if (rc == 0)
+		rc = because_no_room(os_reserve(fd, 0, RECORD_SIZE), opt->size);
 	if (rc == 0)
 		rc = write_record(fd, opt, RECORD_MAKING);
 	if (rc == 0)
@@ -1137,13 +1140,12 @@ static int posix_chmod(struct unishm *seg, mode_t mode)
 		rc = must_own(&view.st);
 	if (rc == 0)
 		rc = write_as_owner(seg, &view.st);
+	if (rc == 0 && OS_BESIDE && !view.removed)
+		rc = os_data_chmod(posix_of(seg)->name, mode);
 	if (rc == 0 && unishm_sys.fchmod(posix_of(seg)->fd, mode) < 0)
 		rc = -errno;
-	if (rc == 0) {
-		if (OS_BESIDE && !view.removed)
-			os_data_chmod(posix_of(seg)->name, mode);
+	if (rc == 0)
 		WRITE_HEAD(seg, change_time, record_now());
-	}
 	return rc;
 }
 
@@ -1155,14 +1157,13 @@ static int posix_chown(struct unishm *seg, uid_t user, gid_t group)
 		rc = must_own(&view.st);
 	if (rc == 0)
 		rc = write_as_owner(seg, &view.st);
+	if (rc == 0 && OS_BESIDE && !view.removed)
+		rc = os_data_chown(posix_of(seg)->name, user, group);
 	if (rc == 0 && unishm_sys.fchown(posix_of(seg)->fd, user, group) < 0)
 		rc = errno == EPERM ? unishm_because(-EPERM, "giving a POSIX segment to another user, or to a "
 				"group that one is not in, needs privilege; run as root") : -errno;
-	if (rc == 0) {
-		if (OS_BESIDE && !view.removed)
-			os_data_chown(posix_of(seg)->name, user, group);
+	if (rc == 0)
 		WRITE_HEAD(seg, change_time, record_now());
-	}
 	return rc;
 }
 

@@ -168,14 +168,16 @@ bool os_beside_is_new(const struct stat *st)
 	return false;
 }
 
-void os_data_chmod(const char *name, mode_t mode)
+int os_data_chmod(const char *name, mode_t mode)
 {
 	(void)name, (void)mode;
+	return 0;
 }
 
-void os_data_chown(const char *name, uid_t user, gid_t group)
+int os_data_chown(const char *name, uid_t user, gid_t group)
 {
 	(void)name, (void)user, (void)group;
+	return 0;
 }
 
 #else /* all others */
@@ -234,24 +236,38 @@ int os_data_open(const char *name, int access)
 	return keep_off_standard_streams(unishm_sys.shm_open(name, access | OBJECT_FLAGS, 0));
 }
 
-/* macOS refuses both (EINVAL): there the object keeps the mode that it was made
- * with, and the file beside, which the library asks first, has the new one. */
-void os_data_chmod(const char *name, mode_t mode)
+/* macOS refuses both (EINVAL). To take rights away it is enough that the library asks
+ * the file beside first; to give some is not to be had. */
+int os_data_chmod(const char *name, mode_t mode)
 {
+	struct stat st;
 	int fd = os_data_open(name, O_RDWR);
 	if (fd < 0)
-		return;
-	unishm_sys.fchmod(fd, data_mode(mode));
+		return fd;
+	int rc = unishm_sys.fchmod(fd, data_mode(mode)) < 0 ? -errno : 0;
+	if (rc == -EINVAL && unishm_sys.fstat(fd, &st) == 0)
+		rc = data_mode(mode) & ~st.st_mode & 0777 ? -ENOTSUP : 0;
 	unishm_sys.close(fd);
+	if (rc == -ENOTSUP)
+		return unishm_because(rc, "this system cannot give an object more rights than it was made "
+				"with; make a new segment");
+	return rc;
 }
 
-void os_data_chown(const char *name, uid_t user, gid_t group)
+int os_data_chown(const char *name, uid_t user, gid_t group)
 {
+	struct stat st;
 	int fd = os_data_open(name, O_RDWR);
 	if (fd < 0)
-		return;
-	(void)unishm_sys.fchown(fd, user, group);
+		return fd;
+	int rc = unishm_sys.fchown(fd, user, group) < 0 ? -errno : 0;
+	if (rc == -EINVAL && unishm_sys.fstat(fd, &st) == 0)
+		rc = (user == (uid_t)-1 || user == st.st_uid) && (group == (gid_t)-1 || group == st.st_gid)
+				? 0 : -ENOTSUP;
 	unishm_sys.close(fd);
+	if (rc == -ENOTSUP)
+		return unishm_because(rc, "this system cannot give an object another owner; make a new segment");
+	return rc;
 }
 
 /* The object first: as long as the file is there, nobody makes a new one. */
@@ -278,14 +294,15 @@ int os_reopen_mapped(const void *addr, size_t length, int access)
 #endif
 
 /* Where there is no posix_fallocate: a byte into each page has the same effect on
- * what was never written. */
+ * what was never written. Objects of macOS can neither be reserved nor written to
+ * (ENXIO): there a full system is noticed at first touch only. */
 static int fill_with_zeros(int fd, off_t offset, off_t length)
 {
 	enum { STEP = 4096 }; /* no page is smaller */
 	static const char zero;
 	for (off_t at = 0; at < length; at += STEP)
 		if (unishm_sys.pwrite(fd, &zero, 1, offset + at) < 0)
-			return -errno;
+			return errno == ENXIO ? 0 : -errno;
 	return 0;
 }
 

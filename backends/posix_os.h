@@ -54,9 +54,10 @@ bool os_beside_is_new(const struct stat *st);
 /* The object with the data, to be mapped and closed. */
 int os_data_open(const char *name, int access);
 
-/* Object and file beside have one mode and owner, as far as the system lets. */
-void os_data_chmod(const char *name, mode_t mode);
-void os_data_chown(const char *name, uid_t user, gid_t group);
+/* Object and file beside have one mode and owner. -ENOTSUP where that cannot be had:
+ * on macOS an object keeps those that it was made with. */
+int os_data_chmod(const char *name, mode_t mode);
+int os_data_chown(const char *name, uid_t user, gid_t group);
 
 int os_object_unlink(const char *name);
 

@@ -96,12 +96,18 @@ static int attach_flags(int flags)
 
 static int native_lock(int id, bool lock)
 {
+	struct shmid_ds ds;
+	int rc = -EINVAL;
 #if defined SHM_LOCK && defined SHM_UNLOCK
-	return unishm_sys.shmctl(id, lock ? SHM_LOCK : SHM_UNLOCK, NULL) < 0 ? -errno : 0;
-#else
-	(void)id, (void)lock;
-	return unishm_because(-ENOTSUP, "this system has no SHM_LOCK");
+	if (unishm_sys.shmctl(id, lock ? SHM_LOCK : SHM_UNLOCK, NULL) == 0)
+		return 0;
+	rc = -errno;
 #endif
+	/* macOS and FreeBSD have the words and not the deed */
+	if (rc == -EINVAL && unishm_sys.shmctl(id, IPC_STAT, &ds) == 0)
+		return unishm_because(-ENOTSUP, "this system cannot lock System V segments; "
+				"use the POSIX backend");
+	return rc;
 }
 
 /* IPC_STAT wants read permission, which an owner may have taken from himself. */
@@ -494,11 +500,18 @@ static int sysv_status(struct unishm *seg, struct unishm_status *st)
 	return 0;
 }
 
+static int because_not_listed(void)
+{
+	return unishm_because(-ENOTSUP, "this system has no call that lists System V segments; use ipcs");
+}
+
 static int sysv_list(int (*visit)(const struct unishm_status *, void *), void *arg)
 {
-#ifdef SHM_STAT
+#if defined SHM_STAT && defined SHM_INFO
 	struct shmid_ds ds;
 	int last = unishm_sys.shmctl(0, SHM_INFO, &ds); /* fills a smaller struct shm_info */
+	if (last < 0 && errno == EINVAL)
+		return because_not_listed(); /* FreeBSD has the words for Linux programs only */
 	if (last < 0)
 		return -errno;
 	for (int slot = 0; slot <= last; slot++) {
@@ -514,7 +527,7 @@ static int sysv_list(int (*visit)(const struct unishm_status *, void *), void *a
 	return 0;
 #else
 	(void)visit, (void)arg;
-	return unishm_because(-ENOTSUP, "this system has no call that lists System V segments; use ipcs");
+	return because_not_listed();
 #endif
 }
 

@@ -23,6 +23,7 @@ struct board *board;
 static bool isolated;
 static bool in_agent;
 static int agent_in = -1, agent_out = -1;
+static int lifeline[2]; /* the test holds the end to write; nobody writes */
 static pid_t runner;
 static const char *current;
 static int descriptors_before;
@@ -317,6 +318,31 @@ bool has_description_locks(void)
 	return UNISHM_OS_LINUX;
 }
 
+static bool imitates(const char *system)
+{
+	return on("posix") && strcmp(UNISHM_OS_IMITATED, system) == 0;
+}
+
+bool can_reserve(void)
+{
+	return !imitates("macos");
+}
+
+bool can_change_rights(void)
+{
+	return !imitates("macos");
+}
+
+bool can_share(void)
+{
+	return !imitates("openbsd");
+}
+
+size_t record_memory(void)
+{
+	return on("sysv") ? 0 : UNISHM_OS_LINUX ? page_size() : 65536;
+}
+
 const char *record_path(void)
 {
 	static char path[NAME_MAX + 16];
@@ -487,6 +513,7 @@ int harness_main(const char *name, void (*fill)(Suite *suite))
 {
 	isolated = isolate();
 	runner = getpid();
+	expect(pipe2(lifeline, O_CLOEXEC) == 0, "errno %d", errno);
 	board = shared_page();
 	skipped = shared_page();
 	if (!isolated) {
@@ -589,6 +616,7 @@ static void become_agent(const int down[2], const int up[2])
 {
 	while (ends_open)
 		close(ends[--ends_open]);
+	close(lifeline[1]);
 	close(down[1]);
 	close(up[0]);
 	agent_in = down[0];
@@ -692,7 +720,15 @@ void hear_word(struct agent *agent)
 
 bool agent_needs(int fd)
 {
-	return fd == agent_in || fd == agent_out || fd == 1 || fd == 2;
+	return fd == agent_in || fd == agent_out || fd == lifeline[0] || fd == 1 || fd == 2;
+}
+
+void wait_to_be_killed(void)
+{
+	char byte;
+	while (read(lifeline[0], &byte, 1) < 0 && errno == EINTR)
+		;
+	_exit(97);
 }
 
 int agent_wait(struct agent *agent)
@@ -823,8 +859,7 @@ long do_fork(long unused)
 		/* The pipes are the agent's: its end must show although we live. */
 		close(agent_in);
 		close(agent_out);
-		for (;;)
-			pause();
+		wait_to_be_killed();
 	}
 	return pid;
 }

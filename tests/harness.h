@@ -140,6 +140,14 @@ const char *record_path(void);
  * program that closes all descriptors does not touch, or of the process. */
 bool has_description_locks(void);
 
+/* What the POSIX backend of the system that is imitated cannot do. */
+bool can_reserve(void);       /* macOS: set memory aside for an object */
+bool can_change_rights(void); /* macOS: give an object more rights, or an owner */
+bool can_share(void);         /* OpenBSD: use the objects of other users */
+
+/* What unishm keeps of a segment in whose way an open handle may be. */
+size_t record_memory(void);
+
 /* ---- Agents -------------------------------------------------------------- */
 
 struct agent {
@@ -189,6 +197,10 @@ int agent_wait(struct agent *agent);
 /* Whether descriptor @fd of an agent is its connection to the test, or standard
  * output or error. */
 bool agent_needs(int fd);
+
+/* For a process that has nothing left to do but to be counted and killed. It ends
+ * by itself when the run does. */
+_Noreturn void wait_to_be_killed(void);
 
 /* Ready-made tasks, on mine and at. They return what the library returned. */
 long do_open(long n);

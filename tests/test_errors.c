@@ -523,6 +523,7 @@ static int open_huge(size_t size)
 START_TEST(what_no_system_has_is_refused_at_create)
 {
 	begin(_i);
+	SKIP_UNLESS(can_reserve(), "macOS cannot set memory aside");
 	SKIP_UNLESS(sizeof(size_t) > 4, "needs 64 bits");
 	static const int shifts[] = { 46, 50, 62 };
 	for (int i = 0; i < 3; i++) {
@@ -586,6 +587,7 @@ END_TEST
 START_TEST(a_full_file_system_is_enospc_at_create_and_nothing_is_left)
 {
 	begin(_i);
+	SKIP_UNLESS(can_reserve(), "macOS cannot set memory aside");
 	SKIP_UNLESS(is_isolated() && on("posix"), "is about the file system of POSIX objects");
 	ck_assert_int_eq(open_huge(300 << 20), -ENOSPC);
 	ck_assert_uint_eq(memory_used(), 0);
@@ -619,6 +621,7 @@ static void fill_file_system(void)
 START_TEST(on_a_full_file_system_what_exists_keeps_working)
 {
 	begin(_i);
+	SKIP_UNLESS(can_reserve(), "macOS cannot set memory aside");
 	SKIP_UNLESS(is_isolated() && on("posix"), "is about the file system of POSIX objects");
 	struct agent agent = agent_start();
 	struct unishm *seg = make(0, 1 << 20, 0600);
@@ -659,6 +662,7 @@ static long attach_many(long count)
 START_TEST(on_a_full_file_system_many_attachers_are_counted_or_refused)
 {
 	begin(_i);
+	SKIP_UNLESS(can_reserve(), "macOS cannot set memory aside");
 	SKIP_UNLESS(is_isolated() && on("posix"), "is about the file system of POSIX objects");
 	struct agent agent[6];
 	struct unishm *seg = make(0, SMALL, 0600);

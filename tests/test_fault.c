@@ -11,6 +11,7 @@
  * are munmap and shmdt where they undo, which cannot be undone itself.
  */
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/wait.h>
 
 #include "harness.h"
@@ -460,15 +461,56 @@ START_TEST(each_call_of_each_operation_may_fail_and_nothing_is_left)
 {
 	begin(_i / OPERATIONS);
 	int which = _i % OPERATIONS;
+	SKIP_UNLESS(can_change_rights() || operations[which].does.act != act_chmod,
+			"macOS cannot change an object");
 	exhaust(operations[which].name, &operations[which].does);
 }
 END_TEST
+
+#if UNISHM_HAVE_SYSV
+static int shmctl_without_lock(int id, int cmd, struct shmid_ds *buf)
+{
+	if (cmd != SHM_LOCK && cmd != SHM_UNLOCK)
+		return real.shmctl(id, cmd, buf);
+	errno = EINVAL;
+	return -1;
+}
+
+static int shmctl_without_list(int id, int cmd, struct shmid_ds *buf)
+{
+	if (cmd != SHM_INFO && cmd != SHM_STAT)
+		return real.shmctl(id, cmd, buf);
+	errno = EINVAL;
+	return -1;
+}
+
+/* macOS, FreeBSD */
+START_TEST(a_system_that_cannot_lock_or_list_system_v_says_so)
+{
+	begin(_i);
+	SKIP_UNLESS(on("sysv"), "is about System V");
+	int count = 0;
+	with_segment();
+	real = unishm_sys;
+	unishm_sys.shmctl = shmctl_without_lock;
+	ck_assert_int_eq(unishm_lock(seg), -ENOTSUP);
+	ck_assert_int_eq(unishm_unlock(seg), -ENOTSUP);
+	unishm_sys.shmctl = shmctl_without_list;
+	ck_assert_int_eq(unishm_list(NULL, count_one, &count), -ENOTSUP);
+	disarm();
+	drop(seg);
+}
+END_TEST
+#endif
 
 static void fill_suite(Suite *suite)
 {
 	TCase *tcase = group(suite, "faults", "native", 60);
 	tcase_add_loop_test(tcase, each_call_of_each_operation_may_fail_and_nothing_is_left, 0,
 			backends() * OPERATIONS);
+#if UNISHM_HAVE_SYSV
+	EACH(tcase, a_system_that_cannot_lock_or_list_system_v_says_so);
+#endif
 }
 
 int main(void)

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For tests on Linux (meson -Dimitate=...): calls of the table that behave as those
+ * of another system do, where the library has to cope with that. Only built then.
+ * What each does is from that system's sources or manual; see docs/porting.md.
+ *
+ *                       macOS            FreeBSD        NetBSD     OpenBSD
+ * locks on an object    EBADF            EBADF          as Linux   as Linux
+ * fchmod, fchown on it  EINVAL           as Linux       as Linux   as Linux
+ * its size              once, rounded up any time       any time   any time
+ * read, write, fstat    ENXIO, no inode  as Linux       as Linux   as Linux
+ * mode, other users     as Linux         as Linux       as Linux   0600, EPERM
+ * posix_fallocate       none             refused        as Linux   none
+ *
+ * Names are at most 14 characters everywhere: old systems have no more.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+enum { PAGE = 16384, MOST_FDS = 4096, NAME_MOST = 14 };
+
+static struct unishm_sys real;
+static bool macos, freebsd, openbsd;
+static bool is_object[MOST_FDS];
+
+static int fail(int code)
+{
+	errno = code;
+	return -1;
+}
+
+static bool object(int fd)
+{
+	return fd >= 0 && fd < MOST_FDS && is_object[fd];
+}
+
+#if UNISHM_HAVE_POSIX
+static int mark(int fd, bool as_object)
+{
+	if (fd >= 0 && fd < MOST_FDS)
+		is_object[fd] = as_object;
+	return fd;
+}
+
+static int imitated_shm_open(const char *name, int oflag, mode_t mode)
+{
+	struct stat st;
+	if (strlen(name) > NAME_MOST)
+		return fail(ENAMETOOLONG);
+	int fd = real.shm_open(name, oflag, openbsd ? mode & 0600 : mode);
+	if (fd >= 0 && openbsd && real.fstat(fd, &st) == 0 && st.st_uid != getuid()) {
+		real.close(fd);
+		return fail(EPERM);
+	}
+	if (fd >= 0 && macos && oflag & O_CREAT)
+		real.fchmod(fd, mode); /* its kernel knows no umask here */
+	return mark(fd, true);
+}
+
+static int imitated_open(const char *path, int oflag, mode_t mode)
+{
+	return mark(real.open(path, oflag, mode), false);
+}
+
+static int imitated_close(int fd)
+{
+	mark(fd, false);
+	return real.close(fd);
+}
+
+static int imitated_fcntl_dup(int fd, int least)
+{
+	return mark(real.fcntl_dup(fd, least), object(fd));
+}
+
+static int imitated_fcntl_lock(int fd, int cmd, struct flock *lock)
+{
+	return object(fd) && (macos || freebsd) ? fail(EBADF) : real.fcntl_lock(fd, cmd, lock);
+}
+
+static int imitated_fchmod(int fd, mode_t mode)
+{
+	return object(fd) && macos ? fail(EINVAL) : real.fchmod(fd, mode);
+}
+
+static int imitated_fchown(int fd, uid_t user, gid_t group)
+{
+	return object(fd) && macos ? fail(EINVAL) : real.fchown(fd, user, group);
+}
+
+static int imitated_fstat(int fd, struct stat *st)
+{
+	int rc = real.fstat(fd, st);
+	if (rc == 0 && object(fd) && macos) {
+		st->st_dev = 0;
+		st->st_ino = 0;
+		st->st_nlink = 0;
+	}
+	return rc;
+}
+
+static int imitated_ftruncate(int fd, off_t length)
+{
+	struct stat st;
+	if (!object(fd) || !macos)
+		return real.ftruncate(fd, length);
+	if (real.fstat(fd, &st) == 0 && st.st_size != 0)
+		return fail(EINVAL);
+	return real.ftruncate(fd, (length + PAGE - 1) / PAGE * PAGE);
+}
+
+static ssize_t imitated_pread(int fd, void *to, size_t count, off_t offset)
+{
+	return object(fd) && macos ? fail(ENXIO) : real.pread(fd, to, count, offset);
+}
+
+static ssize_t imitated_pwrite(int fd, const void *from, size_t count, off_t offset)
+{
+	return object(fd) && macos ? fail(ENXIO) : real.pwrite(fd, from, count, offset);
+}
+
+static int imitated_posix_fallocate(int fd, off_t offset, off_t length)
+{
+	if (macos || openbsd || (freebsd && object(fd)))
+		return EOPNOTSUPP;
+	return real.posix_fallocate(fd, offset, length);
+}
+#endif
+
+void unishm_imitate(void)
+{
+	macos = strcmp(UNISHM_OS_IMITATED, "macos") == 0;
+	freebsd = strcmp(UNISHM_OS_IMITATED, "freebsd") == 0;
+	openbsd = strcmp(UNISHM_OS_IMITATED, "openbsd") == 0;
+	real = unishm_sys;
+#if UNISHM_HAVE_POSIX
+	unishm_sys.shm_open = imitated_shm_open;
+	unishm_sys.open = imitated_open;
+	unishm_sys.close = imitated_close;
+	unishm_sys.fcntl_dup = imitated_fcntl_dup;
+	unishm_sys.fcntl_lock = imitated_fcntl_lock;
+	unishm_sys.fchmod = imitated_fchmod;
+	unishm_sys.fchown = imitated_fchown;
+	unishm_sys.fstat = imitated_fstat;
+	unishm_sys.ftruncate = imitated_ftruncate;
+	unishm_sys.pread = imitated_pread;
+	unishm_sys.pwrite = imitated_pwrite;
+	unishm_sys.posix_fallocate = imitated_posix_fallocate;
+#endif
+}
