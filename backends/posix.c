@@ -272,12 +272,17 @@ static int look(struct unishm *seg, struct view *view)
 	int rc = posix_usable(seg, &view->st);
 	if (rc == 0)
 		rc = posix_read_head(seg, &view->head);
-	if (rc == 0)
-		rc = seat_count(seg, &view->head, &view->tally);
+	if (rc < 0)
+		return rc;
+	view->removed = view->head.removed || view->st.st_nlink == 0;
+	/* Between the two steps of a remover: an attacher must see it as well as we do,
+	 * before we count. */
+	if (view->removed && !view->head.removed)
+		WRITE_HEAD(seg, removed, 1);
+	rc = seat_count(seg, &view->head, &view->tally);
 	if (rc < 0)
 		return rc;
 	drop_stale_pin(seg, view->head.lock_epoch);
-	view->removed = view->head.removed || view->st.st_nlink == 0;
 	if (view->removed && view->tally.attached == 0) {
 		free_memory(seg, &view->head);
 		return -EIDRM;
@@ -652,6 +657,10 @@ static int open_named(struct unishm *seg, const char *name, key_t key, size_t si
 	if (fd < 0)
 		return fd;
 	int rc = identify(fd, key, &st, &head);
+	/* What looks damaged may have been freed since. */
+	if ((rc < 0 || head.removed || head.state != RECORD_READY) && unishm_sys.fstat(fd, &st) == 0 &&
+			st.st_nlink == 0)
+		rc = -EAGAIN;
 	if (rc == 0 && OS_BESIDE)
 		rc = posix_permit(&st, 4); /* the descriptor may have been opened as another user */
 	if (rc == 0 && (head.state == RECORD_MAKING || !has_data(name)))

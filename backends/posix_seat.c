@@ -34,10 +34,10 @@ static bool swap(uint32_t *word, uint32_t old, uint32_t value)
  * see all locks anyway. Async-signal-safe. */
 static uint64_t random_bits(void)
 {
-	static uint64_t state;
+	static uint32_t calls; /* a word: not every processor can add to two at once */
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	uint64_t z = __atomic_add_fetch(&state, UINT64_C(0x9e3779b97f4a7c15), __ATOMIC_RELAXED);
+	uint64_t z = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED) * UINT64_C(0x9e3779b97f4a7c15);
 	z += (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 30 ^ (uint64_t)unishm_pid() << 40;
 	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9); /* splitmix64 */
 	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
