@@ -25,6 +25,11 @@ static void null_close(struct unishm *seg)
 	(void)seg;
 }
 
+static size_t null_granularity(void)
+{
+	return 1;
+}
+
 static int null_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	(void)seg, (void)where, (void)flags, (void)new;
@@ -74,6 +79,7 @@ const struct unishm_backend unishm_null_backend = {
 	.open = null_open,
 	.open_id = null_open_id,
 	.close = null_close,
+	.granularity = null_granularity,
 	.attach = null_attach,
 	.detach = null_detach,
 	.remove = null_change,

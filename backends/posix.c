@@ -512,7 +512,7 @@ static int create_private(struct unishm *seg, const struct unishm_options *opt)
 		uint32_t number = (uint32_t)now.tv_nsec * 2654435761u ^ (uint32_t)unishm_pid() << 8 ^ attempt;
 		snprintf(name, sizeof name, "/ushp.%08lx", (unsigned long)number);
 		int rc = create(seg, name, opt);
-		if (rc != -EEXIST)
+		if (rc != -EEXIST && rc != -EAGAIN)
 			return rc;
 	}
 }
@@ -561,29 +561,23 @@ static int take_name_away(int fd, const char *name)
 	return rc;
 }
 
-static int read_head_at_end(int fd, const struct stat *st, struct record_head *head)
+/* Is what is open on @fd a segment with @key, or will it be one (RECORD_MAKING)? */
+static int identify(int fd, key_t key, struct stat *st, struct record_head *head)
 {
 	int rc = 0;
 	*head = (struct record_head){ 0 };
+	if (unishm_sys.fstat(fd, st) < 0)
+		return -errno;
 	if (S_ISREG(st->st_mode) && st->st_size >= RECORD_SIZE)
 		rc = read_head_of(fd, st->st_size - RECORD_SIZE, head);
 	else if (!os_beside_is_new(st) || st->st_size != 0)
 		return unishm_because(-EBADMSG, "an object that this library did not make has its name; "
 				"move it away, or choose another key");
 	if (rc == 0 && head->state == 0 && os_beside_is_new(st))
-		head->state = RECORD_MAKING;
+		head->state = RECORD_MAKING; /* not even that is written yet */
+	else if (rc == 0)
+		rc = record_check(head, st->st_size, key);
 	return rc;
-}
-
-/* Is what is open on @fd a segment with @key, or will it be one? */
-static int identify(int fd, key_t key, struct stat *st, struct record_head *head)
-{
-	if (unishm_sys.fstat(fd, st) < 0)
-		return -errno;
-	int rc = read_head_at_end(fd, st, head);
-	if (rc < 0 || head->state == RECORD_MAKING)
-		return rc;
-	return record_check(head, st->st_size, key);
 }
 
 /* Where OS_BESIDE: is the object there? It goes before its file does. */
@@ -596,13 +590,11 @@ static bool has_data(const char *name)
 }
 
 /* Sweep away what a dead maker or remover left, with its claim in our hands. */
-static int sweep(int fd, const char *name)
+static int sweep(int fd, const char *name, key_t key)
 {
 	struct stat st;
 	struct record_head head;
-	if (unishm_sys.fstat(fd, &st) < 0)
-		return -errno;
-	int rc = read_head_at_end(fd, &st, &head);
+	int rc = identify(fd, key, &st, &head);
 	if (rc < 0)
 		return rc;
 	if (st.st_nlink == 0 || (head.state == RECORD_READY && has_data(name)))
@@ -612,7 +604,7 @@ static int sweep(int fd, const char *name)
 
 /* An object in the making, or half removed. -EBUSY while somebody is at work on it;
  * -EAGAIN when the name is worth another look. */
-static int see_to_unfinished(int fd, bool writable, const char *name, const struct stat *st)
+static int see_to_unfinished(int fd, bool writable, const char *name, key_t key, const struct stat *st)
 {
 	struct os_lock claim = { fd, OS_PROCESS_LOCKS };
 	struct span found;
@@ -624,7 +616,7 @@ static int see_to_unfinished(int fd, bool writable, const char *name, const stru
 		rc = writable ? os_lock(claim, PLACE_CLAIM, 1, true) : -EACCES;
 	bool busy = rc == -EAGAIN;
 	if (rc == 0) {
-		rc = sweep(fd, name);
+		rc = sweep(fd, name, key);
 		os_unlock(claim, PLACE_CLAIM, 1);
 	}
 	pthread_mutex_unlock(&naming);
@@ -664,7 +656,7 @@ static int open_named(struct unishm *seg, const char *name, key_t key, size_t si
 	if (rc == 0 && OS_BESIDE)
 		rc = posix_permit(&st, 4); /* the descriptor may have been opened as another user */
 	if (rc == 0 && (head.state == RECORD_MAKING || !has_data(name)))
-		rc = see_to_unfinished(fd, writable, name, &st);
+		rc = see_to_unfinished(fd, writable, name, key, &st);
 	else if (rc == 0 && st.st_nlink == 0)
 		rc = -EAGAIN;
 	else if (rc == 0 && head.removed) /* that is written after the name is gone */
@@ -692,7 +684,7 @@ static int still_taken(const char *name, key_t key)
 	if (fd < 0)
 		return -EEXIST;
 	int rc = identify(fd, key, &st, &head) == 0 && (head.state == RECORD_MAKING || !has_data(name))
-			? see_to_unfinished(fd, writable, name, &st) : -EEXIST;
+			? see_to_unfinished(fd, writable, name, key, &st) : -EEXIST;
 	posix_close_fd(fd, st.st_dev, st.st_ino);
 	return rc;
 }
@@ -1202,9 +1194,9 @@ static int posix_status(struct unishm *seg, struct unishm_status *st)
 	st->creator_user = (uid_t)view.head.creator_user;
 	st->creator_group = (gid_t)view.head.creator_group;
 	st->last_op_process = (pid_t)view.head.last_pid;
-	st->last_attach_time = (time_t)view.head.attach_time;
-	st->last_detach_time = (time_t)view.head.detach_time;
-	st->last_change_time = (time_t)view.head.change_time;
+	st->last_attach_time = view.head.attach_time;
+	st->last_detach_time = view.head.detach_time;
+	st->last_change_time = view.head.change_time;
 	st->emulated = ALL_EMULATED;
 	if (view.head.uncounted)
 		st->inexact |= UNISHM_EMULATED_NUMBER_ATTACHED;
@@ -1222,6 +1214,7 @@ const struct unishm_backend unishm_posix_backend = {
 	.open = posix_open,
 	.open_id = posix_open_id,
 	.close = posix_forget,
+	.granularity = unishm_os_page_size,
 	.attach = posix_attach,
 	.detach = posix_detach,
 	.displaced = posix_displaced,

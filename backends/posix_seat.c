@@ -306,7 +306,7 @@ static int map_seat(int fd, const struct posix *p, struct record **record)
 static int sit_down(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	struct record *record;
+	struct record *record = NULL;
 	if (p->seat.record)
 		return 0;
 	bool by_process = lock_by_process(p);
@@ -370,7 +370,7 @@ static int map_mark(int fd, off_t offset, size_t length, void **addr)
 static int hold_by_mapping(const struct posix *p, int fd, uint64_t place, off_t offset, size_t length,
 		void **addr)
 {
-	void *held;
+	void *held = NULL;
 	if (fd < 0)
 		return fd;
 	int rc = map_mark(fd, offset, length, &held);
@@ -422,7 +422,7 @@ static int pin_by_process(struct unishm *seg, int fd, uint64_t place, void **pin
 int seat_pin(struct unishm *seg, const struct stat *st, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
-	void *pin;
+	void *pin = NULL;
 	bool by_process = lock_by_process(p);
 	int fd = open_to_pin(seg, st);
 	int rc = by_process ? pin_by_process(seg, fd, PLACE_PINS + epoch, &pin)

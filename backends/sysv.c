@@ -98,6 +98,7 @@ static int native_lock(int id, bool lock)
 {
 	struct shmid_ds ds;
 	int rc = -EINVAL;
+	(void)lock;
 #if defined SHM_LOCK && defined SHM_UNLOCK
 	if (unishm_sys.shmctl(id, lock ? SHM_LOCK : SHM_UNLOCK, NULL) == 0)
 		return 0;
@@ -376,6 +377,17 @@ static int because_not_attached(int rc, int id, const void *where)
 	return denied(rc, id);
 }
 
+static size_t sysv_granularity(void)
+{
+	size_t page = unishm_os_page_size();
+#ifdef SHMLBA
+	size_t boundary = (size_t)SHMLBA; /* some processors need more than a page */
+	return boundary > page ? boundary : page;
+#else
+	return page;
+#endif
+}
+
 /* The kernel lets anyone attach a removed segment: ask first. A removal between
  * the two calls is as good as one after them. */
 static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
@@ -536,6 +548,7 @@ const struct unishm_backend unishm_sysv_backend = {
 	.open = sysv_open,
 	.open_id = sysv_open_id,
 	.close = sysv_close,
+	.granularity = sysv_granularity,
 	.attach = sysv_attach,
 	.detach = sysv_detach,
 	.remove = sysv_remove,

@@ -81,6 +81,9 @@ struct unishm_backend {
 	/* Let go of the handle; it has no attachments any more. Cannot fail. */
 	void (*close)(struct unishm *seg);
 
+	/* Addresses of attachments are multiples of this. */
+	size_t (*granularity)(void);
+
 	/* Map seg->size bytes, and set @new->addr. @where is NULL (any address) or aligned, not
 	 * wrapping, and then exact: what is mapped there is -EINVAL and stays
 	 * unharmed unless UNISHM_REMAP. Counted, with pid and time, by all who

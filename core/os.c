@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/shm.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -23,16 +22,10 @@ const char *unishm_os_getenv(const char *name)
 #endif
 }
 
-size_t unishm_os_granularity(void)
+size_t unishm_os_page_size(void)
 {
 	long page = sysconf(_SC_PAGESIZE);
-	size_t size = page > 0 ? (size_t)page : 4096;
-#ifdef SHMLBA
-	size_t lba = (size_t)SHMLBA;
-	if (lba > size)
-		size = lba;
-#endif
-	return size;
+	return page > 0 ? (size_t)page : 4096;
 }
 
 int unishm_os_populate(void *addr, size_t size, int write)
@@ -46,7 +39,7 @@ int unishm_os_populate(void *addr, size_t size, int write)
 		return -ENOMEM;
 #endif
 	(void)write;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t page = unishm_os_page_size();
 	for (size_t at = 0; at < size; at += page)
 		(void)((const volatile char *)addr)[at];
 	return 0;
@@ -58,7 +51,7 @@ volatile unsigned char *unishm_os_canary(void)
 #ifdef MADV_WIPEONFORK
 	/* Linux 4.14: the kernel gives zeros to any child with memory of its
 	 * own; a vfork child shares ours and still sees 1, rightly. */
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t page = unishm_os_page_size();
 	unsigned char *byte = unishm_sys.mmap(NULL, page, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (byte == MAP_FAILED)

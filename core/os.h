@@ -9,9 +9,7 @@
 /* getenv(), but NULL in a set-id program, whose environment is the caller's. */
 const char *unishm_os_getenv(const char *name);
 
-/* Addresses of attachments are multiples of this: the larger of the page size
- * and SHMLBA, which some processors need larger. */
-size_t unishm_os_granularity(void);
+size_t unishm_os_page_size(void);
 
 /* Bring the pages of a mapping in, writable if @write. -ENOMEM if the system has
  * no memory for them. */

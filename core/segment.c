@@ -224,8 +224,8 @@ static void forget(struct unishm *seg, unsigned index)
 
 static size_t whole_pages(size_t size)
 {
-	size_t granule = unishm_os_granularity();
-	return (size + granule - 1) / granule * granule;
+	size_t page = unishm_os_page_size();
+	return (size + page - 1) / page * page;
 }
 
 /* What a new attachment at @from has wholly replaced is attached no more. */
@@ -275,7 +275,7 @@ int unishm_attach(struct unishm *seg, int flags, void **addr)
 /* @where, rounded if asked for; NULL, with a reason given, if it will not do. */
 static char *check_address(const struct unishm *seg, void *where, int flags)
 {
-	size_t granule = unishm_os_granularity();
+	size_t granule = seg->backend->granularity();
 	uintptr_t address = (uintptr_t)where;
 	if (flags & UNISHM_RND)
 		address -= address % granule;

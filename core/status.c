@@ -39,9 +39,10 @@ const char *unishm_group_text(gid_t group, char *out, size_t room)
 	return out;
 }
 
-static const char *time_text(time_t when, char *out, size_t room)
+static const char *time_text(int64_t seconds, char *out, size_t room)
 {
 	struct tm parts;
+	time_t when = (time_t)seconds;
 	if (when == 0)
 		return "never";
 	if (!localtime_r(&when, &parts) || strftime(out, room, "%Y-%m-%d %H:%M:%S", &parts) == 0)

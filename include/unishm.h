@@ -197,8 +197,9 @@ UNISHM_API int unishm_attach(struct unishm *seg, int flags, void **addr);
 
 /*
  * unishm_attach_at - map the segment at an address of the caller's.
- * @where: a multiple of the attach granularity (the larger of the page size and
- *         SHMLBA), or any address with UNISHM_RND, which rounds it down.
+ * @where: a multiple of the attach granularity (on POSIX the page size; on System
+ *         V SHMLBA, which some processors have larger), or any address with
+ *         UNISHM_RND, which rounds it down.
  * @flags: those of unishm_attach(), UNISHM_RND, and UNISHM_REMAP: replace
  *         whatever is mapped in the range. An attachment of this process that
  *         is wholly replaced counts as detached.
@@ -297,9 +298,11 @@ struct unishm_status {
 	unsigned long number_attached; /* attachments of all processes */
 	pid_t creator_process;
 	pid_t last_op_process;         /* last attach or detach; 0: none yet */
-	time_t last_attach_time;       /* seconds since 1970; 0: never */
-	time_t last_detach_time;
-	time_t last_change_time;
+	int64_t last_attach_time;      /* seconds since 1970; 0: never. Not time_t,
+					  whose size may differ between a program
+					  and the library on 32-bit systems */
+	int64_t last_detach_time;
+	int64_t last_change_time;
 	uid_t creator_user;
 	uid_t owner_user;
 	gid_t creator_group;

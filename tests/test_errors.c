@@ -709,6 +709,19 @@ static void put_bytes(const void *bytes, size_t count)
 	close(fd);
 }
 
+enum { FOREIGN = 10 };
+
+static void put_making(void)
+{
+	const uint32_t making = 1;
+	put_bytes("", 0);
+	ck_assert_int_eq(truncate(object, 1 << 17), 0);
+	int fd = open(object, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, &making, sizeof making, (1 << 16) + 12), sizeof making);
+	close(fd);
+}
+
 static void put_foreign(int kind)
 {
 	char bytes[100000];
@@ -744,17 +757,20 @@ static void put_foreign(int kind)
 		put_bytes("", 0);
 		ck_assert_int_eq(truncate(object, 1 << 17), 0);
 		break;
+	case 9: /* where ours would say that it is in the making */
+		put_making();
+		break;
 	}
 }
 
 START_TEST(what_is_not_ours_under_our_name_is_refused_and_left_alone)
 {
-	begin(_i / 9);
+	begin(_i / FOREIGN);
 	SKIP_UNLESS(is_isolated() && on("posix"), "is about POSIX objects");
 	struct stat before, after;
 	struct unishm *seg = NULL;
 	find_object();
-	put_foreign(_i % 9);
+	put_foreign(_i % FOREIGN);
 	ck_assert_int_eq(lstat(object, &before), 0);
 	ck_assert_int_eq(try_open(0), -EBADMSG);
 	ck_assert_int_eq(unishm_open(&seg, key(0), O_CREAT, SMALL, 0600), -EBADMSG);
@@ -978,7 +994,7 @@ static void object_group(Suite *suite)
 {
 #ifdef __linux__
 	TCase *t = group(suite, "objects", NULL, 30);
-	tcase_add_loop_test(t, what_is_not_ours_under_our_name_is_refused_and_left_alone, 0, 9 * backends());
+	tcase_add_loop_test(t, what_is_not_ours_under_our_name_is_refused_and_left_alone, 0, FOREIGN * backends());
 	EACH(t, a_cut_or_grown_object_is_refused);
 	EACH(t, a_newer_record_version_is_enotsup);
 	EACH(t, status_of_an_object_that_was_cut_is_an_error_and_no_signal);

@@ -467,7 +467,7 @@ START_TEST(each_call_of_each_operation_may_fail_and_nothing_is_left)
 }
 END_TEST
 
-#if UNISHM_HAVE_SYSV
+#if UNISHM_HAVE_SYSV && defined SHM_LOCK && defined SHM_STAT && defined SHM_INFO
 static int shmctl_without_lock(int id, int cmd, struct shmid_ds *buf)
 {
 	if (cmd != SHM_LOCK && cmd != SHM_UNLOCK)
@@ -508,7 +508,7 @@ static void fill_suite(Suite *suite)
 	TCase *tcase = group(suite, "faults", "native", 60);
 	tcase_add_loop_test(tcase, each_call_of_each_operation_may_fail_and_nothing_is_left, 0,
 			backends() * OPERATIONS);
-#if UNISHM_HAVE_SYSV
+#if UNISHM_HAVE_SYSV && defined SHM_LOCK && defined SHM_STAT && defined SHM_INFO
 	EACH(tcase, a_system_that_cannot_lock_or_list_system_v_says_so);
 #endif
 }
