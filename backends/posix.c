@@ -561,8 +561,7 @@ static int take_name_away(int fd, const char *name)
 	return rc;
 }
 
-/* Is what is open on @fd a segment with @key, or will it be one (RECORD_MAKING)? */
-static int identify(int fd, key_t key, struct stat *st, struct record_head *head)
+static int identify_once(int fd, key_t key, struct stat *st, struct record_head *head)
 {
 	int rc = 0;
 	*head = (struct record_head){ 0 };
@@ -578,6 +577,16 @@ static int identify(int fd, key_t key, struct stat *st, struct record_head *head
 	else if (rc == 0)
 		rc = record_check(head, st->st_size, key);
 	return rc;
+}
+
+/* Is what is open on @fd a segment with @key, or will it be one (RECORD_MAKING)?
+ * -EAGAIN: its name is gone. What looks odd may have been freed while we looked. */
+static int identify(int fd, key_t key, struct stat *st, struct record_head *head)
+{
+	int rc = identify_once(fd, key, st, head);
+	if ((rc < 0 || head->removed || head->state != RECORD_READY) && unishm_sys.fstat(fd, st) < 0)
+		return -errno;
+	return st->st_nlink == 0 ? -EAGAIN : rc;
 }
 
 /* Where OS_BESIDE: is the object there? It goes before its file does. */
@@ -597,8 +606,8 @@ static int sweep(int fd, const char *name, key_t key)
 	int rc = identify(fd, key, &st, &head);
 	if (rc < 0)
 		return rc;
-	if (st.st_nlink == 0 || (head.state == RECORD_READY && has_data(name)))
-		return -EAGAIN; /* it was finished, or swept, just now */
+	if (head.state == RECORD_READY && has_data(name))
+		return -EAGAIN; /* it was finished just now */
 	return unlink_if_same(fd, name);
 }
 
@@ -649,16 +658,10 @@ static int open_named(struct unishm *seg, const char *name, key_t key, size_t si
 	if (fd < 0)
 		return fd;
 	int rc = identify(fd, key, &st, &head);
-	/* What looks damaged may have been freed since. */
-	if ((rc < 0 || head.removed || head.state != RECORD_READY) && unishm_sys.fstat(fd, &st) == 0 &&
-			st.st_nlink == 0)
-		rc = -EAGAIN;
 	if (rc == 0 && OS_BESIDE)
 		rc = posix_permit(&st, 4); /* the descriptor may have been opened as another user */
 	if (rc == 0 && (head.state == RECORD_MAKING || !has_data(name)))
 		rc = see_to_unfinished(fd, writable, name, key, &st);
-	else if (rc == 0 && st.st_nlink == 0)
-		rc = -EAGAIN;
 	else if (rc == 0 && head.removed) /* that is written after the name is gone */
 		rc = unishm_because(-EBADMSG, "its record is damaged; remove the object by its name");
 	else if (rc == 0 && size > head.size)
@@ -683,8 +686,11 @@ static int still_taken(const char *name, key_t key)
 		return -EAGAIN;
 	if (fd < 0)
 		return -EEXIST;
-	int rc = identify(fd, key, &st, &head) == 0 && (head.state == RECORD_MAKING || !has_data(name))
-			? see_to_unfinished(fd, writable, name, key, &st) : -EEXIST;
+	int rc = identify(fd, key, &st, &head);
+	if (rc == 0 && (head.state == RECORD_MAKING || !has_data(name)))
+		rc = see_to_unfinished(fd, writable, name, key, &st);
+	else if (rc != -EAGAIN)
+		rc = -EEXIST;
 	posix_close_fd(fd, st.st_dev, st.st_ino);
 	return rc;
 }
