@@ -326,13 +326,27 @@ static int sit_down(struct unishm *seg)
 	return rc;
 }
 
+/* Add to the count of our word, as long as it is ours: a seat whose lock the program
+ * closed, or lost, is buried by whoever counts, and its slot may have a new holder. */
+static bool add_to_word(const struct seat *seat, int change)
+{
+	uint32_t word;
+	do {
+		word = load(seat_word(seat));
+		uint32_t count = word & WORD_COUNT;
+		if (word >> WORD_NONCE_SHIFT != seat->nonce || count == (change > 0 ? WORD_COUNT : 0))
+			return false;
+	} while (!swap(seat_word(seat), word, change > 0 ? word + 1 : word - 1));
+	return true;
+}
+
 void seat_close(struct unishm *seg, bool intact)
 {
 	struct posix *p = posix_of(seg);
 	if (!p->seat.record)
 		return;
 	if (intact)
-		store(seat_word(&p->seat), 0);
+		swap(seat_word(&p->seat), p->seat.nonce << WORD_NONCE_SHIFT, 0);
 	if (p->seat.by_process)
 		unlock_by_process(seg, place_of(p->seat.index, p->seat.nonce));
 	unishm_sys.munmap(p->seat.record, RECORD_SIZE);
@@ -452,10 +466,8 @@ int seat_take(struct unishm *seg, struct unishm_attachment *new)
 {
 	struct posix *p = posix_of(seg);
 	int rc = p->writable ? sit_down(seg) : -EACCES;
-	if (rc == 0 && (load(seat_word(&p->seat)) & WORD_COUNT) < WORD_COUNT) {
-		__atomic_add_fetch(seat_word(&p->seat), 1, __ATOMIC_SEQ_CST);
+	if (rc == 0 && add_to_word(&p->seat, 1))
 		return 0;
-	}
 	if (rc != 0 && rc != -EACCES && rc != -ENOSPC)
 		return rc;
 	return take_mark(seg, new);
@@ -468,8 +480,8 @@ void seat_leave(struct unishm *seg, struct unishm_attachment *old)
 		unlock_by_process(seg, old->place);
 	} else if (old->mark && old->mark != &lost_mark) {
 		unishm_sys.munmap(old->mark, MARK_LENGTH);
-	} else if (!old->mark && p->seat.record && load(seat_word(&p->seat)) & WORD_COUNT) {
-		__atomic_sub_fetch(seat_word(&p->seat), 1, __ATOMIC_SEQ_CST);
+	} else if (!old->mark && p->seat.record) {
+		add_to_word(&p->seat, -1);
 	}
 }
 

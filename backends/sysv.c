@@ -34,12 +34,15 @@ static key_t key_of(const struct shmid_ds *ds)
 	return (key_t)ds->shm_perm.UNISHM_IPC_PERM_KEY;
 }
 
-static bool is_removed(const struct shmid_ds *ds)
+/* Removed, and still attached: Linux tells. Elsewhere the id is gone, or the key is no
+ * more the one that it was opened by, which a private segment never had. */
+static bool is_removed(const struct shmid_ds *ds, key_t opened_by)
 {
 #ifdef SHM_DEST
-	return ds->shm_perm.mode & SHM_DEST; /* Linux */
+	(void)opened_by;
+	return ds->shm_perm.mode & SHM_DEST;
 #else
-	return key_of(ds) == IPC_PRIVATE && ds->shm_nattch == 0; /* elsewhere the id is gone */
+	return opened_by != IPC_PRIVATE && key_of(ds) != opened_by;
 #endif
 }
 
@@ -271,7 +274,7 @@ static int adopt(struct unishm *seg, int id, key_t key)
 {
 	struct shmid_ds ds;
 	int rc = stat_segment(id, &ds);
-	if (rc == -EIDRM || (rc == 0 && is_removed(&ds)))
+	if (rc == -EIDRM || (rc == 0 && is_removed(&ds, key)))
 		return -EAGAIN;
 	if (rc < 0)
 		return denied(rc, id);
@@ -348,7 +351,7 @@ static int sysv_open_id(struct unishm *seg, int id)
 {
 	struct shmid_ds ds;
 	int rc = gone(stat_as_owner(id, &ds));
-	if (rc == -EIDRM || (rc == 0 && (is_removed(&ds) || stage(&ds) != WHOLE)))
+	if (rc == -EIDRM || (rc == 0 && (is_removed(&ds, key_of(&ds)) || stage(&ds) != WHOLE)))
 		return -ENOENT;
 	if (rc == 0)
 		rc = stat_segment(id, &ds); /* which asks for permission to read */
@@ -399,7 +402,7 @@ static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm
 	int rc = gone(stat_as_owner(seg->id, &ds));
 	if (rc < 0)
 		return rc;
-	if (is_removed(&ds))
+	if (is_removed(&ds, seg->key))
 		return -EIDRM;
 	void *got = unishm_sys.shmat(seg->id, where, native);
 	if (got == (void *)-1)
@@ -482,10 +485,10 @@ static int sysv_chown(struct unishm *seg, uid_t user, gid_t group)
 	return denied(set(seg->id, &ds), seg->id);
 }
 
-static void translate(struct unishm_status *st, const struct shmid_ds *ds)
+static void translate(struct unishm_status *st, const struct shmid_ds *ds, key_t opened_by)
 {
 	st->backend = "sysv";
-	st->removed = is_removed(ds);
+	st->removed = is_removed(ds, opened_by);
 	st->key = st->removed ? UNISHM_PRIVATE : key_of(ds);
 	st->size = (size_t)ds->shm_segsz;
 	st->mode = ds->shm_perm.mode & 0777; /* systems keep flags beside them */
@@ -508,7 +511,7 @@ static int sysv_status(struct unishm *seg, struct unishm_status *st)
 	int rc = stat_segment(seg->id, &ds);
 	if (rc < 0)
 		return denied(rc, seg->id);
-	translate(st, &ds);
+	translate(st, &ds, seg->key);
 	return 0;
 }
 
@@ -531,7 +534,7 @@ static int sysv_list(int (*visit)(const struct unishm_status *, void *), void *a
 		if (id < 0 || stage(&ds) != WHOLE)
 			continue; /* empty, not ours to read, or not there yet */
 		struct unishm_status st = { .id = id };
-		translate(&st, &ds);
+		translate(&st, &ds, key_of(&ds));
 		int rc = visit(&st, arg);
 		if (rc)
 			return rc;

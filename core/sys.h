@@ -11,11 +11,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
-#include <sys/shm.h> /* macOS renames struct shmid_ds */
 #include <sys/stat.h>
 #include <sys/types.h>
 
 #include "config.h"
+
+#if UNISHM_HAVE_SYSV
+#include <sys/shm.h> /* for struct shmid_ds, which macOS renames */
+#endif
 
 
 struct unishm_sys {

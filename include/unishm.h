@@ -191,6 +191,8 @@ enum {
  * -EIDRM   the segment was removed
  * -ENOMEM  no address space left (RLIMIT_AS, or too many mappings)
  * -ENOTSUP UNISHM_EXEC where shared memory cannot hold code
+ * -EBADMSG something cut the object short (POSIX backend)
+ * -EPERM   it is another user's, on OpenBSD (POSIX backend)
  * -EMFILE, -ENFILE  no descriptors left (POSIX backend)
  */
 UNISHM_API int unishm_attach(struct unishm *seg, int flags, void **addr);
@@ -206,7 +208,8 @@ UNISHM_API int unishm_attach(struct unishm *seg, int flags, void **addr);
  *
  * Return: as unishm_attach(); -EINVAL also when @where is NULL, rounds down to
  * NULL, is not aligned, or, without UNISHM_REMAP, anything is mapped in the
- * range: then that is not harmed. -ENOMEM when the range lies outside of what
+ * range: then that is not harmed; and with it, if the library keeps accounts of
+ * its own in the range. -ENOMEM when the range lies outside of what
  * the system gives to programs.
  */
 UNISHM_API int unishm_attach_at(struct unishm *seg, void *where, int flags, void **addr);
@@ -263,7 +266,8 @@ UNISHM_API int unishm_unlock(struct unishm *seg);
  *
  * Both update last_change_time.
  *
- * Return: 0, -EINVAL (NULL, bad mode), -EPERM (not the owner), -EIDRM (gone).
+ * Return: 0, -EINVAL (NULL, bad mode), -EPERM (not the owner), -EIDRM (gone),
+ * -ENOTSUP (macOS, POSIX backend: more rights or another owner for an object).
  */
 UNISHM_API int unishm_chmod(struct unishm *seg, mode_t mode);
 UNISHM_API int unishm_chown(struct unishm *seg, uid_t user, gid_t group);
