@@ -44,6 +44,13 @@ static bool is_ours(const struct posix *p, const struct stat *st)
 	return S_ISREG(st->st_mode) && st->st_dev == p->dev && st->st_ino == p->ino;
 }
 
+static void keep_fd(struct posix *p, int fd, bool writable)
+{
+	p->fd = fd;
+	p->writable = writable;
+	os_own(fd, p);
+}
+
 /* Touching a record that someone has cut off would raise SIGBUS. */
 static int check_length(const struct posix *p, const struct stat *st)
 {
@@ -76,7 +83,7 @@ int posix_reopen(struct unishm *seg, int access)
 		return rc;
 	/* removed: by the descriptor that we have, or by what is mapped */
 	rc = -EBADF;
-	if (unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st))
+	if (os_owns(p->fd, p) && unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st))
 		rc = os_reopen_fd(p->fd, access);
 	if (rc == -EBADF && p->seat.record)
 		rc = os_reopen_mapped(p->seat.record, RECORD_SIZE, access);
@@ -88,7 +95,7 @@ int posix_usable(struct unishm *seg, struct stat *st)
 	struct posix *p = posix_of(seg);
 	bool writable = true;
 	int rc = unishm_sys.fstat(p->fd, st) < 0 ? -errno : 0;
-	if (rc == 0 && is_ours(p, st))
+	if (rc == 0 && is_ours(p, st) && os_owns(p->fd, p))
 		return check_length(p, st);
 	if (rc != 0 && rc != -EBADF)
 		return rc;
@@ -106,8 +113,7 @@ int posix_usable(struct unishm *seg, struct stat *st)
 		posix_close_fd(fd, p->dev, p->ino);
 		return rc;
 	}
-	p->fd = fd;
-	p->writable = writable;
+	keep_fd(p, fd, writable);
 	return check_length(p, st);
 }
 
@@ -131,7 +137,7 @@ int posix_open_data(struct unishm *seg, int access)
 static void drop_fd(struct posix *p)
 {
 	struct stat st;
-	if (unishm_sys.fstat(p->fd, &st) == 0 ? is_ours(p, &st) : errno != EBADF)
+	if (os_owns(p->fd, p) && (unishm_sys.fstat(p->fd, &st) == 0 ? is_ours(p, &st) : errno != EBADF))
 		posix_close_fd(p->fd, p->dev, p->ino);
 	p->fd = -1;
 }
@@ -146,8 +152,7 @@ static int need_writable(struct unishm *seg)
 	if (fd < 0)
 		return fd;
 	drop_fd(p);
-	p->fd = fd;
-	p->writable = true;
+	keep_fd(p, fd, true);
 	return 0;
 }
 
@@ -358,9 +363,8 @@ static void settle_in(struct unishm *seg, int fd, bool writable, const struct st
 		const char *name, size_t size, key_t key)
 {
 	struct posix *p = posix_of(seg);
-	p->fd = fd;
+	keep_fd(p, fd, writable);
 	p->heir_fd = p->heir_pipe[0] = p->heir_pipe[1] = -1;
-	p->writable = writable;
 	p->dev = st->st_dev;
 	p->ino = st->st_ino;
 	p->record_at = record_offset(size);
@@ -842,7 +846,7 @@ static void posix_forget(struct unishm *seg)
 	struct view view;
 	seat_unpin(seg);
 	/* Was the last one killed? Then free the memory now, whoever else idles. */
-	bool known = unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st);
+	bool known = os_owns(p->fd, p) && unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st);
 	if (known && st.st_nlink == 0)
 		look(seg, &view);
 	seat_close(seg, !known || check_length(p, &st) == 0);
@@ -1068,8 +1072,7 @@ static int write_as_owner(struct unishm *seg, const struct stat *st)
 	if (fd < 0)
 		return fd;
 	drop_fd(p);
-	p->fd = fd;
-	p->writable = true;
+	keep_fd(p, fd, true);
 	return 0;
 }
 

@@ -42,18 +42,37 @@ static struct path path_of(const char *name)
 	return path;
 }
 
-/* A program may have closed its standard streams: an object must not become
- * one, or its next printf() lands in shared memory. */
+/* Numbers beyond are taken for their holder's without this proof. */
+enum { OWNED = 4096 };
+static const void *owners[OWNED];
+
+void os_own(int fd, const void *owner)
+{
+	if (fd >= 0 && fd < OWNED)
+		__atomic_store_n(&owners[fd], owner, __ATOMIC_RELEASE);
+}
+
+bool os_owns(int fd, const void *owner)
+{
+	return fd >= OWNED || (fd >= 0 && __atomic_load_n(&owners[fd], __ATOMIC_ACQUIRE) == owner);
+}
+
+/* What open() gave. A program may have closed its standard streams: an object must
+ * not become one, or its next printf() lands in shared memory. */
 static int keep_off_standard_streams(int fd)
 {
 	if (fd < 0)
 		return -errno;
-	if (fd > 2)
-		return fd;
-	int higher = unishm_sys.fcntl_dup(fd, 3);
-	int rc = higher < 0 ? -errno : higher;
-	unishm_sys.close(fd);
-	return rc;
+	if (fd <= 2) {
+		int higher = unishm_sys.fcntl_dup(fd, 3);
+		int code = errno;
+		unishm_sys.close(fd);
+		if (higher < 0)
+			return -code;
+		fd = higher;
+	}
+	os_own(fd, NULL);
+	return fd;
 }
 
 int os_object_open(const char *name, int access)

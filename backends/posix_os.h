@@ -35,6 +35,12 @@ enum {
 
 enum { OS_NAME_MAX = 16 };
 
+/* Whose is descriptor number @fd? A program that closes ours has its number given to
+ * something else, perhaps to another handle's descriptor of the very same object.
+ * Every descriptor that is opened here belongs to nobody at first. */
+void os_own(int fd, const void *owner);
+bool os_owns(int fd, const void *owner);
+
 /* Open the object called @name ("/...", at most 14 characters) for O_RDONLY or
  * O_RDWR. Never follows a link, never blocks, never creates. -EBADMSG: there is
  * something, but no object. */

@@ -660,9 +660,6 @@ static bool lock_for_child(struct unishm *seg, int access, int *fd, struct os_lo
 		return false;
 	*how = (struct os_lock){ posix_of(seg)->fd, true };
 	open_pipe(posix_of(seg));
-	/* A child that closes all descriptors loses it unseen. */
-	if (!OS_PROCESS_LOCKS)
-		nobody_counts_the_child(seg);
 	return true;
 }
 
@@ -673,18 +670,31 @@ static void close_heir(const struct posix *p, int *fd)
 	*fd = -1;
 }
 
-static void prepare_seat(struct unishm *seg)
+/* A lock of the process can be lost unseen: by a child that closes all descriptors. */
+static void warn_of_process_lock(struct unishm *seg, struct os_lock how)
+{
+	if (how.by_process && !OS_PROCESS_LOCKS)
+		nobody_counts_the_child(seg);
+}
+
+/* A seat for the child, with the count of its parent. False: it cannot be had, since
+ * the process may not write the object any more. */
+static bool prepare_seat(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct os_lock how;
 	uint32_t count = load(seat_word(&p->seat)) & WORD_COUNT;
 	if (count == 0)
-		return; /* the child takes a seat when it attaches */
-	if (lock_for_child(seg, O_RDWR, &p->heir_fd, &how) &&
-			take_slot(p, how, p->seat.record, count, &p->heir) == 0)
-		return;
+		return true; /* the child takes a seat when it attaches */
+	if (!lock_for_child(seg, O_RDWR, &p->heir_fd, &how))
+		return false;
+	bool usable = !how.by_process || p->writable;
+	if (usable && take_slot(p, how, p->seat.record, count, &p->heir) == 0) {
+		warn_of_process_lock(seg, how);
+		return true;
+	}
 	close_heir(p, &p->heir_fd);
-	nobody_counts_the_child(seg);
+	return false;
 }
 
 static void prepare_mark(struct unishm *seg, struct unishm_attachment *attachment)
@@ -693,20 +703,22 @@ static void prepare_mark(struct unishm *seg, struct unishm_attachment *attachmen
 	struct os_lock how;
 	uint64_t place = new_mark_place();
 	if (lock_for_child(seg, O_RDONLY, &attachment->heir, &how) &&
-			seat_lock_place(p, how, place, false) == 0)
+			seat_lock_place(p, how, place, false) == 0) {
 		attachment->heir_place = place;
-	else /* and a reader cannot even say so in the record */
-		close_heir(p, &attachment->heir);
+		warn_of_process_lock(seg, how);
+		return;
+	}
+	close_heir(p, &attachment->heir);
+	nobody_counts_the_child(seg); /* a reader cannot even say so in the record */
 }
 
 void seat_fork_prepare(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	p->heir_fd = p->heir_pipe[0] = p->heir_pipe[1] = -1;
-	if (p->seat.record)
-		prepare_seat(seg);
+	bool seated = !p->seat.record || prepare_seat(seg);
 	for (unsigned i = 0; i < seg->attached; i++)
-		if (seg->attachments[i].mark)
+		if (seg->attachments[i].mark || !seated)
 			prepare_mark(seg, &seg->attachments[i]);
 }
 
@@ -778,7 +790,7 @@ static void find_a_seat(struct unishm *seg)
 	struct posix *p = posix_of(seg);
 	uint32_t count = 0;
 	for (unsigned i = 0; i < seg->attached; i++)
-		count += !seg->attachments[i].mark;
+		count += !seg->attachments[i].mark && !seg->attachments[i].heir_place;
 	if (count && p->writable && sit_down(seg) == 0)
 		__atomic_add_fetch(seat_word(&p->seat), count, __ATOMIC_SEQ_CST);
 }
@@ -830,7 +842,7 @@ void seat_fork_child(struct unishm *seg)
 		find_a_seat(seg);
 	p->heir.record = NULL;
 	for (unsigned i = 0; i < seg->attached; i++)
-		if (seg->attachments[i].mark)
+		if (seg->attachments[i].mark || seg->attachments[i].heir_place)
 			child_mark(seg, &seg->attachments[i]);
 	close_pipe_end(&p->heir_pipe[0]);
 	close_pipe_end(&p->heir_pipe[1]);

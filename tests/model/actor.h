@@ -25,8 +25,8 @@ enum {
 	FIRST_GROUP = 7100,
 };
 
-/* The ids of user @number (0: who runs the test, usually root), who is in one group more: that of the user
- * before. */
+/* The ids of user @number (0: who runs the test, usually root), who is in one
+ * group more: that of the user before. */
 uid_t user_id(unsigned number);
 gid_t group_id(unsigned number);
 
@@ -36,8 +36,8 @@ struct command {
 	int32_t base_key;
 };
 
-/* Not played, since it would do what the contract leaves open, or since the slot
- * is taken. Greater than any errno. */
+/* Not played: it would do what the contract leaves open, or the slot is taken.
+ * Greater than any errno. */
 enum { NOT_PLAYED = 100000 };
 
 struct seen_handle {
@@ -77,6 +77,7 @@ struct reply {
 
 	/* The end: what is left when all is closed. */
 	int descriptors, mappings;
+	int stolen; /* of descriptors that are the program's own */
 
 	struct seen_handle handle[HANDLES];
 	struct seen_slot slot[SLOTS];

@@ -39,6 +39,25 @@ static bool gives_away(const struct world *world, const struct step *step, int s
 			!in_group(user, group_id((unsigned)step->arg[2])));
 }
 
+/*
+ * Section 4, strangers' hands: a call that needs a descriptor that the program has
+ * closed opens the segment anew or fails cleanly. Whoever could not open it is not
+ * made to; nor is a process that counts by a lock of its own, see 7.
+ */
+static bool cannot_reopen(const struct world *world, const struct step *step)
+{
+	const struct known_actor *actor = &world->actor[step->actor];
+	for (int i = 0; i < HANDLES; i++) {
+		int segment = actor->handle[i].segment;
+		if (segment < 0)
+			continue;
+		const struct known_segment *s = &world->segment[segment];
+		if (s->removed || s->forked_without_rights || !may(s, actor->user, 4))
+			return true;
+	}
+	return false;
+}
+
 static int segment_concerned(const struct world *world, const struct step *step)
 {
 	switch (step->op) {
@@ -57,6 +76,8 @@ static int segment_concerned(const struct world *world, const struct step *step)
 const char *expected_step(const struct world *world, const struct step *step)
 {
 	int segment = segment_concerned(world, step);
+	if (step->op == OP_CLOSE_FDS && cannot_reopen(world, step))
+		return "what a stranger closed cannot be opened again (section 4)";
 	if (segment < 0)
 		return NULL;
 	if (step->op == OP_CHOWN && gives_away(world, step, segment))

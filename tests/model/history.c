@@ -86,6 +86,7 @@ static const struct form {
 	[OP_VFORK] = { "vfork", 1, { { "exec", NUMBER } } },
 	[OP_POSIX_SPAWN] = { "posix-spawn", 1, { { 0 } } },
 	[OP_LIST] = { "list", 2, { { 0 } } },
+	[OP_CLOSE_FDS] = { "close-fds", 1, { { "replace", NUMBER } } },
 	[OP_PAUSE] = { "pause", 0, { { 0 } } },
 };
 
@@ -313,7 +314,7 @@ static void fill_step(struct guess *g, struct step *s)
 	case OP_EXEC: case OP_EXIT: case OP_KILL: fill_end(g, s); break;
 	case OP_BECOME: s->arg[0] = (int32_t)below(&g->random, g->users); break;
 	case OP_UMASK: s->arg[0] = chance(&g->random, 50) ? 0777 : 022; break;
-	case OP_VFORK: s->arg[0] = (int32_t)below(&g->random, 2); break;
+	case OP_VFORK: case OP_CLOSE_FDS: s->arg[0] = (int32_t)below(&g->random, 2); break;
 	case OP_LIST: case OP_POSIX_SPAWN: break;
 	case OP_OPEN_ID:
 		s->arg[0] = free_handle(g, s->actor);

@@ -311,6 +311,9 @@ static void close_all(void)
 		compare_result(&world, &end, &reply, &difference);
 		if (reply.mappings)
 			differ(&difference, "actor %u: all closed, and %d mappings are left", i, reply.mappings);
+		if (reply.stolen)
+			differ(&difference, "actor %u: %d descriptors of its own were closed", i,
+					reply.stolen);
 		compare_descriptors(i, "all is closed");
 	}
 }
@@ -457,10 +460,11 @@ static unsigned run_seeds(void)
 {
 	time_t start = time(NULL);
 	unsigned differences = 0;
-	uint64_t seed = options.seed;
+	uint64_t seed = options.seed, last = seed;
 	for (unsigned long done = 0; options.histories ? done < options.histories
 			: steps_played < options.steps; done++, seed++) {
 		struct history history;
+		last = seed;
 		history_generate(&history, seed, options.length, users,
 				options.pause || seed % PAUSE_EVERY == 0);
 		if (fails(&history)) {
@@ -478,7 +482,7 @@ static unsigned run_seeds(void)
 	}
 	show_progress(start, true);
 	printf("model: seeds %llu to %llu, %lu steps played, %lu passed over, %u differences, %lld s\n",
-			(unsigned long long)options.seed, (unsigned long long)seed - !differences,
+			(unsigned long long)options.seed, (unsigned long long)last,
 			steps_played, steps_passed_over, differences, (long long)(time(NULL) - start));
 	return differences;
 }
@@ -486,11 +490,12 @@ static unsigned run_seeds(void)
 static unsigned run_file(void)
 {
 	struct history history;
-	FILE *in = strcmp(options.replay, "-") == 0 ? stdin : fopen(options.replay, "r");
+	FILE *in = strcmp(options.replay, "-") == 0 ? stdin : fopen(options.replay, "re");
 	if (!in || !history_read(&history, in)) {
 		fprintf(stderr, "model: cannot read %s\n", options.replay);
 		return 1;
 	}
+	fclose(in);
 	unsigned differs = fails(&history);
 	if (differs)
 		report(&history);
@@ -553,6 +558,8 @@ static void settle_in(void)
 {
 	struct rlimit plenty = { RLIM_INFINITY, RLIM_INFINITY };
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (int fd = 3; fd < 1024; fd++)
+		close(fd); /* what a shell left open would be counted */
 	signal(SIGCHLD, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	setrlimit(RLIMIT_MEMLOCK, &plenty);

@@ -97,7 +97,8 @@ static void close_without_descriptor(struct unishm *seg)
 
 /* ---- Attaching ----------------------------------------------------------- */
 
-static int attach_removed(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+static int attach_removed(struct unishm *seg, void *where, int flags,
+		struct unishm_attachment *new)
 {
 	int rc = good()->attach(seg, where, flags, new);
 	if (rc != -EIDRM)
@@ -127,7 +128,8 @@ static int attach_twice(struct unishm *seg, void *where, int flags, struct unish
 	return rc;
 }
 
-static int attach_writable(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+static int attach_writable(struct unishm *seg, void *where, int flags,
+		struct unishm_attachment *new)
 {
 	return good()->attach(seg, where, flags & ~UNISHM_RDONLY, new);
 }
@@ -137,7 +139,8 @@ static int attach_over(struct unishm *seg, void *where, int flags, struct unishm
 	return good()->attach(seg, where, flags | (where ? UNISHM_REMAP : 0), new);
 }
 
-static int attach_silently(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+static int attach_silently(struct unishm *seg, void *where, int flags,
+		struct unishm_attachment *new)
 {
 	uint32_t before = field(seg, offsetof(struct record_head, attach_time));
 	int rc = good()->attach(seg, where, flags, new);

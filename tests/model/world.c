@@ -120,11 +120,6 @@ static int new_segment(struct world *world, const struct step *step, const struc
 		.creator_user = user_id(user), .owner_user = user_id(user),
 		.creator_group = group_id(user), .owner_group = group_id(user),
 	};
-	/* System V attaches the segment to its init callback, and shows that. */
-	if (step->arg[2] & HOW_INIT) {
-		unrecorded(segment, ATTACHED);
-		unrecorded(segment, DETACHED);
-	}
 	return world->segments++;
 }
 
@@ -278,6 +273,16 @@ static void update_segment(const struct step *step, struct known_segment *segmen
 	}
 }
 
+/* What was opened anew was so with the rights of now. */
+static void reopened(struct world *world, struct known_actor *actor)
+{
+	for (int i = 0; i < HANDLES; i++) {
+		struct known_handle *handle = &actor->handle[i];
+		if (handle->segment >= 0)
+			handle->reader |= !may(&world->segment[handle->segment], actor->user, 2);
+	}
+}
+
 void world_update(struct world *world, const struct step *step, const struct reply *reply)
 {
 	if (step->op == OP_EXIT || step->op == OP_KILL || step->op == OP_EXEC) {
@@ -291,6 +296,7 @@ void world_update(struct world *world, const struct step *step, const struct rep
 	case OP_CLOSE: closed(world, step->actor, step->arg[0]); break;
 	case OP_ATTACH: case OP_ATTACH_AT: attached(world, step, reply->displaced); break;
 	case OP_DETACH: detached(world, step); break;
+	case OP_CLOSE_FDS: reopened(world, &world->actor[step->actor]); break;
 	case OP_BECOME: world->actor[step->actor].user = (unsigned)step->arg[0]; break;
 	case OP_CHMOD: case OP_CHOWN: case OP_REMOVE: case OP_LOCK: case OP_UNLOCK: {
 		int segment = world_segment_of(world, step->actor, step->arg[0]);
