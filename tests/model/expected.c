@@ -94,7 +94,8 @@ const char *expected_step(const struct world *world, const struct step *step)
  * 2. On POSIX, last_detach_time and last_op_process of a process that ended
  *    without detaching are known when someone looks next: who attached or
  *    detached between has not the last word then. And a process with only read
- *    permission cannot record its attach and detach; one that looks says that
+ *    permission cannot record its attach and detach, nor can a child that was
+ *    forked when its parent could not write any more; one that looks says that
  *    these fields may be inexact.
  *
  * 3. On POSIX a lock ends with the handle that took it, or its process; on System

@@ -240,6 +240,13 @@ void world_inherit(struct world *world, unsigned child, unsigned parent)
 	}
 	memcpy(to->handle, from->handle, sizeof to->handle);
 	memcpy(to->slot, from->slot, sizeof to->slot);
+	for (int i = 0; i < SLOTS; i++) { /* who cannot write any more has children that cannot */
+		if (from->slot[i].handle < 0)
+			continue;
+		const struct known_handle *handle = &from->handle[from->slot[i].handle];
+		to->slot[i].reader |= handle->reader &&
+				!may(&world->segment[handle->segment], from->user, 2);
+	}
 	for (int reader = 1; reader >= 0; reader--) /* who can write has the last word */
 		for (int i = 0; i < SLOTS; i++)
 			if (from->slot[i].handle >= 0 &&
