@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include "config.h"
+#include "sys.h"
 
 #include <dirent.h>
 #include <grp.h>
@@ -86,6 +87,16 @@ static bool isolate(void)
 static int enter_pid_namespace(void)
 {
 	return unshare(CLONE_NEWPID);
+}
+
+/* These have clone()'s first two arguments the other way round. */
+long raw_fork(void)
+{
+#if defined __s390__ || defined __CRIS__
+	return syscall(SYS_clone, 0, SIGCHLD, 0, 0, 0);
+#else
+	return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+#endif
 }
 
 int resident_pages(void *addr, size_t length)
@@ -202,6 +213,11 @@ bool is_instrumented(void)
 	return getenv("UNISHM_TEST_INSTRUMENTED") != NULL; /* set for valgrind */
 }
 
+const char *emulator(void)
+{
+	return getenv("UNISHM_TEST_EMULATOR");
+}
+
 int rounds(int many)
 {
 	return is_instrumented() ? (many + 9) / 10 : many;
@@ -223,6 +239,28 @@ key_t key(int n)
 size_t page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t granularity(void)
+{
+#if UNISHM_HAVE_SYSV && defined SHMLBA
+	if (on("sysv") && (size_t)SHMLBA > page_size())
+		return (size_t)SHMLBA;
+#endif
+	return page_size();
+}
+
+char *map_area(size_t length)
+{
+	size_t step = granularity(), room = length + step - page_size();
+	char *area = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	expect(area != MAP_FAILED, "errno %d", errno);
+	size_t before = (step - (uintptr_t)area % step) % step;
+	if (before)
+		munmap(area, before);
+	if (room > before + length)
+		munmap(area + before + length, room - before - length);
+	return area + before;
 }
 
 struct unishm *make(int n, size_t size, mode_t mode)
@@ -509,11 +547,59 @@ static void *shared_page(void)
 	return page;
 }
 
+/* qemu-user (10.0) has mistakes of its own in struct shmid_ds: on s390x the mode is
+ * in the wrong half of its word, and 32-bit programs find rubbish in the upper
+ * halves of times. */
+#if UNISHM_HAVE_SYSV
+static int (*shmctl_of_emulator)(int, int, struct shmid_ds *);
+
+static int corrected_shmctl(int id, int cmd, struct shmid_ds *buf)
+{
+	struct shmid_ds ds;
+#ifdef __s390__
+	const int shift = 16;
+#else
+	const int shift = 0;
+#endif
+	if (cmd == IPC_SET) {
+		ds = *buf;
+		ds.shm_perm.mode <<= shift;
+		return shmctl_of_emulator(id, cmd, &ds);
+	}
+	int rc = shmctl_of_emulator(id, cmd, buf);
+	bool tells = cmd == IPC_STAT;
+#ifdef SHM_STAT
+	tells = tells || cmd == SHM_STAT;
+#endif
+	if (rc < 0 || !tells)
+		return rc;
+	buf->shm_perm.mode >>= shift;
+	if (sizeof(long) == 4) {
+		buf->shm_atime &= 0xffffffff;
+		buf->shm_dtime &= 0xffffffff;
+		buf->shm_ctime &= 0xffffffff;
+	}
+	return rc;
+}
+
+static void correct_emulator(void)
+{
+	shmctl_of_emulator = unishm_sys.shmctl;
+	unishm_sys.shmctl = corrected_shmctl;
+}
+#else
+static void correct_emulator(void)
+{
+}
+#endif
+
 int harness_main(const char *name, void (*fill)(Suite *suite))
 {
+	if (emulator())
+		correct_emulator();
 	isolated = isolate();
 	runner = getpid();
-	expect(pipe2(lifeline, O_CLOEXEC) == 0, "errno %d", errno);
+	pipe_cloexec(lifeline);
 	board = shared_page();
 	skipped = shared_page();
 	if (!isolated) {

@@ -66,6 +66,10 @@ void skip(const char *test, const char *why);
 
 bool is_root(void);
 bool is_isolated(void);     /* in namespaces of our own */
+
+/* What emulates the processor, from scripts/cross; NULL if nothing does. */
+const char *emulator(void);
+
 /* How often to do what is worth doing @many times: fewer where all is slow. */
 int rounds(int many);
 
@@ -119,6 +123,15 @@ size_t memory_used(void);
 void next_second(void);
 
 size_t page_size(void);
+
+/* What addresses for attachments on the current backend are multiples of. */
+size_t granularity(void);
+
+/* That much memory at such an address, to be unmapped in whole or in part. */
+char *map_area(size_t length);
+
+/* fork() behind the back of the C library; Linux only. */
+long raw_fork(void);
 
 /* How many pages are in memory; -1: this system does not say. */
 int resident_pages(void *addr, size_t length);

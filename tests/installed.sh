@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Programs outside of the tree build and run against the installed library: by
 # pkg-config alone, shared and static, as C99, C11 and C++.
-# Usage: installed.sh MESON BUILD CC CXX|none
+# Usage: installed.sh MESON BUILD CC CXX|none LIBRARY
 set -eu
 meson=$1 build=$2 cc=$3 cxx=$4
 
@@ -75,7 +75,8 @@ build_and_run()
 	# shellcheck disable=SC2086 # flags are words
 	"$@" -Wall -Wextra -Wpedantic -Werror -o "$work/program" $flags
 	for backend in $backends; do
-		LD_LIBRARY_PATH=$libdir UNISHM_BACKEND=$backend "$work/program"
+		# shellcheck disable=SC2086 # the emulator that meson names is words
+		LD_LIBRARY_PATH=$libdir UNISHM_BACKEND=$backend ${MESON_EXE_WRAPPER-} "$work/program"
 	done
 	echo "ok: $label"
 }

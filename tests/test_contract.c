@@ -841,9 +841,9 @@ END_TEST
 START_TEST(detach_leaves_its_neighbours_mapped)
 {
 	begin(_i);
-	size_t page = page_size();
+	size_t page = granularity();
 	struct unishm *seg = make(0, page, 0600);
-	char *area = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *area = map_area(3 * page);
 	memset(area, 'n', 3 * page);
 	void *addr;
 	munmap(area + page, page);
@@ -896,9 +896,9 @@ END_TEST
 START_TEST(attach_at_maps_exactly_there)
 {
 	begin(_i);
-	size_t page = page_size();
+	size_t page = granularity();
 	struct unishm *seg = make(0, page, 0600);
-	char *hole = mmap(NULL, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *hole = map_area(4 * page);
 	void *addr = NULL;
 	munmap(hole, 4 * page);
 	expect_ok(unishm_attach_at(seg, hole + page, 0, &addr));
@@ -914,9 +914,9 @@ END_TEST
 START_TEST(attach_at_an_occupied_address_harms_nothing)
 {
 	begin(_i);
-	size_t page = page_size();
+	size_t page = granularity();
 	struct unishm *seg = make(0, 3 * page, 0600);
-	char *area = mmap(NULL, 5 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *area = map_area(5 * page);
 	void *addr = NULL;
 	munmap(area, 2 * page); /* only the last page of the range is taken */
 	memset(area + 2 * page, 'o', 3 * page);
@@ -935,9 +935,9 @@ END_TEST
 START_TEST(remap_replaces_what_is_mapped)
 {
 	begin(_i);
-	size_t page = page_size();
+	size_t page = granularity();
 	struct unishm *seg = make(0, 2 * page, 0600);
-	char *area = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *area = map_area(4 * page);
 	memset(area, 'o', 4 * page);
 	void *addr;
 	expect_ok(unishm_attach_at(seg, area + page, UNISHM_REMAP, &addr));
@@ -1011,6 +1011,7 @@ END_TEST
 START_TEST(attach_at_takes_the_place_that_the_system_chose)
 {
 	begin(_i);
+	SKIP_UNLESS(granularity() == page_size(), "System V takes every fourth page or fewer here");
 	static const size_t sizes[] = { 4096, 65536, 1 << 20 };
 	for (int i = 0; i < 3; i++) {
 		struct unishm *seg = make(0, sizes[i], 0600);
@@ -1029,6 +1030,7 @@ END_TEST
 START_TEST(populate_brings_all_pages_in)
 {
 	begin(_i);
+	SKIP_UNLESS(!emulator(), "qemu-user populates nothing");
 	struct unishm *seg = make(0, 64 * page_size(), 0600);
 	void *addr = attach(seg, UNISHM_POPULATE);
 	int resident = resident_pages(addr, 64 * page_size());
@@ -1882,6 +1884,7 @@ START_TEST(the_owner_is_judged_by_his_own_bits)
 	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
 	SKIP_UNLESS(can_change_rights(), "macOS cannot change an object");
 	SKIP_UNLESS(is_root(), "needs root");
+	SKIP_UNLESS(!emulator() || !on("sysv"), "qemu-user has no SHM_STAT_ANY");
 	struct agent owner = agent_start_as(NOBODY), other = agent_start_as(DAEMON);
 	expect_ok(ask(&owner, do_create, 0));
 	expect_ok(ask(&owner, do_chmod, 0066));
@@ -1996,6 +1999,7 @@ START_TEST(the_effective_user_counts_and_what_is_attached_stays)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root");
+	SKIP_UNLESS(!emulator() || !on("sysv"), "qemu-user has no SHM_STAT_ANY");
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent agent = agent_start();
 	expect_ok(ask(&agent, do_open, 0));

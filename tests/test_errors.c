@@ -59,8 +59,8 @@ static int call_attach(struct unishm *seg)
 
 static int call_attach_at(struct unishm *seg)
 {
-	char *hole = mmap(NULL, page_size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	munmap(hole, page_size());
+	char *hole = map_area(granularity());
+	munmap(hole, granularity());
 	return unishm_attach_at(seg, hole, 0, &out_addr);
 }
 
@@ -307,6 +307,7 @@ START_TEST(a_message_names_owner_and_mode_of_what_is_refused)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root");
+	SKIP_UNLESS(!emulator() || !on("sysv"), "qemu-user has no SHM_STAT_ANY");
 	struct agent nobody = agent_start_as(NOBODY);
 	struct unishm *seg = make(0, SMALL, 0640);
 	expect_rc(ask(&nobody, do_open, 0), -EACCES);
@@ -439,6 +440,7 @@ START_TEST(without_address_space_attach_fails_and_leaves_the_count)
 {
 	begin(_i);
 	SKIP_UNLESS(!is_instrumented(), "runs instrumented");
+	SKIP_UNLESS(!emulator(), "qemu-user ignores RLIMIT_AS");
 	struct unishm *seg = make(0, 128 << 20, 0600);
 	struct agent agent = agent_start();
 	expect_ok(ask(&agent, do_open, 0));

@@ -18,6 +18,17 @@ unset NO_COLOR UNISHM_BACKEND POSIXLY_CORRECT
 export TERM=xterm LC_ALL=C TZ=UTC
 tmp=$(mktemp -d) || exit 1
 chmod 755 "$tmp"
+
+# Programs for other processors run by the emulator that meson names.
+wrap() { # NAME PROGRAM
+	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$MESON_EXE_WRAPPER" "$(realpath "$2")" >"$tmp/$1"
+	chmod 755 "$tmp/$1"
+}
+if [ -n "$MESON_EXE_WRAPPER" ]; then
+	wrap unishm "$unishm"
+	wrap pty "$pty"
+	unishm=$tmp/unishm pty=$tmp/pty
+fi
 count=0 failed=0
 
 sweep() {
@@ -220,14 +231,20 @@ test_list_and_show() {
 	cells key --dead-creator --mine
 	check 'list --dead-creator --mine' "$(out | wc -l)" = 2
 	u show "$b:0x5c110002"
-	check 'show names the attached process' "$(grep -c '^  [0-9][0-9]* unishm$' "$tmp/out")" = 1
+	if [ -n "$UNISHM_TEST_EMULATOR" ]; then
+		skip 'show names the attached process' "to the system, the process is $UNISHM_TEST_EMULATOR"
+	else
+		check 'show names the attached process' "$(grep -c '^  [0-9][0-9]* unishm$' "$tmp/out")" = 1
+	fi
 	check 'show has the status' "$(grep -c '^number_attached: 1$' "$tmp/out")" = 1
 	if command -v jq >/dev/null; then
 		u show "$b:0x5c110002" --json
-		check 'show --json has the process' "$(json '.attached_processes | length')
+		if [ -z "$UNISHM_TEST_EMULATOR" ]; then
+			check 'show --json has the process' "$(json '.attached_processes | length')
 $(json '.attached_processes[0].command')" = '1
 unishm'
-		check 'show --json misses none' "$(json .attached_processes_missing)" = null
+			check 'show --json misses none' "$(json .attached_processes_missing)" = null
+		fi
 		u list --json
 		check 'list --json: numbers are numbers' "$(json \
 			'[.segments[] | .id, .key, .size, .number_attached, .creator_process, .owner_user |
@@ -619,8 +636,12 @@ test_removed() {
 	u list -B sysv
 	check 'list: a removed one that is attached' "$(has ' removed ')" = yes
 	u show "sysv:id:$id"
-	check 'show: a removed one, and who keeps it' \
-		"$status $(has 'removed: yes') $(grep -c '^  [0-9]* unishm$' "$tmp/out")" = '0 yes 1'
+	check 'show: a removed one' "$status $(has 'removed: yes')" = '0 yes'
+	if [ -n "$UNISHM_TEST_EMULATOR" ]; then
+		skip 'show: who keeps it' "to the system, the process is $UNISHM_TEST_EMULATOR"
+	else
+		check 'show: who keeps it' "$(grep -c '^  [0-9]* unishm$' "$tmp/out")" = 1
+	fi
 	u doctor
 	check 'doctor: a removed one' "$(has "sysv:id:$id was removed")" = yes
 	release
@@ -725,6 +746,16 @@ backends=
 for b in posix sysv; do
 	"$unishm" list -B "$b" --help >/dev/null 2>&1 && backends="$backends $b"
 done
+wrong= # what the emulator gets wrong; tests/harness.c corrects it where that can be done
+case $UNISHM_TEST_EMULATOR in
+qemu-s390x) wrong='has the mode in the wrong half of its word' ;;
+qemu-arm | qemu-mips) wrong='leaves rubbish in the upper halves of times' ;;
+esac
+if [ -n "$wrong" ]; then
+	backend=sysv
+	skip 'everything' "$UNISHM_TEST_EMULATOR $wrong"
+	backends=${backends% sysv}
+fi
 sweep
 for backend in $backends; do
 	b=$backend

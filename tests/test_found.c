@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the model test found (docs/testing.md), each as small as it got. The races
+ * among them are model_race's to find again.
+ */
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "harness.h"
+
+enum { NOBODY = 65534 };
+
+START_TEST(exclusive_creation_looks_at_the_key_before_the_size)
+{
+	begin(_i);
+	struct unishm *other = NULL, *seg = make(0, SMALL, 0600);
+	ck_assert_int_eq(unishm_open(&other, key(0), O_CREAT | O_EXCL, 0, 0600), -EEXIST);
+	ck_assert_int_eq(unishm_open(&other, key(0), O_CREAT | O_EXCL, SIZE_MAX, 0600), -EEXIST);
+	ck_assert_ptr_null(other);
+	drop(seg);
+}
+END_TEST
+
+START_TEST(an_owner_locks_what_he_may_not_read)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	struct agent owner = agent_start();
+	expect_ok(ask(&owner, do_become, NOBODY));
+	expect_ok(ask(&owner, do_create, 0));
+	expect_ok(ask(&owner, do_chmod, 0200));
+	expect_ok(ask(&owner, do_lock, 0));
+	expect_ok(ask(&owner, do_unlock, 0));
+	expect_ok(ask(&owner, do_remove, 0));
+	agent_end(&owner);
+}
+END_TEST
+
+/* Removed is said before refused; and an id of a removed segment is no segment. */
+START_TEST(a_removed_segment_is_removed_also_for_those_whom_it_refuses)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	mine = make(0, SMALL, 0600);
+	int id = unishm_id(mine);
+	struct agent other = agent_start();
+	attach(mine, 0);
+	expect_ok(unishm_remove(mine));
+	expect_ok(ask(&other, do_become, NOBODY));
+	expect_rc(ask(&other, do_attach, 0), -EIDRM);
+	expect_ok(ask(&other, do_close, 0));
+	expect_rc(ask(&other, do_open_id, id), -ENOENT);
+	agent_end(&other);
+	unishm_close(mine);
+}
+END_TEST
+
+/* The kernel replaces whole pages, so what ends in the middle of one is gone too. */
+START_TEST(what_is_replaced_to_its_last_page_is_detached)
+{
+	begin(_i);
+	size_t page = 1 << 18; /* a multiple of every SHMLBA */
+	char *room = mmap(NULL, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(room, MAP_FAILED);
+	munmap(room, 4 * page);
+	struct unishm *small = make(0, 100, 0600), *large = make(1, page + 1, 0600);
+	void *first, *second;
+	expect_ok(unishm_attach_at(small, room + page, 0, &first));
+	expect_ok(unishm_attach_at(large, room, UNISHM_REMAP, &second));
+	ck_assert_uint_eq(number_attached(small), 0);
+	ck_assert_uint_eq(number_attached(large), 1);
+	ck_assert_int_eq(unishm_detach(small, first), -EINVAL);
+	drop(small);
+	drop(large);
+}
+END_TEST
+
+static void close_all_descriptors(void)
+{
+	for (int fd = 3; fd < 256; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			close(fd);
+}
+
+/* Runs in a child without the harness's pipes: they are closed with the rest. */
+static int two_handles_without_descriptors(void)
+{
+	struct unishm_status st;
+	void *addr;
+	close_all_descriptors(); /* so that the handles get the lowest numbers */
+	struct unishm *one = make(0, SMALL, 0600), *two = take(0);
+	attach(one, 0);
+	attach(two, 0);
+	close_all_descriptors();
+	/* The first to be used gets the number that the other remembers. */
+	if (unishm_attach(two, 0, &addr) < 0)
+		return 1;
+	int descriptors = count_descriptors();
+	unishm_close(one);
+	if (count_descriptors() != descriptors)
+		return 2;
+	if (unishm_remove(two) < 0 || unishm_status(two, &st) < 0 || st.number_attached != 2)
+		return 3;
+	unishm_close(two);
+	return 0;
+}
+
+START_TEST(handles_whose_descriptors_were_closed_do_not_share_a_new_one)
+{
+	begin(_i);
+	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	int status;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(two_handles_without_descriptors());
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "ended with %x", (unsigned)status);
+}
+END_TEST
+
+static long count_my_descriptors(long unused)
+{
+	(void)unused;
+	return count_descriptors();
+}
+
+static long close_and_fork(long unused)
+{
+	int status;
+	struct unishm_status st;
+	(void)unused;
+	for (int fd = 3; fd < 256; fd++) { /* those of the library alone */
+		struct stat file;
+		if (fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_size > 100000)
+			close(fd);
+	}
+	if (unishm_status(mine, &st) < 0)
+		return -1;
+	int before = count_descriptors(), of_handle = on("posix") ? 1 : 0;
+	pid_t child = fork();
+	if (child == 0) {
+		if (count_descriptors() != before)
+			_exit(1);
+		if (unishm_status(mine, &st) < 0 || st.number_attached != 2)
+			_exit(2);
+		unishm_close(mine);
+		_exit(count_descriptors() == before - of_handle ? 0 : 3);
+	}
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* A writer that may only read when it opens the segment again: its child is counted,
+ * and the descriptor that was got ready for it is closed. */
+START_TEST(a_writer_that_lost_the_right_to_write_forks_without_a_trace)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	mine = make(0, SMALL, 0644);
+	struct agent agent = agent_start();
+	expect_ok(ask(&agent, do_attach, 0));
+	expect_ok(ask(&agent, do_become, NOBODY));
+	long descriptors = ask(&agent, count_my_descriptors, 0);
+	ck_assert_int_eq(ask(&agent, close_and_fork, 0), 0);
+	ck_assert_int_eq(ask(&agent, count_my_descriptors, 0), descriptors);
+	ck_assert_uint_eq(number_attached(mine), 1);
+	agent_end(&agent);
+	drop(mine);
+}
+END_TEST
+
+static void fill(Suite *suite)
+{
+	TCase *t = group(suite, "found", NULL, 20);
+	EACH(t, exclusive_creation_looks_at_the_key_before_the_size);
+	EACH(t, an_owner_locks_what_he_may_not_read);
+	EACH(t, a_removed_segment_is_removed_also_for_those_whom_it_refuses);
+	EACH(t, what_is_replaced_to_its_last_page_is_detached);
+	t = group(suite, "found native", "native", 20);
+	EACH(t, handles_whose_descriptors_were_closed_do_not_share_a_new_one);
+	EACH(t, a_writer_that_lost_the_right_to_write_forks_without_a_trace);
+}
+
+int main(void)
+{
+	return harness_main("found", fill);
+}
