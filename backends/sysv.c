@@ -320,7 +320,10 @@ static int look_again(const struct unishm_options *opt)
 {
 	struct shmid_ds ds;
 	int id = unishm_sys.shmget(opt->key, 0, 0);
-	if (id < 0 || stat_as_owner(id, &ds) < 0)
+	int rc = id < 0 ? -errno : stat_as_owner(id, &ds);
+	if (rc == -EACCES && opt->oflag & O_EXCL)
+		return -EEXIST; /* without SHM_STAT_ANY, all that can be known */
+	if (rc < 0)
 		return 0;
 	int now = stage(&ds);
 	if (now == WHOLE)

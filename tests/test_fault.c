@@ -277,7 +277,7 @@ static int act_attach_read_only(void)
 static int act_attach_at(void)
 {
 	size_t granule = 1 << 20;
-	char *free_place = mmap(NULL, granule, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *free_place = map_area(granule);
 	munmap(free_place, granule);
 	return unishm_attach_at(seg, free_place, UNISHM_RND, &addr);
 }
@@ -503,6 +503,34 @@ START_TEST(a_system_that_cannot_lock_or_list_system_v_says_so)
 END_TEST
 #endif
 
+#if UNISHM_HAVE_SYSV && defined SHM_STAT_ANY
+static int shmctl_without_stat_any(int id, int cmd, struct shmid_ds *buf)
+{
+	if (cmd != SHM_STAT_ANY)
+		return real.shmctl(id, cmd, buf);
+	errno = EINVAL;
+	return -1;
+}
+
+/* Linux before 4.17, and all other systems */
+START_TEST(who_may_not_look_at_a_key_is_told_that_it_is_taken)
+{
+	begin(_i);
+	SKIP_UNLESS(on("sysv"), "is about System V");
+	SKIP_UNLESS(is_root(), "needs root to become another user");
+	real = unishm_sys;
+	unishm_sys.shmctl = shmctl_without_stat_any;
+	struct agent nobody = agent_start_as(65534);
+	struct unishm *theirs = make(0, SMALL, 0600);
+	expect_rc(ask(&nobody, do_create, 0), -EEXIST);
+	expect_rc(ask(&nobody, do_open, 0), -EACCES);
+	agent_end(&nobody);
+	disarm();
+	drop(theirs);
+}
+END_TEST
+#endif
+
 static void fill_suite(Suite *suite)
 {
 	TCase *tcase = group(suite, "faults", "native", 60);
@@ -510,6 +538,9 @@ static void fill_suite(Suite *suite)
 			backends() * OPERATIONS);
 #if UNISHM_HAVE_SYSV && defined SHM_LOCK && defined SHM_STAT && defined SHM_INFO
 	EACH(tcase, a_system_that_cannot_lock_or_list_system_v_says_so);
+#endif
+#if UNISHM_HAVE_SYSV && defined SHM_STAT_ANY
+	EACH(tcase, who_may_not_look_at_a_key_is_told_that_it_is_taken);
 #endif
 }
 

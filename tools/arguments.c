@@ -171,7 +171,7 @@ int parse_bytes(const char *text, const char *what, size_t least, size_t *bytes)
 	if (*end)
 		return usage_error("%s \"%s\" ends in \"%s\": only K, M, G or T may follow the digits",
 				what, text, end);
-	if (number > SIZE_MAX >> shift)
+	if (number > (uint64_t)SIZE_MAX >> shift) /* a T has more bits than some size_t */
 		return too_large(text, what);
 	if (number << shift < least)
 		return usage_error("%s \"%s\" is too small: it must be %zu or more", what, text, least);
