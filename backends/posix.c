@@ -1046,6 +1046,12 @@ static int posix_detach(struct unishm *seg, struct unishm_attachment *old)
 
 /* ---- Change and ask ------------------------------------------------------ */
 
+static int look_as_owner(struct unishm *seg, struct view *view)
+{
+	int rc = look(seg, view);
+	return rc == 0 ? must_own(&view->st) : rc;
+}
+
 /* Lend ourselves the right for the time of an open. */
 int posix_reopen_as_owner(struct unishm *seg, int access, const struct stat *st)
 {
@@ -1080,9 +1086,7 @@ static int posix_remove(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct view view;
-	int rc = look(seg, &view);
-	if (rc == 0)
-		rc = must_own(&view.st);
+	int rc = look_as_owner(seg, &view);
 	if (rc < 0 || view.removed)
 		return rc;
 	rc = write_as_owner(seg, &view.st);
@@ -1106,9 +1110,7 @@ static int posix_lock(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct view view;
-	int rc = look(seg, &view);
-	if (rc == 0)
-		rc = must_own(&view.st);
+	int rc = look_as_owner(seg, &view);
 	if (rc < 0 || p->pin)
 		return rc;
 	rc = seat_pin(seg, &view.st, view.head.lock_epoch);
@@ -1129,9 +1131,7 @@ static int posix_lock(struct unishm *seg)
 static int posix_unlock(struct unishm *seg)
 {
 	struct view view;
-	int rc = look(seg, &view);
-	if (rc == 0)
-		rc = must_own(&view.st);
+	int rc = look_as_owner(seg, &view);
 	if (rc < 0 || !view.tally.locked)
 		return rc;
 	rc = write_as_owner(seg, &view.st);
@@ -1145,9 +1145,7 @@ static int posix_unlock(struct unishm *seg)
 static int posix_chmod(struct unishm *seg, mode_t mode)
 {
 	struct view view;
-	int rc = look(seg, &view);
-	if (rc == 0)
-		rc = must_own(&view.st);
+	int rc = look_as_owner(seg, &view);
 	if (rc == 0)
 		rc = write_as_owner(seg, &view.st);
 	if (rc == 0 && OS_BESIDE && !view.removed)
@@ -1162,9 +1160,7 @@ static int posix_chmod(struct unishm *seg, mode_t mode)
 static int posix_chown(struct unishm *seg, uid_t user, gid_t group)
 {
 	struct view view;
-	int rc = look(seg, &view);
-	if (rc == 0)
-		rc = must_own(&view.st);
+	int rc = look_as_owner(seg, &view);
 	if (rc == 0)
 		rc = write_as_owner(seg, &view.st);
 	if (rc == 0 && OS_BESIDE && !view.removed)
