@@ -647,15 +647,10 @@ static void open_pipe(struct posix *p)
 	p->heir_pipe[0] = p->heir_pipe[1] = -1; /* no descriptors left: see await_child() */
 }
 
-/* How to hold what the child will take over: by a description of its own, whose
- * descriptor is then in *fd, or, if that cannot be had, by the process. */
-static bool lock_for_child(struct unishm *seg, int access, int *fd, struct os_lock *how)
+/* What the child will take over is held by the process, on the handle's descriptor. */
+static bool hold_by_process(struct unishm *seg, struct os_lock *how)
 {
 	struct stat st;
-	*fd = lock_by_process(posix_of(seg)) ? -1 : posix_reopen(seg, access);
-	*how = (struct os_lock){ *fd, false };
-	if (*fd >= 0)
-		return true;
 	if (posix_usable(seg, &st) < 0)
 		return false;
 	*how = (struct os_lock){ posix_of(seg)->fd, true };
@@ -677,19 +672,33 @@ static void warn_of_process_lock(struct unishm *seg, struct os_lock how)
 		nobody_counts_the_child(seg);
 }
 
+static bool may_read(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	int fd = posix_reopen(seg, O_RDONLY);
+	if (fd >= 0)
+		posix_close_fd(fd, p->dev, p->ino);
+	return fd >= 0;
+}
+
 /* A seat for the child, with the count of its parent. False: it cannot be had, since
- * the process may not write the object any more. */
+ * the process may only read the object any more; then there are marks. A lock of the
+ * process comes last: from then on descriptors of the object are parked, and none that
+ * was opened for a child may be. Other handles of the object meet the same rights. */
 static bool prepare_seat(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	struct os_lock how;
 	uint32_t count = load(seat_word(&p->seat)) & WORD_COUNT;
 	if (count == 0)
 		return true; /* the child takes a seat when it attaches */
-	if (!lock_for_child(seg, O_RDWR, &p->heir_fd, &how))
+	int fd = lock_by_process(p) ? -EBUSY : posix_reopen(seg, O_RDWR);
+	if (fd == -EACCES && may_read(seg))
 		return false;
-	bool usable = !how.by_process || p->writable;
-	if (usable && take_slot(p, how, p->seat.record, count, &p->heir) == 0) {
+	struct os_lock how = { fd, false };
+	p->heir_fd = fd >= 0 ? fd : -1;
+	if (fd < 0 && !(p->writable && hold_by_process(seg, &how)))
+		return false;
+	if (take_slot(p, how, p->seat.record, count, &p->heir) == 0) {
 		warn_of_process_lock(seg, how);
 		return true;
 	}
@@ -702,8 +711,10 @@ static void prepare_mark(struct unishm *seg, struct unishm_attachment *attachmen
 	struct posix *p = posix_of(seg);
 	struct os_lock how;
 	uint64_t place = new_mark_place();
-	if (lock_for_child(seg, O_RDONLY, &attachment->heir, &how) &&
-			seat_lock_place(p, how, place, false) == 0) {
+	attachment->heir = lock_by_process(p) ? -1 : posix_reopen(seg, O_RDONLY);
+	how = (struct os_lock){ attachment->heir, false };
+	bool held = attachment->heir >= 0 || hold_by_process(seg, &how);
+	if (held && seat_lock_place(p, how, place, false) == 0) {
 		attachment->heir_place = place;
 		warn_of_process_lock(seg, how);
 		return;

@@ -33,14 +33,14 @@
  * attachments are not counted, and if the child dies before it runs, or fork
  * fails, the seat ends with the last copy of the descriptor.
  *
- * When the object cannot be opened anew (the process gave up its privileges, or has no
- * descriptors left) the child's seat is a lock of the process instead, on the handle's
- * descriptor: the parent holds its place until the child has it. If that descriptor
- * cannot write, the child gets marks in place of the seat. Such a lock goes when the
- * process closes any descriptor of the object, so while one exists the library closes
- * none (posix_close_fd), but the program may. So then, or when not even that can be had,
- * the record says for good (head.uncounted) that the count may be too low: status calls
- * it inexact, and no memory is freed early.
+ * When the object cannot be opened for writing any more (the process gave up its
+ * privileges) the child gets marks in place of the seat. When it cannot be opened at all
+ * (or no descriptors are left) the child's seat, or mark, is a lock of the process
+ * instead, on the handle's descriptor: the parent holds its place until the child has
+ * it. Such a lock goes when the process closes any descriptor of the object, so while one
+ * exists the library closes none (posix_close_fd), but the program may. So then, or when
+ * not even that can be had, the record says for good (head.uncounted) that the count may
+ * be too low: status calls it inexact, and no memory is freed early.
  *
  * One gap is left: until fork has returned in the parent, it holds a copy of the
  * child's seat, so a child that is killed in that time is counted until then.

@@ -171,6 +171,44 @@ START_TEST(a_writer_that_lost_the_right_to_write_forks_without_a_trace)
 }
 END_TEST
 
+static long fork_with_a_seat_and_a_mark(long unused)
+{
+	int status;
+	struct unishm_status st;
+	struct unishm *other = take(0);
+	(void)unused;
+	attach(mine, 0);
+	do_become(NOBODY);
+	attach(other, UNISHM_RDONLY);
+	pid_t child = fork();
+	if (child == 0) {
+		if (unishm_status(mine, &st) < 0 || st.number_attached != 4 || do_list_count(0) != 1)
+			_exit(1);
+		unishm_close(other);
+		_exit(unishm_status(mine, &st) == 0 && st.number_attached == 3 ? 0 : 2);
+	}
+	waitpid(child, &status, 0);
+	long now = do_number(0);
+	unishm_close(other);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? now : -status;
+}
+
+/* Whose child's seat was a lock of the process once, which kept the descriptor of the
+ * child's mark open. */
+START_TEST(attachments_from_before_and_after_a_change_of_user_are_both_carried_over)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
+	mine = make(0, SMALL, 0644);
+	struct agent agent = agent_start();
+	expect_rc(ask(&agent, fork_with_a_seat_and_a_mark, 0), 2);
+	ck_assert_uint_eq(number_attached(mine), 1);
+	agent_end(&agent);
+	drop(mine);
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
 	TCase *t = group(suite, "found", NULL, 20);
@@ -181,6 +219,7 @@ static void fill(Suite *suite)
 	t = group(suite, "found native", "native", 20);
 	EACH(t, handles_whose_descriptors_were_closed_do_not_share_a_new_one);
 	EACH(t, a_writer_that_lost_the_right_to_write_forks_without_a_trace);
+	EACH(t, attachments_from_before_and_after_a_change_of_user_are_both_carried_over);
 }
 
 int main(void)

@@ -244,8 +244,9 @@ void world_inherit(struct world *world, unsigned child, unsigned parent)
 		if (from->slot[i].handle < 0)
 			continue;
 		const struct known_handle *handle = &from->handle[from->slot[i].handle];
-		to->slot[i].reader |= handle->reader &&
-				!may(&world->segment[handle->segment], from->user, 2);
+		const struct known_segment *segment = &world->segment[handle->segment];
+		to->slot[i].reader |= !may(segment, from->user, 2) &&
+				(handle->reader || may(segment, from->user, 4));
 	}
 	for (int reader = 1; reader >= 0; reader--) /* who can write has the last word */
 		for (int i = 0; i < SLOTS; i++)
