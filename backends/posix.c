@@ -979,9 +979,10 @@ static int count_and_map(struct unishm *seg, void *where, int flags, struct unis
 {
 	int rc;
 	if (flags & UNISHM_REMAP) {
+		void *held = os_hold_range(where, seg->size); /* or the seat takes it */
 		rc = seat_take(seg, new);
 		if (rc < 0)
-			return rc;
+			goto release;
 		if (was_removed(seg))
 			rc = -EIDRM;
 		else if (hits_our_own(seg, where))
@@ -991,6 +992,9 @@ static int count_and_map(struct unishm *seg, void *where, int flags, struct unis
 			rc = map_as_asked(seg, where, flags, &new->addr);
 		if (rc < 0)
 			leave(seg, new);
+release:
+		if (rc < 0 && held)
+			unishm_sys.munmap(held, seg->size);
 		return rc;
 	}
 	rc = map_as_asked(seg, where, flags, &new->addr);

@@ -381,6 +381,20 @@ int os_map_at(void *where, size_t length, int prot, int fd, void **addr)
 	return unishm_because(-EINVAL, "something is mapped there already; choose another address");
 }
 
+void *os_hold_range(void *where, size_t length)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#if UNISHM_OS_LINUX && defined MAP_FIXED_NOREPLACE
+	flags |= MAP_FIXED_NOREPLACE;
+#endif
+	void *got = unishm_sys.mmap(where, length, PROT_NONE, flags, -1, 0);
+	if (got == where)
+		return got;
+	if (got != MAP_FAILED)
+		unishm_sys.munmap(got, length);
+	return NULL;
+}
+
 int os_dont_inherit(void *addr, size_t length)
 {
 #if UNISHM_OS_LINUX

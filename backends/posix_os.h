@@ -87,6 +87,10 @@ int os_reserve(int fd, off_t offset, off_t length);
 /* Map exactly at @where, if nothing is there: -EINVAL. */
 int os_map_at(void *where, size_t length, int prot, int fd, void **addr);
 
+/* Keep a range that is wholly free from being given to others, until something is mapped
+ * over it. NULL if it is not free. */
+void *os_hold_range(void *where, size_t length);
+
 /* This mapping is not for children. */
 int os_dont_inherit(void *addr, size_t length);
 

@@ -60,7 +60,7 @@ END_TEST
 START_TEST(what_is_replaced_to_its_last_page_is_detached)
 {
 	begin(_i);
-	SKIP_UNLESS(!is_instrumented(), "valgrind gives the library the very range that is asked for");
+	SKIP_UNLESS(!is_instrumented(), "valgrind gives the library the free part of the range");
 	size_t page = 1 << 18; /* a multiple of every SHMLBA */
 	char *room = mmap(NULL, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(room, MAP_FAILED);
