@@ -503,6 +503,30 @@ START_TEST(a_system_that_cannot_lock_or_list_system_v_says_so)
 END_TEST
 #endif
 
+#if UNISHM_HAVE_SYSV
+static int shmctl_that_knows_no_such_user(int id, int cmd, struct shmid_ds *buf)
+{
+	if (cmd != IPC_SET)
+		return real.shmctl(id, cmd, buf);
+	errno = EINVAL;
+	return -1;
+}
+
+/* In a user namespace, an id that it does not map. */
+START_TEST(a_user_that_cannot_be_is_no_sign_of_removal)
+{
+	begin(_i);
+	SKIP_UNLESS(on("sysv"), "is about System V");
+	with_segment();
+	real = unishm_sys;
+	unishm_sys.shmctl = shmctl_that_knows_no_such_user;
+	ck_assert_int_eq(unishm_chown(seg, 12345, (gid_t)-1), -EINVAL);
+	disarm();
+	drop(seg);
+}
+END_TEST
+#endif
+
 #if UNISHM_HAVE_SYSV && defined SHM_STAT_ANY
 static int shmctl_without_stat_any(int id, int cmd, struct shmid_ds *buf)
 {
@@ -538,6 +562,9 @@ static void fill_suite(Suite *suite)
 			backends() * OPERATIONS);
 #if UNISHM_HAVE_SYSV && defined SHM_LOCK && defined SHM_STAT && defined SHM_INFO
 	EACH(tcase, a_system_that_cannot_lock_or_list_system_v_says_so);
+#endif
+#if UNISHM_HAVE_SYSV
+	EACH(tcase, a_user_that_cannot_be_is_no_sign_of_removal);
 #endif
 #if UNISHM_HAVE_SYSV && defined SHM_STAT_ANY
 	EACH(tcase, who_may_not_look_at_a_key_is_told_that_it_is_taken);

@@ -3,6 +3,7 @@
  * What the model test found (docs/testing.md), each as small as it got. The races
  * among them are model_race's to find again.
  */
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -210,6 +211,79 @@ START_TEST(attachments_from_before_and_after_a_change_of_user_are_both_carried_o
 }
 END_TEST
 
+/* Whose child is counted, and exactly so: the status of the child says it. */
+static long fork_and_see_two(long unused)
+{
+	int status;
+	struct unishm_status st;
+	(void)unused;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(unishm_status(mine, &st) == 0 && st.number_attached == 2 && !st.inexact ? 0 : 1);
+	waitpid(child, &status, 0);
+	return status;
+}
+
+/* The name leads to a segment that refuses us, but it is not ours any more. */
+START_TEST(a_successors_mode_is_in_nobodys_way)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
+	mine = make(0, SMALL, 0666);
+	struct agent agent = agent_start();
+	expect_ok(ask(&agent, do_attach, 0));
+	expect_ok(unishm_remove(mine));
+	struct unishm *successor = make(0, SMALL, 0600);
+	expect_ok(ask(&agent, do_become, NOBODY));
+	expect_ok(ask(&agent, fork_and_see_two, 0));
+	agent_end(&agent);
+	drop(successor);
+	unishm_close(mine);
+}
+END_TEST
+
+/* A child that nothing but a lock of its process counts forks once it may write. */
+static long fork_twice(long unused)
+{
+	int status;
+	(void)unused;
+	pid_t child = fork();
+	if (child == 0) {
+		say_word();
+		while (!board->flag)
+			sched_yield();
+		pid_t grandchild = fork();
+		if (grandchild == 0)
+			_exit(do_number(0) == 3 ? 0 : 1);
+		waitpid(grandchild, &status, 0);
+		_exit(status || do_number(0) != 2 ? 2 : 0);
+	}
+	waitpid(child, &status, 0);
+	return status;
+}
+
+START_TEST(a_grandchild_leaves_with_its_process_whatever_counted_its_parent)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	SKIP_UNLESS(can_share() && can_change_rights(), "needs a mode that can be widened");
+	mine = make(0, SMALL, 0600);
+	struct agent agent = agent_start();
+	board->flag = 0;
+	expect_ok(ask(&agent, do_attach, 0));
+	expect_ok(ask(&agent, do_become, NOBODY));
+	tell(&agent, fork_twice, 0);
+	hear_word(&agent);
+	expect_ok(unishm_chmod(mine, 0666));
+	board->flag = 1;
+	expect_ok(hear(&agent));
+	ck_assert_uint_eq(number_attached(mine), 1);
+	agent_end(&agent);
+	drop(mine);
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
 	TCase *t = group(suite, "found", NULL, 20);
@@ -220,6 +294,8 @@ static void fill(Suite *suite)
 	t = group(suite, "found native", "native", 20);
 	EACH(t, handles_whose_descriptors_were_closed_do_not_share_a_new_one);
 	EACH(t, a_writer_that_lost_the_right_to_write_forks_without_a_trace);
+	EACH(t, a_successors_mode_is_in_nobodys_way);
+	EACH(t, a_grandchild_leaves_with_its_process_whatever_counted_its_parent);
 	EACH(t, attachments_from_before_and_after_a_change_of_user_are_both_carried_over);
 }
 
