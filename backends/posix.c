@@ -7,14 +7,18 @@
  *   posix_seat    who is attached: locks that the kernel drops with the process
  *   posix_os      where systems differ
  *
- * Creation publishes whole segments only: the object is made without a name, is
- * sized, reserved and described, and then gets its name in one step that fails if
- * the name is taken. A creator that is killed before leaves nothing; one that
- * loses the race tries again as an opener. With an init callback the object is
- * named first, so that only one process runs it, but says in its record that it
- * is in the making, and the creator holds a lock (PLACE_CLAIM) that goes with it:
- * whoever finds such an object waits for the lock, or, if nobody holds it, sweeps
- * the object away.
+ * Creation publishes whole segments only, in one of two ways. Under its name (the
+ * cheaper one): the object is made by O_EXCL, empty, is given mode and memory, and
+ * then its record by one write, which also gives it its length. Who finds it empty
+ * waits; if nobody has it open, its maker is dead, and it is swept away. Without a
+ * name: the object is made, reserved and described, and then gets its name in one
+ * step. So it is done for what would be a loss if it had to wait for a sweeper. In
+ * both, one who loses the race for the name tries again as an opener.
+ *
+ * With an init callback the object is named before it is filled, so that only one
+ * process runs it, but says in its record that it is in the making, and the creator
+ * holds a lock (PLACE_CLAIM) that goes with it: whoever finds such an object waits for
+ * the lock, or, if nobody holds it, sweeps the object away.
  *
  * Removal takes the name away under a lock (PLACE_REMOVE) that every remover of
  * this object must hold, so the name still leads to this object and no successor
@@ -48,6 +52,7 @@ static void keep_fd(struct posix *p, int fd, bool writable)
 {
 	p->fd = fd;
 	p->writable = writable;
+	p->lent = false;
 	os_own(fd, p);
 }
 
@@ -201,9 +206,11 @@ static int must_own(const struct stat *st)
 
 /* ---- The record ---------------------------------------------------------- */
 
-static int read_head_of(int fd, off_t at, struct record_head *head)
+static const off_t HEAD_AT = (off_t)offsetof(struct record, head);
+
+static int read_head_of(int fd, off_t record_at, struct record_head *head)
 {
-	ssize_t got = unishm_sys.pread(fd, head, sizeof *head, at);
+	ssize_t got = unishm_sys.pread(fd, head, sizeof *head, record_at + HEAD_AT);
 	if (got < 0)
 		return -errno;
 	return got == sizeof *head ? 0 : -EBADMSG;
@@ -231,7 +238,7 @@ void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
 		__atomic_store_n((uint32_t *)(void *)(head + field), value, __ATOMIC_SEQ_CST);
 	} else if (p->writable && posix_usable(seg, &st) == 0) {
 		/* One word of a page that exists: cannot fail but for lost rights. */
-		ssize_t put = unishm_sys.pwrite(p->fd, &value, sizeof value, p->record_at + (off_t)field);
+		ssize_t put = unishm_sys.pwrite(p->fd, &value, sizeof value, p->record_at + HEAD_AT + (off_t)field);
 		(void)put;
 	}
 }
@@ -323,9 +330,9 @@ static int because_no_room(int rc, size_t size)
 }
 
 /* Set memory aside for the user's bytes. */
-static int reserve(int fd, const struct unishm_options *opt)
+static int reserve(int fd, const struct unishm_options *opt, bool write)
 {
-	int rc = opt->flags & UNISHM_NORESERVE ? 0 : os_reserve(fd, 0, (off_t)opt->size);
+	int rc = opt->flags & UNISHM_NORESERVE ? 0 : os_reserve(fd, 0, (off_t)opt->size, write);
 	return rc < 0 ? because_no_room(rc, opt->size) : 0;
 }
 
@@ -341,7 +348,7 @@ static int write_record(int fd, const struct unishm_options *opt, uint32_t state
 	}
 	/* The write gives the head's page its memory; a file beside has all of its own. */
 	head.reserved_bytes = OS_BESIDE ? RECORD_SIZE : 4096;
-	ssize_t put = unishm_sys.pwrite(fd, &head, sizeof head, record_offset(opt->size));
+	ssize_t put = unishm_sys.pwrite(fd, &head, sizeof head, record_offset(opt->size) + HEAD_AT);
 	if (put < 0)
 		return because_no_room(-errno, opt->size);
 	return put == sizeof head ? 0 : -ENOSPC;
@@ -375,16 +382,15 @@ static void settle_in(struct unishm *seg, int fd, bool writable, const struct st
 	seg->id = (int)((uint64_t)st->st_ino & INT_MAX);
 }
 
-/* Size, memory, mode, and record of a new object without a name. */
-static int furnish(int fd, const struct unishm_options *opt, struct stat *st)
+/* Mode, memory, and record of a new object: its last write gives it its length. */
+static int furnish(int fd, const struct unishm_options *opt, bool named, struct stat *st)
 {
+	mode_t mode = opt->mode | (named ? os_mode_when_new : 0);
 	if (unishm_sys.fstat(fd, st) < 0)
 		return -errno;
-	if ((st->st_mode & 0777) != opt->mode && unishm_sys.fchmod(fd, opt->mode) < 0)
+	if ((st->st_mode & 07777) != mode && unishm_sys.fchmod(fd, mode) < 0)
 		return -errno; /* undoes what the umask took */
-	if (unishm_sys.ftruncate(fd, record_offset(opt->size) + RECORD_SIZE) < 0)
-		return -errno;
-	int rc = reserve(fd, opt);
+	int rc = reserve(fd, opt, !named);
 	return rc < 0 ? rc : write_record(fd, opt, opt->init ? RECORD_MAKING : RECORD_READY);
 }
 
@@ -405,13 +411,46 @@ static int publish_and_fill(int fd, const char *name, const struct unishm_option
 	return rc;
 }
 
+/* An object that is made under its name is the cheapest. If its maker is killed, an
+ * empty one stays until somebody who may opens the key or lists; so what was set aside
+ * for it must be little, and its name one that is looked for. */
+static bool make_under_its_name(const struct unishm_options *opt)
+{
+	enum { LITTLE = 256 * 1024 };
+	return !opt->init && opt->key != UNISHM_PRIVATE && (opt->mode & 0600) == 0600 &&
+			(opt->flags & UNISHM_NORESERVE || opt->size <= LITTLE);
+}
+
+static int create_named(struct unishm *seg, const char *name, const struct unishm_options *opt)
+{
+	struct stat st;
+	int fd = os_object_make_named(name, opt->mode);
+	if (fd < 0)
+		return fd;
+	int rc = furnish(fd, opt, true, &st);
+	if (rc < 0) {
+		os_object_unlink(name); /* still ours: sweepers see that we have it open */
+		unishm_sys.close(fd);
+		return rc;
+	}
+	/* It is new no more, whether that mark goes or not; and others may have it by now. */
+	unishm_sys.fchmod(fd, opt->mode);
+	settle_in(seg, fd, true, &st, name, opt->size, opt->key);
+	return 0;
+}
+
 static int create_whole(struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
 	struct stat st;
+	if (make_under_its_name(opt)) {
+		int rc = create_named(seg, name, opt);
+		if (rc != -EOPNOTSUPP) /* it cannot be reserved unseen */
+			return rc;
+	}
 	int fd = os_object_make(opt->mode);
 	if (fd < 0)
 		return fd;
-	int rc = furnish(fd, opt, &st);
+	int rc = furnish(fd, opt, false, &st);
 	if (rc == 0)
 		rc = opt->init ? publish_and_fill(fd, name, opt) : os_object_publish(fd, name);
 	if (rc < 0)
@@ -429,7 +468,7 @@ static int make_data(const char *name, const struct unishm_options *opt)
 		return fd;
 	int rc = unishm_sys.ftruncate(fd, (off_t)opt->size) < 0 ? -errno : 0; /* macOS: once */
 	if (rc == 0)
-		rc = reserve(fd, opt);
+		rc = reserve(fd, opt, true);
 	if (rc == 0 && opt->init)
 		rc = fill(fd, opt);
 	unishm_sys.close(fd);
@@ -477,7 +516,7 @@ static int create_beside(struct unishm *seg, const char *name, const struct unis
 	if (unishm_sys.ftruncate(fd, RECORD_SIZE) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = because_no_room(os_reserve(fd, 0, RECORD_SIZE), opt->size);
+		rc = because_no_room(os_reserve(fd, 0, RECORD_SIZE, true), opt->size);
 	if (rc == 0)
 		rc = write_record(fd, opt, RECORD_MAKING);
 	if (rc == 0)
@@ -528,8 +567,11 @@ static int create_private(struct unishm *seg, const struct unishm_options *opt)
 static int lock_to_remove(struct os_lock how)
 {
 	const struct timespec moment = { 0, 1000000 };
+	struct stat st;
 	int rc = os_lock(how, PLACE_REMOVE, 1, true);
 	for (int tries = 0; rc == -EAGAIN && tries < 1000; tries++) {
+		if (unishm_sys.fstat(how.fd, &st) == 0 && st.st_nlink == 0)
+			return -ENOENT; /* he is done, and keeps his lock */
 		nanosleep(&moment, NULL);
 		rc = os_lock(how, PLACE_REMOVE, 1, true);
 	}
@@ -540,29 +582,21 @@ static int lock_to_remove(struct os_lock how)
 }
 
 /* Take the name of the object open on @fd away, unless somebody did already; its
- * name may lead to a successor by now. Call with @naming locked. */
-static int unlink_if_same(int fd, const char *name)
+ * name may lead to a successor by now. The lock goes with @fd: who finds the name gone
+ * needs none. Call with @naming locked. */
+static int unlink_if_same(int fd, dev_t dev, ino_t ino, const char *name)
 {
 	struct os_lock how = { fd, OS_PROCESS_LOCKS };
-	struct stat ours, named;
-	if (unishm_sys.fstat(fd, &ours) < 0)
-		return -errno;
+	struct stat named;
 	int rc = lock_to_remove(how);
 	if (rc < 0)
-		return rc;
+		return rc == -ENOENT ? 0 : rc;
 	rc = os_object_stat(name, &named);
-	if (rc == 0 && named.st_dev == ours.st_dev && named.st_ino == ours.st_ino)
+	if (rc == 0 && named.st_dev == dev && named.st_ino == ino)
 		rc = os_object_unlink(name);
-	os_unlock(how, PLACE_REMOVE, 1);
+	if (rc < 0 || OS_PROCESS_LOCKS)
+		os_unlock(how, PLACE_REMOVE, 1);
 	return rc == -ENOENT ? 0 : rc;
-}
-
-static int take_name_away(int fd, const char *name)
-{
-	pthread_mutex_lock(&naming);
-	int rc = unlink_if_same(fd, name);
-	pthread_mutex_unlock(&naming);
-	return rc;
 }
 
 static int identify_once(int fd, key_t key, struct stat *st, struct record_head *head)
@@ -573,10 +607,10 @@ static int identify_once(int fd, key_t key, struct stat *st, struct record_head 
 		return -errno;
 	if (S_ISREG(st->st_mode) && st->st_size >= RECORD_SIZE)
 		rc = read_head_of(fd, st->st_size - RECORD_SIZE, head);
-	else if (!os_beside_is_new(st) || st->st_size != 0)
+	else if (!os_is_new(st) || st->st_size != 0)
 		return unishm_because(-EBADMSG, "an object that this library did not make has its name; "
 				"move it away, or choose another key");
-	if (rc == 0 && head->state == 0 && os_beside_is_new(st))
+	if (rc == 0 && head->state == 0 && os_is_new(st))
 		head->state = RECORD_MAKING; /* not even that is written yet */
 	else if (rc == 0)
 		rc = record_check(head, st->st_size, key);
@@ -612,7 +646,13 @@ static int sweep(int fd, const char *name, key_t key)
 		return rc;
 	if (head.state == RECORD_READY && has_data(name))
 		return -EAGAIN; /* it was finished just now */
-	return unlink_if_same(fd, name);
+	return unlink_if_same(fd, st.st_dev, st.st_ino, name);
+}
+
+static int because_unfinished(const struct stat *st)
+{
+	return unishm_because(-EACCES, "user %lu was killed while creating or removing it; that "
+			"user, or root, must open it first", (unsigned long)st->st_uid);
 }
 
 /* An object in the making, or half removed. -EBUSY while somebody is at work on it;
@@ -629,15 +669,17 @@ static int see_to_unfinished(int fd, bool writable, const char *name, key_t key,
 		rc = writable ? os_lock(claim, PLACE_CLAIM, 1, true) : -EACCES;
 	bool busy = rc == -EAGAIN;
 	if (rc == 0) {
-		rc = sweep(fd, name, key);
+		rc = os_nobody_has(fd, st);
+		busy = rc == -EAGAIN;
+		if (rc == 0)
+			rc = sweep(fd, name, key);
 		os_unlock(claim, PLACE_CLAIM, 1);
 	}
 	pthread_mutex_unlock(&naming);
 	if (busy)
 		return -EBUSY;
 	if (rc == -EACCES || rc == -EPERM)
-		return unishm_because(-EACCES, "user %lu was killed while creating or removing it; that "
-				"user, or root, must open it first", (unsigned long)st->st_uid);
+		return because_unfinished(st);
 	return rc < 0 ? rc : -EAGAIN;
 }
 
@@ -658,7 +700,7 @@ static int open_named(struct unishm *seg, const char *name, key_t key, size_t si
 	bool writable;
 	int fd = open_object(name, &writable);
 	if (fd == -EACCES && os_object_stat(name, &st) == 0)
-		return because_denied(fd, &st);
+		return os_is_new(&st) ? because_unfinished(&st) : because_denied(fd, &st);
 	if (fd < 0)
 		return fd;
 	int rc = identify(fd, key, &st, &head);
@@ -686,7 +728,7 @@ static int still_taken(const char *name, key_t key)
 	struct record_head head;
 	bool writable;
 	int fd = open_object(name, &writable);
-	if (fd == -ENOENT)
+	if (fd == -ENOENT || fd == -EAGAIN)
 		return -EAGAIN;
 	if (fd < 0)
 		return -EEXIST;
@@ -1086,21 +1128,31 @@ static int write_as_owner(struct unishm *seg, const struct stat *st)
 	return 0;
 }
 
+/* A lock on what a child shares would be the child's, too; a lock of the process is
+ * none of a child's. */
+static int fd_to_remove(struct unishm *seg, const struct stat *st)
+{
+	struct posix *p = posix_of(seg);
+	return p->lent && !OS_PROCESS_LOCKS ? posix_reopen_as_owner(seg, O_RDWR, st) : p->fd;
+}
+
 static int posix_remove(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct view view;
-	int rc = look_as_owner(seg, &view);
-	if (rc < 0 || view.removed)
-		return rc;
-	rc = write_as_owner(seg, &view.st);
-	if (rc < 0)
-		return rc;
-	/* for a lock that no child shares; locks of the process are none of a child's */
-	int fd = OS_PROCESS_LOCKS ? p->fd : posix_reopen_as_owner(seg, O_RDWR, &view.st);
+	int rc = p->gone ? -EIDRM : posix_usable(seg, &view.st);
+	if (rc == 0 && view.st.st_nlink == 0)
+		return look_as_owner(seg, &view); /* removed already, or even gone */
+	if (rc == 0)
+		rc = must_own(&view.st);
+	if (rc == 0)
+		rc = write_as_owner(seg, &view.st);
+	int fd = rc == 0 ? fd_to_remove(seg, &view.st) : rc;
 	if (fd < 0)
 		return fd;
-	rc = take_name_away(fd, p->name);
+	pthread_mutex_lock(&naming);
+	rc = unlink_if_same(fd, p->dev, p->ino, p->name);
+	pthread_mutex_unlock(&naming);
 	if (fd != p->fd)
 		posix_close_fd(fd, p->dev, p->ino);
 	if (rc < 0)

@@ -22,6 +22,7 @@ struct posix {
 	int fd;        /* to check with posix_usable() before every use */
 	bool writable; /* @fd is open for writing */
 	bool gone;     /* seen to be removed and not attached: that is for good */
+	bool lent;     /* children share the description of @fd */
 	dev_t dev;     /* which object this is, whatever becomes of @fd */
 	ino_t ino;
 	off_t record_at;

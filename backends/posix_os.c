@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend.h"
@@ -73,6 +74,15 @@ static int keep_off_standard_streams(int fd)
 	}
 	os_own(fd, NULL);
 	return fd;
+}
+
+/* The same of a file that was made with a name: none is left of one that fails. */
+static int keep_named(int fd, const char *path)
+{
+	int kept = keep_off_standard_streams(fd);
+	if (fd >= 0 && kept < 0)
+		unishm_sys.unlink(path);
+	return kept;
 }
 
 int os_object_open(const char *name, int access)
@@ -162,6 +172,34 @@ int os_reopen_mapped(const void *addr, size_t length, int access)
 	return keep_off_standard_streams(unishm_sys.open(path, access | O_CLOEXEC, 0));
 }
 
+/* The sticky bit means nothing on a file: it tells an empty one of ours from others.
+ * It goes once the object is whole. */
+const mode_t os_mode_when_new = S_ISVTX;
+
+int os_object_make_named(const char *name, mode_t mode)
+{
+	struct path path = path_of(name);
+	int fd = unishm_sys.open(path.text, O_RDWR | O_CREAT | O_EXCL | FILE_FLAGS,
+			mode | os_mode_when_new);
+	return keep_named(fd, path.text);
+}
+
+bool os_is_new(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_size == 0 && st->st_mode & os_mode_when_new;
+}
+
+/* A write lease is granted if no other descriptor leads there, and to owner and root
+ * only. Where there are no leases, a maker has ten seconds for its few microseconds. */
+int os_nobody_has(int fd, const struct stat *st)
+{
+	if (!os_is_new(st) || unishm_sys.try_lease(fd) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES || errno == EPERM)
+		return -errno;
+	return time(NULL) - st->st_mtime > 10 ? 0 : -EAGAIN;
+}
+
 /* What exists only beside objects. */
 int os_beside_make(const char *name)
 {
@@ -179,12 +217,6 @@ int os_data_open(const char *name, int access)
 {
 	(void)name, (void)access;
 	return -EOPNOTSUPP;
-}
-
-bool os_beside_is_new(const struct stat *st)
-{
-	(void)st;
-	return false;
 }
 
 int os_data_chmod(const char *name, mode_t mode)
@@ -213,16 +245,30 @@ int os_object_publish(int fd, const char *name)
 	return -EOPNOTSUPP;
 }
 
+const mode_t os_mode_when_new = 0;
+
+int os_object_make_named(const char *name, mode_t mode)
+{
+	(void)name, (void)mode;
+	return -EOPNOTSUPP;
+}
+
+int os_nobody_has(int fd, const struct stat *st)
+{
+	(void)fd, (void)st; /* its maker has a lock on the file beside */
+	return 0;
+}
+
 int os_beside_make(const char *name)
 {
 	struct path path = path_of(name);
-	return keep_off_standard_streams(unishm_sys.open(path.text,
-			O_RDWR | O_CREAT | O_EXCL | FILE_FLAGS, UNFINISHED_MODE));
+	int fd = unishm_sys.open(path.text, O_RDWR | O_CREAT | O_EXCL | FILE_FLAGS, UNFINISHED_MODE);
+	return keep_named(fd, path.text);
 }
 
 /* Still with the mode that it is made with: its maker may not have come, or never
  * have come, to writing into it. */
-bool os_beside_is_new(const struct stat *st)
+bool os_is_new(const struct stat *st)
 {
 	return S_ISREG(st->st_mode) && (st->st_mode & 07777) == UNFINISHED_MODE;
 }
@@ -328,20 +374,20 @@ static int fill_with_zeros(int fd, off_t offset, off_t length)
 /* A signal interrupts posix_fallocate, which then has reserved nothing: a
  * program with a fast timer would never see a large one finish. So halve the
  * piece whenever that happens. */
-int os_reserve(int fd, off_t offset, off_t length)
+int os_reserve(int fd, off_t offset, off_t length, bool write)
 {
 	off_t piece = length;
 	while (length > 0) {
 		if (piece > length)
 			piece = length;
-		int code = unishm_sys.posix_fallocate(fd, offset, piece);
+		int code = unishm_sys.reserve(fd, offset, piece);
 		if (code == EINTR) {
 			if (piece > 1 << 20)
 				piece /= 2;
 			continue;
 		}
 		if (code == EOPNOTSUPP || code == ENODEV || code == EINVAL)
-			return fill_with_zeros(fd, offset, length);
+			return write ? fill_with_zeros(fd, offset, length) : -EOPNOTSUPP;
 		if (code)
 			return -code;
 		offset += piece;

@@ -17,7 +17,7 @@
  * Two kinds of systems.
  *
  * Linux: an object is a file of a tmpfs. The record is behind the data in it, it
- * is published whole (O_TMPFILE, linkat), and attachments are held by locks of
+ * is published whole (O_TMPFILE, linkat; or by its length), and attachments are held by locks of
  * open file descriptions, which a mapping keeps alive.
  *
  * All others: some refuse locks on objects (macOS, FreeBSD: EBADF), some cannot
@@ -46,16 +46,27 @@ bool os_owns(int fd, const void *owner);
  * something, but no object. */
 int os_object_open(const char *name, int access);
 
-/* A new object without a name, with @mode less the umask, and its name, if that is
- * free: -EEXIST. All or nothing. Not where OS_BESIDE. */
+/* Not where OS_BESIDE. A new object without a name, with @mode less the umask, and its
+ * name, if that is free: -EEXIST. All or nothing.
+ *
+ * Or one that has its name from the start, and is new to everybody who finds it as long
+ * as it is empty. Its maker has it open; if nobody has (os_nobody_has: 0, else -EAGAIN),
+ * the maker is dead. */
 int os_object_make(mode_t mode);
 int os_object_publish(int fd, const char *name);
+int os_object_make_named(const char *name, mode_t mode);
+int os_nobody_has(int fd, const struct stat *st);
+
+/* The mode that such a new object has besides that of its segment. */
+extern const mode_t os_mode_when_new;
 
 /* Where OS_BESIDE: a new file beside, empty and with a mode that says so; -EEXIST.
  * And the object with the data, once that file is ours. */
 int os_beside_make(const char *name);
 int os_data_make(const char *name, mode_t mode);
-bool os_beside_is_new(const struct stat *st);
+
+/* Is it what somebody makes, or began to make, under that name: no record yet? */
+bool os_is_new(const struct stat *st);
 
 /* The object with the data, to be mapped and closed. */
 int os_data_open(const char *name, int access);
@@ -80,9 +91,9 @@ int os_reopen_mapped(const void *addr, size_t length, int access);
  * returns if that is not 0. */
 int os_object_list(int (*found)(const char *name, ino_t inode, void *arg), void *arg);
 
-/* Give [@offset, @offset + @length), which nobody wrote yet, memory now.
- * -ENOSPC. */
-int os_reserve(int fd, off_t offset, off_t length);
+/* Give [@offset, @offset + @length), which nobody wrote yet, memory now. -ENOSPC;
+ * -EOPNOTSUPP if that needs writing to it and @write is false. */
+int os_reserve(int fd, off_t offset, off_t length, bool write);
 
 /* Map exactly at @where, if nothing is there: -EINVAL. */
 int os_map_at(void *where, size_t length, int prot, int fd, void **addr);

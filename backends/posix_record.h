@@ -4,7 +4,11 @@
  * itself, behind the user's bytes (where OS_BESIDE: alone, in the file beside).
  *
  *   0            size         rounded up to RECORD_ALIGN
- *   | user's bytes | (hole)   | head | slots ........ |
+ *   | user's bytes | (hole)   | ........ slots | head |
+ *
+ * The head ends the object, so that one write of it gives the object its length
+ * and makes it a segment: until then it is empty. Slots are used from the head
+ * downwards, which puts the first ones in the head's page.
  *
  * Fixed-width fields in the machine's byte order, so that 32-bit and 64-bit
  * programs share a segment; natural alignment, so that no compiler pads.
@@ -66,19 +70,24 @@ struct record_slot {
 enum { RECORD_SLOTS = (RECORD_SIZE - sizeof(struct record_head)) / sizeof(struct record_slot) };
 
 struct record {
+	struct record_slot slots[RECORD_SLOTS]; /* the first is the last; see record_slot() */
 	struct record_head head;
-	struct record_slot slots[RECORD_SLOTS];
 };
 
 static_assert(sizeof(struct record_head) == 128, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, size) == 16, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, change_time) == 40, "the record's layout is fixed");
-static_assert(sizeof(struct record) <= RECORD_SIZE, "the record's layout is fixed");
+static_assert(sizeof(struct record) == RECORD_SIZE, "the record's layout is fixed");
 
 /* Where the record of a segment of @size bytes begins, in the object or the file
  * beside it (see posix_os.h); -1 if @size is more than any file can hold. It is at
  * the very end. */
 off_t record_offset(size_t size);
+
+static inline struct record_slot *record_slot(struct record *record, uint32_t index)
+{
+	return &record->slots[RECORD_SLOTS - 1 - index];
+}
 
 /* A head for a new segment. */
 void record_make(struct record_head *head, size_t size, key_t key, uint32_t state);

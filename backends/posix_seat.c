@@ -231,12 +231,11 @@ static void unlock_by_process(struct unishm *seg, uint64_t place)
 static int ensure_memory(int fd, off_t record_at, struct record *record, uint32_t index)
 {
 	enum { STEP = 4096 };
-	uint32_t needed = (uint32_t)(offsetof(struct record, slots) +
-			(index + 1) * sizeof(struct record_slot));
+	uint32_t needed = (uint32_t)(sizeof record->head + (index + 1) * sizeof(struct record_slot));
 	if (needed <= load(&record->head.reserved_bytes))
 		return 0;
 	needed = (needed + STEP - 1) / STEP * STEP;
-	int rc = -unishm_sys.posix_fallocate(fd, record_at, (off_t)needed);
+	int rc = -unishm_sys.reserve(fd, record_at + RECORD_SIZE - (off_t)needed, (off_t)needed);
 	if (rc == -ENOSPC || rc == -ENOMEM)
 		return rc;
 	store(&record->head.reserved_bytes, needed); /* or a system that cannot reserve */
@@ -260,15 +259,15 @@ static int take_slot(const struct posix *p, struct os_lock how, struct record *r
 		int rc = ensure_memory(how.fd, p->record_at, record, i);
 		if (rc < 0)
 			return rc;
-		if (load(&record->slots[i].word) != 0)
+		if (load(&record_slot(record, i)->word) != 0)
 			continue;
 		uint32_t nonce = 1 + (uint32_t)(random_bits() % 0xffff);
 		rc = seat_lock_place(p, how, place_of(i, nonce), false);
 		if (rc < 0)
 			return rc;
 		raise_slots_used(record, i + 1);
-		if (swap(&record->slots[i].word, 0, nonce << WORD_NONCE_SHIFT | count)) {
-			store(&record->slots[i].pid, 0);
+		if (swap(&record_slot(record, i)->word, 0, nonce << WORD_NONCE_SHIFT | count)) {
+			store(&record_slot(record, i)->pid, 0);
 			*seat = (struct seat){ record, i, nonce, how.by_process };
 			return 0;
 		}
@@ -279,12 +278,12 @@ static int take_slot(const struct posix *p, struct os_lock how, struct record *r
 
 static uint32_t *seat_word(const struct seat *seat)
 {
-	return &seat->record->slots[seat->index].word;
+	return &record_slot(seat->record, seat->index)->word;
 }
 
 static void sign(const struct seat *seat, pid_t pid)
 {
-	store(&seat->record->slots[seat->index].pid, (uint32_t)pid);
+	store(&record_slot(seat->record, seat->index)->pid, (uint32_t)pid);
 }
 
 /* The record, mapped for this process alone, through @fd. */
@@ -487,20 +486,21 @@ void seat_leave(struct unishm *seg, struct unishm_attachment *old)
 
 /* ---- Counting -------------------------------------------------------------- */
 
-/* Slots as they are now, from the seat's mapping or by reading. */
+/* Slots as they are now, the last one first, from the seat's mapping or by reading. */
 static int read_slots(struct unishm *seg, uint32_t from, uint32_t count, struct record_slot *out)
 {
 	struct posix *p = posix_of(seg);
 	if (!p->seat.record) {
-		off_t at = p->record_at + (off_t)(offsetof(struct record, slots) + from * sizeof *out);
+		off_t at = p->record_at + (off_t)((RECORD_SLOTS - from - count) * sizeof *out);
 		ssize_t got = unishm_sys.pread(p->fd, out, count * sizeof *out, at);
 		if (got < 0)
 			return -errno;
 		return got == (ssize_t)(count * sizeof *out) ? 0 : -EIO;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		out[i].word = load(&p->seat.record->slots[from + i].word);
-		out[i].pid = load(&p->seat.record->slots[from + i].pid);
+		const struct record_slot *slot = record_slot(p->seat.record, from + i);
+		out[count - 1 - i].word = load(&slot->word);
+		out[count - 1 - i].pid = load(&slot->pid);
 	}
 	return 0;
 }
@@ -509,7 +509,7 @@ static int read_slots(struct unishm *seg, uint32_t from, uint32_t count, struct 
  * one of several who see it does; a slot that is taken anew has another nonce. */
 static void bury(struct record *record, uint32_t index, struct record_slot dead)
 {
-	if (!swap(&record->slots[index].word, dead.word, 0))
+	if (!swap(&record_slot(record, index)->word, dead.word, 0))
 		return;
 	if (!(dead.word & WORD_COUNT) || dead.pid == 0)
 		return; /* not attached, or a child that never ran */
@@ -546,15 +546,16 @@ static int count_slots(struct unishm *seg, uint32_t used, struct tally *tally)
 		uint32_t count = used - at < CHUNK ? used - at : CHUNK;
 		int rc = read_slots(seg, at, count, slots);
 		for (uint32_t i = 0; rc >= 0 && i < count; i++) {
-			if (slots[i].word == 0)
+			struct record_slot slot = slots[count - 1 - i];
+			if (slot.word == 0)
 				continue;
-			uint64_t place = place_of(at + i, slots[i].word >> WORD_NONCE_SHIFT);
+			uint64_t place = place_of(at + i, slot.word >> WORD_NONCE_SHIFT);
 			bool own = p->seat.record && at + i == p->seat.index;
 			rc = own ? 1 : find_lock(p, place, place, &found);
 			if (rc > 0)
-				tally->attached += slots[i].word & WORD_COUNT;
+				tally->attached += slot.word & WORD_COUNT;
 			else if (rc == 0)
-				see_to_dead(seg, at + i, slots[i], tally);
+				see_to_dead(seg, at + i, slot, tally);
 		}
 		if (rc < 0)
 			return rc;
@@ -727,6 +728,7 @@ void seat_fork_prepare(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	p->heir_fd = p->heir_pipe[0] = p->heir_pipe[1] = -1;
+	p->lent = true;
 	bool seated = !p->seat.record || prepare_seat(seg);
 	for (unsigned i = 0; i < seg->attached; i++)
 		if (seg->attachments[i].mark || !seated)
@@ -746,7 +748,7 @@ static void await_child(struct posix *p)
 		close_pipe_end(&p->heir_pipe[0]);
 	} else if (p->heir.record) {
 		time_t give_up = time(NULL) + 2;
-		const uint32_t *pid = &p->heir.record->slots[p->heir.index].pid;
+		const uint32_t *pid = &record_slot(p->heir.record, p->heir.index)->pid;
 		while (load(pid) == 0 && time(NULL) < give_up)
 			sched_yield();
 	}
@@ -847,6 +849,7 @@ void seat_fork_child(struct unishm *seg)
 	bool pinned = p->pin;
 	p->seat = (struct seat){ 0 };
 	p->pin = NULL; /* memory locks are not inherited */
+	p->lent = true; /* a raw clone(2) prepared nothing */
 	if (p->heir.record)
 		take_over_seat(seg);
 	else

@@ -123,11 +123,11 @@ static ssize_t imitated_pwrite(int fd, const void *from, size_t count, off_t off
 	return object(fd) && macos ? fail(ENXIO) : real.pwrite(fd, from, count, offset);
 }
 
-static int imitated_posix_fallocate(int fd, off_t offset, off_t length)
+static int imitated_reserve(int fd, off_t offset, off_t length)
 {
 	if (macos || openbsd || (freebsd && object(fd)))
 		return EOPNOTSUPP;
-	return real.posix_fallocate(fd, offset, length);
+	return real.reserve(fd, offset, length);
 }
 #endif
 
@@ -149,6 +149,6 @@ void unishm_imitate(void)
 	unishm_sys.ftruncate = imitated_ftruncate;
 	unishm_sys.pread = imitated_pread;
 	unishm_sys.pwrite = imitated_pwrite;
-	unishm_sys.posix_fallocate = imitated_posix_fallocate;
+	unishm_sys.reserve = imitated_reserve;
 #endif
 }

@@ -2,6 +2,7 @@
 #include "sys.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -21,6 +22,21 @@ static int sys_fcntl_lock(int fd, int cmd, struct flock *lock)
 static int sys_fcntl_dup(int fd, int least)
 {
 	return fcntl(fd, F_DUPFD_CLOEXEC, least);
+}
+
+/* Whoever opens the file while we hold the lease makes the kernel send us a signal:
+ * one that is ignored by default, in place of SIGIO, which would end the program. */
+static int sys_try_lease(int fd)
+{
+#if defined F_SETLEASE && defined F_SETSIG
+	if (fcntl(fd, F_SETSIG, SIGURG) < 0 || fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+		return -1;
+	return fcntl(fd, F_SETLEASE, F_UNLCK);
+#else
+	(void)fd;
+	errno = EOPNOTSUPP;
+	return -1;
+#endif
 }
 
 /* pipe2() is not everywhere. Called around fork alone, when no other thread forks; one
@@ -64,9 +80,12 @@ static int sys_shm_open(const char *name, int oflag, mode_t mode)
 	return shm_open(name, oflag, mode);
 }
 
-static int sys_posix_fallocate(int fd, off_t offset, off_t length)
+static int sys_reserve(int fd, off_t offset, off_t length)
 {
-#if UNISHM_HAVE_POSIX_FALLOCATE
+#ifdef FALLOC_FL_KEEP_SIZE
+	/* Linux: the file stays as long as it is; its length is what publishes it */
+	return fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, length) < 0 ? errno : 0;
+#elif UNISHM_HAVE_POSIX_FALLOCATE
 	return posix_fallocate(fd, offset, length);
 #else
 	/* macOS, OpenBSD */
@@ -110,12 +129,13 @@ struct unishm_sys unishm_sys = {
 	.fchmod = fchmod,
 	.fchown = fchown,
 	.ftruncate = ftruncate,
-	.posix_fallocate = sys_posix_fallocate,
+	.reserve = sys_reserve,
 	.punch = sys_punch,
 	.pread = pread,
 	.pwrite = pwrite,
 	.fcntl_lock = sys_fcntl_lock,
 	.fcntl_dup = sys_fcntl_dup,
+	.try_lease = sys_try_lease,
 	.mlock = mlock,
 	.getrlimit_fsize = sys_getrlimit_fsize,
 	.opendir = opendir,

@@ -45,12 +45,13 @@ struct unishm_sys {
 	int (*fchmod)(int fd, mode_t mode);
 	int (*fchown)(int fd, uid_t user, gid_t group);
 	int (*ftruncate)(int fd, off_t length);
-	int (*posix_fallocate)(int fd, off_t offset, off_t length);
+	int (*reserve)(int fd, off_t offset, off_t length); /* memory for a range; an errno */
 	int (*punch)(int fd, off_t offset, off_t length); /* free pages of a file */
 	ssize_t (*pread)(int fd, void *to, size_t count, off_t offset);
 	ssize_t (*pwrite)(int fd, const void *from, size_t count, off_t offset);
 	int (*fcntl_lock)(int fd, int cmd, struct flock *lock);
 	int (*fcntl_dup)(int fd, int least); /* F_DUPFD_CLOEXEC */
+	int (*try_lease)(int fd); /* F_SETLEASE, and give it up again */
 	int (*mlock)(const void *addr, size_t length);
 	int (*getrlimit_fsize)(struct rlimit *limit); /* RLIMIT_FSIZE */
 	DIR *(*opendir)(const char *path);

@@ -791,6 +791,75 @@ START_TEST(what_is_not_ours_under_our_name_is_refused_and_left_alone)
 }
 END_TEST
 
+/* ---- Objects that somebody makes, or began to make ------------------------- */
+
+/* An object under its name that has no bytes yet; the descriptor of its maker. */
+static int begin_making(void)
+{
+	find_object();
+	int fd = open(object, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600 | S_ISVTX);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+START_TEST(what_a_killed_maker_left_is_in_nobodys_way)
+{
+	begin(_i);
+	SKIP_UNLESS(has_description_locks() && is_isolated() && on("posix"), "is about POSIX objects of Linux");
+	struct unishm *seg = NULL;
+	close(begin_making());
+	ck_assert_int_eq(try_open(0), -ENOENT);
+	ck_assert_int_eq(access(object, F_OK), -1);
+	close(begin_making());
+	ck_assert_int_eq(do_list_count(0), 0);
+	ck_assert_int_eq(access(object, F_OK), -1);
+	close(begin_making());
+	drop(make(0, SMALL, 0600));
+	close(begin_making());
+	expect_ok(unishm_open(&seg, key(0), O_CREAT, SMALL, 0600));
+	ck_assert(unishm_created(seg));
+	drop(seg);
+}
+END_TEST
+
+START_TEST(who_makes_an_object_is_waited_for)
+{
+	begin(_i);
+	SKIP_UNLESS(has_description_locks() && is_isolated() && on("posix"), "is about POSIX objects of Linux");
+	struct agent agent = agent_start();
+	struct pollfd answer = { agent.from, POLLIN, 0 };
+	int maker = begin_making();
+	ck_assert_int_eq(try_open(0), -ENOENT);
+	ck_assert_int_eq(do_list_count(0), 0);
+	ck_assert_int_eq(access(object, F_OK), 0);
+	tell(&agent, do_create, 0);
+	ck_assert_int_eq(poll(&answer, 1, 50), 0);
+	close(maker);
+	expect_ok(hear(&agent));
+	expect_ok(ask(&agent, do_remove, 0));
+	agent_end(&agent);
+}
+END_TEST
+
+START_TEST(who_may_not_sweep_is_told_whose_it_is)
+{
+	begin(_i);
+	SKIP_UNLESS(has_description_locks() && is_isolated() && on("posix"), "is about POSIX objects of Linux");
+	SKIP_UNLESS(is_root(), "needs root, to be another user");
+	struct agent agent = agent_start_as(1);
+	int maker = begin_making();
+	ck_assert_int_eq(fchmod(maker, 0644 | S_ISVTX), 0);
+	close(maker);
+	expect_rc(ask(&agent, do_open, 0), -EACCES);
+	ck_assert_ptr_nonnull(strstr(board->said, "user 0 was killed"));
+	ck_assert_int_eq(chmod(object, 0600 | S_ISVTX), 0);
+	expect_rc(ask(&agent, do_open, 0), -EACCES);
+	ck_assert_ptr_nonnull(strstr(board->said, "user 0 was killed"));
+	agent_end(&agent);
+	drop(make(0, SMALL, 0600));
+}
+END_TEST
+
 /* Copy the object of a segment, changed, to where it was. */
 static char *save_object(size_t *size)
 {
@@ -870,11 +939,8 @@ START_TEST(no_hostile_record_crashes_anyone)
 	find_object();
 	char *bytes = save_object(&size);
 	struct agent agent = agent_start();
-	/* The record is what is not zero behind the user's bytes. */
-	for (first = SMALL; first < size && !bytes[first]; first++)
-		;
-	ck_assert_uint_lt(first, size);
-	for (size_t offset = first; offset < first + 192; offset++) {
+	first = size - 192; /* the head of the record, and the first slots before it */
+	for (size_t offset = first; offset < size; offset++) {
 		for (int i = 0; i < 4; i++) {
 			char old = bytes[offset];
 			bytes[offset] = (char)values[i];
@@ -885,7 +951,7 @@ START_TEST(no_hostile_record_crashes_anyone)
 		}
 	}
 	for (size_t width = 4; width <= 8; width += 4) { /* whole fields */
-		for (size_t offset = first; offset < first + 192; offset += width) {
+		for (size_t offset = first; offset < size; offset += width) {
 			char old[8];
 			memcpy(old, bytes + offset, width);
 			memset(bytes + offset, 0xff, width);
@@ -997,6 +1063,9 @@ static void object_group(Suite *suite)
 #ifdef __linux__
 	TCase *t = group(suite, "objects", NULL, 30);
 	tcase_add_loop_test(t, what_is_not_ours_under_our_name_is_refused_and_left_alone, 0, FOREIGN * backends());
+	EACH(t, what_a_killed_maker_left_is_in_nobodys_way);
+	EACH(t, who_makes_an_object_is_waited_for);
+	EACH(t, who_may_not_sweep_is_told_whose_it_is);
 	EACH(t, a_cut_or_grown_object_is_refused);
 	EACH(t, a_newer_record_version_is_enotsup);
 	EACH(t, status_of_an_object_that_was_cut_is_an_error_and_no_signal);

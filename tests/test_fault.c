@@ -67,12 +67,13 @@ FAULTY(int, -1, linkat, (int fd, const char *a, int d, const char *b, int f), (f
 FAULTY(int, -1, fchmod, (int fd, mode_t m), (fd, m), EPERM)
 FAULTY(int, -1, fchown, (int fd, uid_t u, gid_t g), (fd, u, g), EPERM)
 FAULTY(int, -1, ftruncate, (int fd, off_t l), (fd, l), ENOSPC, EFBIG, EPERM)
-FAULTY(int, fault.code, posix_fallocate, (int fd, off_t o, off_t l), (fd, o, l),
+FAULTY(int, fault.code, reserve, (int fd, off_t o, off_t l), (fd, o, l),
 	ENOSPC, EINTR, EOPNOTSUPP, ENOMEM)
 FAULTY(int, -1, punch, (int fd, off_t o, off_t l), (fd, o, l), EOPNOTSUPP, EINTR)
 FAULTY(ssize_t, -1, pread, (int fd, void *b, size_t c, off_t o), (fd, b, c, o), EIO)
 FAULTY(ssize_t, -1, pwrite, (int fd, const void *b, size_t c, off_t o), (fd, b, c, o), EIO, ENOSPC)
 FAULTY(int, -1, fcntl_lock, (int fd, int cmd, struct flock *l), (fd, cmd, l), ENOLCK, EINTR)
+FAULTY(int, -1, try_lease, (int fd), (fd), EAGAIN, EINVAL, EACCES, ENOMEM)
 FAULTY(int, -1, mlock, (const void *a, size_t l), (a, l), ENOMEM, EPERM, EAGAIN)
 FAULTY(DIR *, NULL, opendir, (const char *n), (n), EMFILE, ENFILE, ENOENT, EACCES)
 FAULTY(struct dirent *, NULL, readdir, (DIR *d), (d), EIO)
@@ -107,11 +108,12 @@ static void arm(long turn, int choice, bool detaching)
 	unishm_sys.fchmod = faulty_fchmod;
 	unishm_sys.fchown = faulty_fchown;
 	unishm_sys.ftruncate = faulty_ftruncate;
-	unishm_sys.posix_fallocate = faulty_posix_fallocate;
+	unishm_sys.reserve = faulty_reserve;
 	unishm_sys.punch = faulty_punch;
 	unishm_sys.pread = faulty_pread;
 	unishm_sys.pwrite = faulty_pwrite;
 	unishm_sys.fcntl_lock = faulty_fcntl_lock;
+	unishm_sys.try_lease = faulty_try_lease;
 	unishm_sys.mlock = faulty_mlock;
 	unishm_sys.opendir = faulty_opendir;
 	unishm_sys.readdir = faulty_readdir;

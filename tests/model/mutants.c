@@ -124,7 +124,7 @@ static int attach_twice(struct unishm *seg, void *where, int flags, struct unish
 	int rc = good()->attach(seg, where, flags, new);
 	struct seat *seat = &posix_of(seg)->seat;
 	if (rc == 0 && seat->record)
-		seat->record->slots[seat->index].word++;
+		record_slot(seat->record, seat->index)->word++;
 	return rc;
 }
 
