@@ -119,7 +119,10 @@ int posix_usable(struct unishm *seg, struct stat *st)
 		return rc;
 	}
 	keep_fd(p, fd, writable);
-	return check_length(p, st);
+	rc = check_length(p, st);
+	if (rc == 0)
+		seat_rescue_light(seg);
+	return rc;
 }
 
 /* The name leads to our data as long as the file beside has its own: that one is
@@ -206,14 +209,20 @@ static int must_own(const struct stat *st)
 
 /* ---- The record ---------------------------------------------------------- */
 
-static const off_t HEAD_AT = (off_t)offsetof(struct record, head);
+static const off_t TAIL_AT = (off_t)offsetof(struct record, tail);
+static const off_t HEAD_AT = (off_t)offsetof(struct record, tail.head);
+
+static int read_bytes(int fd, void *to, size_t size, off_t at)
+{
+	ssize_t got = unishm_sys.pread(fd, to, size, at);
+	if (got < 0)
+		return -errno;
+	return got == (ssize_t)size ? 0 : -EBADMSG;
+}
 
 static int read_head_of(int fd, off_t record_at, struct record_head *head)
 {
-	ssize_t got = unishm_sys.pread(fd, head, sizeof *head, record_at + HEAD_AT);
-	if (got < 0)
-		return -errno;
-	return got == sizeof *head ? 0 : -EBADMSG;
+	return read_bytes(fd, head, sizeof *head, record_at + HEAD_AT);
 }
 
 int posix_read_head(struct unishm *seg, struct record_head *head)
@@ -221,7 +230,7 @@ int posix_read_head(struct unishm *seg, struct record_head *head)
 	struct posix *p = posix_of(seg);
 	if (!p->seat.record)
 		return read_head_of(p->fd, p->record_at, head);
-	const uint32_t *from = (const uint32_t *)(const void *)&p->seat.record->head;
+	const uint32_t *from = (const uint32_t *)(const void *)&p->seat.record->tail.head;
 	uint32_t words[sizeof *head / sizeof(uint32_t)];
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		words[i] = __atomic_load_n(&from[i], __ATOMIC_SEQ_CST);
@@ -229,18 +238,78 @@ int posix_read_head(struct unishm *seg, struct record_head *head)
 	return 0;
 }
 
-void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
+int posix_read_tail(struct unishm *seg, struct record_tail *tail, const struct record_light **lights)
+{
+	struct posix *p = posix_of(seg);
+	if (p->seat.record) {
+		*lights = p->seat.record->tail.lights;
+		return posix_read_head(seg, &tail->head);
+	}
+	*lights = tail->lights;
+	return read_bytes(p->fd, tail, sizeof *tail, p->record_at + TAIL_AT);
+}
+
+static void copy_words(void *to, const void *from, size_t size)
+{
+	for (size_t i = 0; i < size / sizeof(uint32_t); i++)
+		__atomic_store_n((uint32_t *)to + i, ((const uint32_t *)from)[i], __ATOMIC_RELEASE);
+}
+
+/* pwrite() beyond RLIMIT_FSIZE would raise SIGXFSZ, though nothing grows. */
+static bool may_pwrite(const struct posix *p)
+{
+	struct rlimit limit;
+	return unishm_sys.getrlimit_fsize(&limit) == 0 && (limit.rlim_cur == RLIM_INFINITY ||
+			(uint64_t)limit.rlim_cur >= (uint64_t)p->record_at + RECORD_SIZE);
+}
+
+bool posix_put_record(struct posix *p, size_t at, const void *from, size_t size)
+{
+	if (p->seat.record) {
+		copy_words((unsigned char *)p->seat.record + at, from, size);
+		return true;
+	}
+	if (may_pwrite(p))
+		return unishm_sys.pwrite(p->fd, from, size, p->record_at + (off_t)at) == (ssize_t)size;
+	void *record = unishm_sys.mmap(NULL, RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd,
+			p->record_at);
+	if (record == MAP_FAILED)
+		return false;
+	copy_words((unsigned char *)record + at, from, size);
+	unishm_sys.munmap(record, RECORD_SIZE);
+	return true;
+}
+
+static void write_record_words(struct unishm *seg, size_t at, const void *from, size_t size)
 {
 	struct posix *p = posix_of(seg);
 	struct stat st;
-	if (p->seat.record) {
-		unsigned char *head = (unsigned char *)&p->seat.record->head;
-		__atomic_store_n((uint32_t *)(void *)(head + field), value, __ATOMIC_SEQ_CST);
-	} else if (p->writable && posix_usable(seg, &st) == 0) {
-		/* One word of a page that exists: cannot fail but for lost rights. */
-		ssize_t put = unishm_sys.pwrite(p->fd, &value, sizeof value, p->record_at + HEAD_AT + (off_t)field);
-		(void)put;
-	}
+	if (p->seat.record || (p->writable && posix_usable(seg, &st) == 0))
+		posix_put_record(p, at, from, size);
+}
+
+/* One word of a page that exists: cannot fail but for lost rights. What we read after
+ * this was there after everybody could see it. */
+void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
+{
+	write_record_words(seg, (size_t)HEAD_AT + field, &value, sizeof value);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void posix_note(struct unishm *seg, enum posix_op op)
+{
+	struct record_head head = {
+		.attach_time = record_now(),
+		.last_op = record_stamp(),
+		.last_pid = (uint32_t)unishm_pid(),
+	};
+	head.detach_time = head.attach_time;
+	/* either side of what they share */
+	size_t from = op == POSIX_ATTACH ? offsetof(struct record_head, last_op)
+			: offsetof(struct record_head, detach_time);
+	size_t to = op == POSIX_ATTACH ? offsetof(struct record_head, removed)
+			: offsetof(struct record_head, attach_time);
+	write_record_words(seg, (size_t)HEAD_AT + from, (const char *)&head + from, to - from);
 }
 
 #define WRITE_HEAD(seg, field, value) \
@@ -251,7 +320,8 @@ void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
 /* What is known of a segment that a call is about to use. */
 struct view {
 	struct stat st;
-	struct record_head head;
+	struct record_tail tail;
+	const struct record_light *lights; /* there, or in the record */
 	struct tally tally;
 	bool removed;
 };
@@ -279,24 +349,25 @@ static void drop_stale_pin(struct unishm *seg, uint32_t epoch)
 /* Look at the segment; -EIDRM if it was removed and nobody is attached. */
 static int look(struct unishm *seg, struct view *view)
 {
+	const struct record_head *head = &view->tail.head;
 	if (posix_of(seg)->gone)
 		return -EIDRM;
 	int rc = posix_usable(seg, &view->st);
 	if (rc == 0)
-		rc = posix_read_head(seg, &view->head);
+		rc = posix_read_tail(seg, &view->tail, &view->lights);
 	if (rc < 0)
 		return rc;
-	view->removed = view->head.removed || view->st.st_nlink == 0;
+	view->removed = head->removed || view->st.st_nlink == 0;
 	/* Between the two steps of a remover: an attacher must see it as well as we do,
 	 * before we count. */
-	if (view->removed && !view->head.removed)
+	if (view->removed && !head->removed)
 		WRITE_HEAD(seg, removed, 1);
-	rc = seat_count(seg, &view->head, &view->tally);
+	rc = seat_count(seg, head, view->lights, view->removed, &view->tally);
 	if (rc < 0)
 		return rc;
-	drop_stale_pin(seg, view->head.lock_epoch);
-	if (view->removed && view->tally.attached == 0) {
-		free_memory(seg, &view->head);
+	drop_stale_pin(seg, head->lock_epoch);
+	if (view->removed && view->tally.attached == 0 && !view->tally.coming) {
+		free_memory(seg, head);
 		return -EIDRM;
 	}
 	return 0;
@@ -338,16 +409,17 @@ static int reserve(int fd, const struct unishm_options *opt, bool write)
 
 /* The record, at first and, after an init callback, once more. That one leaves the
  * same traces as on System V, where the creator has to attach to fill a segment. */
-static int write_record(int fd, const struct unishm_options *opt, uint32_t state)
+static int write_record(int fd, const struct unishm_options *opt, uint32_t state, const struct stat *st)
 {
 	struct record_head head;
-	record_make(&head, opt->size, opt->key, state);
+	record_make(&head, opt->size, opt->key, state, st);
 	if (opt->init && state == RECORD_READY) {
 		head.attach_time = head.detach_time = head.change_time;
 		head.last_pid = (uint32_t)unishm_pid();
+		head.last_op = record_stamp();
 	}
 	/* The write gives the head's page its memory; a file beside has all of its own. */
-	head.reserved_bytes = OS_BESIDE ? RECORD_SIZE : 4096;
+	head.reserved_bytes = OS_BESIDE ? RECORD_SIZE : RECORD_FIRST_BYTES;
 	ssize_t put = unishm_sys.pwrite(fd, &head, sizeof head, record_offset(opt->size) + HEAD_AT);
 	if (put < 0)
 		return because_no_room(-errno, opt->size);
@@ -391,10 +463,11 @@ static int furnish(int fd, const struct unishm_options *opt, bool named, struct 
 	if ((st->st_mode & 07777) != mode && unishm_sys.fchmod(fd, mode) < 0)
 		return -errno; /* undoes what the umask took */
 	int rc = reserve(fd, opt, !named);
-	return rc < 0 ? rc : write_record(fd, opt, opt->init ? RECORD_MAKING : RECORD_READY);
+	return rc < 0 ? rc : write_record(fd, opt, opt->init ? RECORD_MAKING : RECORD_READY, st);
 }
 
-static int publish_and_fill(int fd, const char *name, const struct unishm_options *opt)
+static int publish_and_fill(int fd, const char *name, const struct unishm_options *opt,
+		const struct stat *st)
 {
 	struct os_lock claim = { fd, false };
 	int rc = os_lock(claim, PLACE_CLAIM, 1, true);
@@ -404,7 +477,7 @@ static int publish_and_fill(int fd, const char *name, const struct unishm_option
 		return rc;
 	rc = fill(fd, opt);
 	if (rc == 0)
-		rc = write_record(fd, opt, RECORD_READY);
+		rc = write_record(fd, opt, RECORD_READY, st);
 	if (rc < 0)
 		os_object_unlink(name); /* still ours: sweepers respect the claim */
 	os_unlock(claim, PLACE_CLAIM, 1);
@@ -452,7 +525,7 @@ static int create_whole(struct unishm *seg, const char *name, const struct unish
 		return fd;
 	int rc = furnish(fd, opt, false, &st);
 	if (rc == 0)
-		rc = opt->init ? publish_and_fill(fd, name, opt) : os_object_publish(fd, name);
+		rc = opt->init ? publish_and_fill(fd, name, opt, &st) : os_object_publish(fd, name);
 	if (rc < 0)
 		unishm_sys.close(fd);
 	else
@@ -518,13 +591,13 @@ static int create_beside(struct unishm *seg, const char *name, const struct unis
 	if (rc == 0)
 		rc = because_no_room(os_reserve(fd, 0, RECORD_SIZE, true), opt->size);
 	if (rc == 0)
-		rc = write_record(fd, opt, RECORD_MAKING);
+		rc = write_record(fd, opt, RECORD_MAKING, &st);
 	if (rc == 0)
 		rc = make_data(name, opt);
 	if (rc == 0 && unishm_sys.fchmod(fd, opt->mode) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = write_record(fd, opt, RECORD_READY);
+		rc = write_record(fd, opt, RECORD_READY, &st);
 	if (rc < 0)
 		os_object_unlink(name);
 	seat_unlock_place(p, claim, PLACE_CLAIM);
@@ -948,12 +1021,6 @@ static int map_as_asked(struct unishm *seg, void *where, int flags, void **addr)
 	return rc;
 }
 
-static void note_time(struct unishm *seg, size_t field)
-{
-	posix_write_head(seg, field, record_now());
-	WRITE_HEAD(seg, last_pid, unishm_pid());
-}
-
 /* Removed, or even freed since. */
 static bool is_past(const struct record_head *head)
 {
@@ -961,14 +1028,14 @@ static bool is_past(const struct record_head *head)
 			__atomic_load_n(&head->state, __ATOMIC_SEQ_CST) == 0;
 }
 
+/* Without a mapping the name is asked for, which goes first. */
 static bool was_removed(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	struct record_head head;
 	struct stat st;
 	if (p->seat.record)
-		return is_past(&p->seat.record->head);
-	return posix_usable(seg, &st) < 0 || posix_read_head(seg, &head) < 0 || is_past(&head);
+		return is_past(&p->seat.record->tail.head);
+	return posix_usable(seg, &st) < 0 || st.st_nlink == 0;
 }
 
 /* An unlock elsewhere may have ended our pin. */
@@ -1019,10 +1086,11 @@ static bool hits_our_own(struct unishm *seg, const void *where)
  * something, so that nothing must fail any more after it. */
 static int count_and_map(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
+	struct view view;
 	int rc;
 	if (flags & UNISHM_REMAP) {
 		void *held = os_hold_range(where, seg->size); /* or the seat takes it */
-		rc = seat_take(seg, new);
+		rc = seat_take(seg, new, false);
 		if (rc < 0)
 			goto release;
 		if (was_removed(seg))
@@ -1042,10 +1110,12 @@ release:
 	rc = map_as_asked(seg, where, flags, &new->addr);
 	if (rc < 0)
 		return rc;
-	rc = seat_take(seg, new);
-	if (rc == 0 && was_removed(seg)) {
+	rc = seat_take(seg, new, !OS_BESIDE && !(flags & UNISHM_RDONLY));
+	if (rc == 0 && !seat_is_light(new) && was_removed(seg)) {
 		leave(seg, new);
 		rc = -EIDRM;
+	} else if (rc == -EIDRM) {
+		look(seg, &view); /* the remover may have left it to us */
 	}
 	if (rc < 0)
 		unishm_sys.munmap(new->addr, seg->size);
@@ -1071,13 +1141,15 @@ static int posix_attach(struct unishm *seg, void *where, int flags, struct unish
 	if (rc < 0)
 		return rc;
 	check_pin(seg);
-	note_time(seg, offsetof(struct record_head, attach_time));
+	if (!seat_is_light(new))
+		posix_note(seg, POSIX_ATTACH);
 	return 0;
 }
 
 static void posix_displaced(struct unishm *seg, struct unishm_attachment *old)
 {
-	note_time(seg, offsetof(struct record_head, detach_time));
+	if (!seat_is_light(old))
+		posix_note(seg, POSIX_DETACH);
 	check_pin(seg);
 	leave(seg, old);
 }
@@ -1128,6 +1200,22 @@ static int write_as_owner(struct unishm *seg, const struct stat *st)
 	return 0;
 }
 
+/* The name is gone: say so, and if nobody is attached, free it now. Mostly there is not
+ * even a lock that would have to be looked at. */
+static void free_if_unused(struct unishm *seg)
+{
+	const uint32_t yes = 1;
+	struct record_head head;
+	struct view view;
+	posix_put_record(posix_of(seg), (size_t)HEAD_AT + offsetof(struct record_head, removed), &yes,
+			sizeof yes);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* before we ask */
+	if (seg->attached == 0 && seat_anybody(seg) == 0 && posix_read_head(seg, &head) == 0)
+		free_memory(seg, &head);
+	else
+		look(seg, &view);
+}
+
 /* A lock on what a child shares would be the child's, too; a lock of the process is
  * none of a child's. */
 static int fd_to_remove(struct unishm *seg, const struct stat *st)
@@ -1157,8 +1245,7 @@ static int posix_remove(struct unishm *seg)
 		posix_close_fd(fd, p->dev, p->ino);
 	if (rc < 0)
 		return rc;
-	WRITE_HEAD(seg, removed, 1);
-	look(seg, &view); /* nobody attached? then free it now */
+	free_if_unused(seg);
 	return 0;
 }
 
@@ -1169,7 +1256,7 @@ static int posix_lock(struct unishm *seg)
 	int rc = look_as_owner(seg, &view);
 	if (rc < 0 || p->pin)
 		return rc;
-	rc = seat_pin(seg, &view.st, view.head.lock_epoch);
+	rc = seat_pin(seg, &view.st, view.tail.head.lock_epoch);
 	if (rc < 0)
 		return rc;
 	if (unishm_sys.mlock(p->pin, seg->size) < 0) {
@@ -1193,8 +1280,8 @@ static int posix_unlock(struct unishm *seg)
 	rc = write_as_owner(seg, &view.st);
 	if (rc < 0)
 		return rc;
-	WRITE_HEAD(seg, lock_epoch, view.head.lock_epoch + 1);
-	drop_stale_pin(seg, view.head.lock_epoch + 1);
+	WRITE_HEAD(seg, lock_epoch, view.tail.head.lock_epoch + 1);
+	drop_stale_pin(seg, view.tail.head.lock_epoch + 1);
 	return 0;
 }
 
@@ -1231,14 +1318,36 @@ static int posix_chown(struct unishm *seg, uid_t user, gid_t group)
 
 enum { ALL_EMULATED = 2 * UNISHM_EMULATED_REMOVED - 1 };
 
+/* The last times are the latest ones, wherever they are; who was last, the stamp tells. */
+static void merge_lights(struct record_head *head, const struct record_light *lights)
+{
+	for (unsigned i = 0; i < RECORD_LIGHTS; i++) {
+		const struct record_light *light = &lights[i];
+		if (light->attach_time > head->attach_time)
+			head->attach_time = light->attach_time;
+		if (light->detach_time > head->detach_time)
+			head->detach_time = light->detach_time;
+		if (light->last_op > head->last_op) {
+			head->last_op = light->last_op;
+			head->last_pid = light->pid;
+		}
+	}
+}
+
 static int posix_status(struct unishm *seg, struct unishm_status *st)
 {
 	struct view view;
+	const struct record_head *head = &view.tail.head;
+	if (posix_of(seg)->looks++ == 1)
+		seat_keep_record(seg);
 	int rc = look(seg, &view);
 	if (rc == 0)
 		rc = posix_permit(&view.st, 4);
+	if (rc == 0 && view.tally.buried)
+		rc = posix_read_tail(seg, &view.tail, &view.lights);
 	if (rc < 0)
 		return rc;
+	merge_lights(&view.tail.head, view.lights);
 	st->removed = view.removed;
 	st->key = view.removed ? UNISHM_PRIVATE : seg->key;
 	st->mode = view.st.st_mode & 0777;
@@ -1246,20 +1355,15 @@ static int posix_status(struct unishm *seg, struct unishm_status *st)
 	st->owner_group = view.st.st_gid;
 	st->number_attached = view.tally.attached;
 	st->locked = view.tally.locked;
-
-	/* The detach of those who ended may just have been written down. */
-	rc = posix_read_head(seg, &view.head);
-	if (rc < 0)
-		return rc;
-	st->creator_process = (pid_t)view.head.creator_pid;
-	st->creator_user = (uid_t)view.head.creator_user;
-	st->creator_group = (gid_t)view.head.creator_group;
-	st->last_op_process = (pid_t)view.head.last_pid;
-	st->last_attach_time = view.head.attach_time;
-	st->last_detach_time = view.head.detach_time;
-	st->last_change_time = view.head.change_time;
+	st->creator_process = (pid_t)head->creator_pid;
+	st->creator_user = (uid_t)head->creator_user;
+	st->creator_group = (gid_t)head->creator_group;
+	st->last_op_process = (pid_t)head->last_pid;
+	st->last_attach_time = head->attach_time;
+	st->last_detach_time = head->detach_time;
+	st->last_change_time = head->change_time;
 	st->emulated = ALL_EMULATED;
-	if (view.head.uncounted)
+	if (head->uncounted)
 		st->inexact |= UNISHM_EMULATED_NUMBER_ATTACHED;
 	if (view.tally.unrecorded) {
 		st->last_detach_time = time(NULL);

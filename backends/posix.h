@@ -18,6 +18,14 @@ struct seat {
 	bool by_process;
 };
 
+/* One attachment that is counted with neither; see there. */
+struct light {
+	bool held;
+	bool spent; /* the handle is used more than once: from now on it takes a seat */
+	uint32_t index;
+	struct record_light account; /* as we wrote it */
+};
+
 struct posix {
 	int fd;        /* to check with posix_usable() before every use */
 	bool writable; /* @fd is open for writing */
@@ -28,6 +36,8 @@ struct posix {
 	off_t record_at;
 	char name[OS_NAME_MAX];
 
+	struct light light;
+	unsigned looks; /* how often status was asked for */
 	struct seat seat;
 	struct seat heir; /* only around fork: the child's */
 	int heir_fd;
@@ -62,8 +72,19 @@ int posix_open_data(struct unishm *seg, int access);
  * of that mode and owner? 0 or -EACCES, with the reason. */
 int posix_permit(const struct stat *st, unsigned want);
 
-/* Read and write words of the head: by the seat's mapping if there is one. */
+/* Read the record: by the seat's mapping if there is one, whose @lights are not copied. */
 int posix_read_head(struct unishm *seg, struct record_head *head);
+int posix_read_tail(struct unishm *seg, struct record_tail *tail, const struct record_light **lights);
+
+/* Write whole words of it, by a descriptor that is ours and writable, if not by the
+ * mapping. False: it cannot be done. */
+bool posix_put_record(struct posix *p, size_t at, const void *from, size_t size);
+
+/* One word of the head, if we may. */
 void posix_write_head(struct unishm *seg, size_t field, uint32_t value);
+
+/* Write down an attach or a detach, by this process, now. */
+enum posix_op { POSIX_ATTACH, POSIX_DETACH };
+void posix_note(struct unishm *seg, enum posix_op op);
 
 #endif

@@ -263,6 +263,9 @@ int os_beside_make(const char *name)
 {
 	struct path path = path_of(name);
 	int fd = unishm_sys.open(path.text, O_RDWR | O_CREAT | O_EXCL | FILE_FLAGS, UNFINISHED_MODE);
+	/* the BSDs give a file the group of its directory: open(2) */
+	if (fd >= 0)
+		unishm_sys.fchown(fd, (uid_t)-1, unishm_sys.getegid());
 	return keep_named(fd, path.text);
 }
 

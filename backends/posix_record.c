@@ -26,7 +26,14 @@ uint32_t record_now(void)
 	return (uint32_t)time(NULL);
 }
 
-void record_make(struct record_head *head, size_t size, key_t key, uint32_t state)
+uint64_t record_stamp(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void record_make(struct record_head *head, size_t size, key_t key, uint32_t state, const struct stat *st)
 {
 	memset(head, 0, sizeof *head);
 	memcpy(head->magic, magic, sizeof magic);
@@ -35,8 +42,8 @@ void record_make(struct record_head *head, size_t size, key_t key, uint32_t stat
 	head->size = size;
 	head->key = (int32_t)key;
 	head->creator_pid = (int32_t)unishm_pid();
-	head->creator_user = (uint32_t)unishm_sys.geteuid();
-	head->creator_group = (uint32_t)unishm_sys.getegid();
+	head->creator_user = (uint32_t)st->st_uid;
+	head->creator_group = (uint32_t)st->st_gid;
 	head->change_time = record_now();
 }
 

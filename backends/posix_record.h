@@ -4,7 +4,7 @@
  * itself, behind the user's bytes (where OS_BESIDE: alone, in the file beside).
  *
  *   0            size         rounded up to RECORD_ALIGN
- *   | user's bytes | (hole)   | ........ slots | head |
+ *   | user's bytes | (hole)   | ........ slots | lights | head |
  *
  * The head ends the object, so that one write of it gives the object its length
  * and makes it a segment: until then it is empty. Slots are used from the head
@@ -26,6 +26,7 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum {
@@ -49,16 +50,17 @@ struct record_head {
 	/* What changes. Each is one aligned word, written and read whole. Times
 	 * are unsigned seconds since 1970: good until 2106. */
 	uint32_t change_time;
-	uint32_t attach_time;
-	uint32_t detach_time;
+	uint32_t detach_time; /* these four: of all that no light knows better */
+	uint64_t last_op;     /* when, in nanoseconds: tells who has the last_pid */
 	uint32_t last_pid;
+	uint32_t attach_time;
 	uint32_t removed;    /* set by the remover after it took the name away */
 	uint32_t lock_epoch; /* unlock ends all locks by counting this up */
 	uint32_t uncounted;  /* someone is attached whom nothing counts: see
 				posix_seat.c; never free memory then */
 	uint32_t slots_used; /* no slot at or beyond was ever taken */
 	uint32_t reserved_bytes; /* of this record, that have memory */
-	uint32_t unused[13];
+	uint32_t unused[11];
 };
 
 /* The attachments of one handle in one process: see posix_seat.h. */
@@ -67,16 +69,38 @@ struct record_slot {
 	uint32_t pid;  /* 0: a forked child that has not run yet */
 };
 
-enum { RECORD_SLOTS = (RECORD_SIZE - sizeof(struct record_head)) / sizeof(struct record_slot) };
+/* The only attachment of a handle that has no mapping of the record, and the last times
+ * of all who were here before. */
+struct record_light {
+	uint32_t word; /* nonce << 16 | 1; 0: free */
+	uint32_t pid;
+	uint32_t attach_time;
+	uint32_t detach_time;
+	uint64_t last_op;
+	uint32_t unused[2];
+};
+
+/* What is read at one go. */
+struct record_tail {
+	struct record_light lights[16];
+	struct record_head head;
+};
+
+enum {
+	RECORD_LIGHTS = 16,
+	RECORD_SLOTS = (RECORD_SIZE - sizeof(struct record_tail)) / sizeof(struct record_slot),
+	RECORD_FIRST_BYTES = 4096, /* at its end, with memory from the start */
+};
 
 struct record {
 	struct record_slot slots[RECORD_SLOTS]; /* the first is the last; see record_slot() */
-	struct record_head head;
+	struct record_tail tail;
 };
 
 static_assert(sizeof(struct record_head) == 128, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, size) == 16, "the record's layout is fixed");
-static_assert(offsetof(struct record_head, change_time) == 40, "the record's layout is fixed");
+static_assert(offsetof(struct record_head, last_op) == 48, "the record's layout is fixed");
+static_assert(sizeof(struct record_light) == 32, "the record's layout is fixed");
 static_assert(sizeof(struct record) == RECORD_SIZE, "the record's layout is fixed");
 
 /* Where the record of a segment of @size bytes begins, in the object or the file
@@ -89,14 +113,17 @@ static inline struct record_slot *record_slot(struct record *record, uint32_t in
 	return &record->slots[RECORD_SLOTS - 1 - index];
 }
 
-/* A head for a new segment. */
-void record_make(struct record_head *head, size_t size, key_t key, uint32_t state);
+/* A head for a new segment; its owner, in @st, is its creator. */
+void record_make(struct record_head *head, size_t size, key_t key, uint32_t state,
+		const struct stat *st);
 
 /* Is @head that of a segment with @key, in an object of @object_size bytes?
  * -EBADMSG if it is not ours, -ENOTSUP if a newer version made it. */
 int record_check(const struct record_head *head, off_t object_size, key_t key);
 
-/* Seconds since 1970, now, as the record keeps them. */
+/* Seconds since 1970, now, as the record keeps them. And nanoseconds, in which no two
+ * operations are at once: that tells which was the last. */
 uint32_t record_now(void);
+uint64_t record_stamp(void);
 
 #endif

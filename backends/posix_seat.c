@@ -231,22 +231,22 @@ static void unlock_by_process(struct unishm *seg, uint64_t place)
 static int ensure_memory(int fd, off_t record_at, struct record *record, uint32_t index)
 {
 	enum { STEP = 4096 };
-	uint32_t needed = (uint32_t)(sizeof record->head + (index + 1) * sizeof(struct record_slot));
-	if (needed <= load(&record->head.reserved_bytes))
+	uint32_t needed = (uint32_t)(sizeof record->tail + (index + 1) * sizeof(struct record_slot));
+	if (needed <= load(&record->tail.head.reserved_bytes))
 		return 0;
 	needed = (needed + STEP - 1) / STEP * STEP;
 	int rc = -unishm_sys.reserve(fd, record_at + RECORD_SIZE - (off_t)needed, (off_t)needed);
 	if (rc == -ENOSPC || rc == -ENOMEM)
 		return rc;
-	store(&record->head.reserved_bytes, needed); /* or a system that cannot reserve */
+	store(&record->tail.head.reserved_bytes, needed); /* or a system that cannot reserve */
 	return 0;
 }
 
 static void raise_slots_used(struct record *record, uint32_t used)
 {
-	uint32_t now = load(&record->head.slots_used);
-	while (now < used && !swap(&record->head.slots_used, now, used))
-		now = load(&record->head.slots_used);
+	uint32_t now = load(&record->tail.head.slots_used);
+	while (now < used && !swap(&record->tail.head.slots_used, now, used))
+		now = load(&record->tail.head.slots_used);
 }
 
 /* Take a free slot with @count attachments; its lock is taken by @how, through
@@ -409,6 +409,133 @@ static int take_mark(struct unishm *seg, struct unishm_attachment *attachment)
 	return seat_lock_place(p, (struct os_lock){ p->fd, true }, attachment->place, false);
 }
 
+/* ---- Lights ---------------------------------------------------------------- */
+
+/* What stands for the mapping that holds a light's lock: the handle's descriptor does,
+ * and the attachment itself, which is mapped through it. */
+static char by_handle_mark;
+
+bool seat_is_light(const struct unishm_attachment *attachment)
+{
+	return attachment->place >= PLACE_LIGHTS && attachment->place < PLACE_PINS;
+}
+
+static bool write_light(struct posix *p)
+{
+	size_t at = offsetof(struct record, tail.lights) + p->light.index * sizeof p->light.account;
+	return posix_put_record(p, at, &p->light.account, sizeof p->light.account);
+}
+
+/* Lock one of a few lights. Where is chance, so that many who come at once seldom meet. */
+static int claim_light(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	int rc = -EAGAIN;
+	uint32_t start = (uint32_t)random_bits();
+	for (uint32_t i = 0; rc == -EAGAIN && i < 3; i++) {
+		p->light.index = (start + i) % RECORD_LIGHTS;
+		rc = os_lock((struct os_lock){ p->fd, false }, PLACE_LIGHTS + p->light.index, 1, true);
+	}
+	return rc;
+}
+
+static void release_light(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	os_unlock((struct os_lock){ p->fd, false }, PLACE_LIGHTS + p->light.index, 1);
+	p->light.held = false;
+}
+
+/* Count @new by one write, which also says who and when. -EIDRM: the segment is removed.
+ * -ENOSPC: it cannot be done so.
+ *
+ * The lock comes first, then the question whether the segment is removed, then the word:
+ * a remover who asks for locks after he said "removed" sees the lock, or we see him. If
+ * we are killed on the way, the lock goes, and the word, if any, is dead. What an earlier
+ * holder left is ours by the lock: if he was killed, his death is noted with our write. */
+static int take_light(struct unishm *seg, struct unishm_attachment *new)
+{
+	struct posix *p = posix_of(seg);
+	struct record_tail tail;
+	const struct record_light *lights;
+	bool fit = !OS_PROCESS_LOCKS && !p->light.spent && !p->lent && !p->seat.record && p->writable;
+	p->light.spent = true;
+	if (!fit || lock_by_process(p) || claim_light(seg) < 0)
+		return -ENOSPC;
+	p->light.held = true;
+	int rc = posix_read_tail(seg, &tail, &lights) < 0 ? -ENOSPC : 0;
+	if (rc == 0 && (tail.head.removed || tail.head.state == 0))
+		rc = -EIDRM;
+	if (rc == 0) {
+		struct record_light *account = &p->light.account;
+		*account = lights[p->light.index];
+		account->attach_time = record_now();
+		if (account->word & WORD_COUNT)
+			account->detach_time = account->attach_time;
+		account->word = ((account->word >> WORD_NONCE_SHIFT) + 1) << WORD_NONCE_SHIFT | 1;
+		account->pid = (uint32_t)unishm_pid();
+		account->last_op = record_stamp();
+		rc = write_light(p) ? 0 : -ENOSPC;
+	}
+	if (rc < 0) {
+		release_light(seg);
+		return rc;
+	}
+	new->place = PLACE_LIGHTS + p->light.index;
+	new->mark = &by_handle_mark;
+	return 0;
+}
+
+/* If it cannot be written, a word without a lock remains, which is as good as a death. */
+static void leave_light(struct unishm *seg, struct unishm_attachment *old, bool usable)
+{
+	struct posix *p = posix_of(seg);
+	struct record_light *account = &p->light.account;
+	account->word &= ~(uint32_t)WORD_COUNT;
+	account->detach_time = record_now();
+	account->pid = (uint32_t)unishm_pid();
+	account->last_op = record_stamp();
+	if (usable)
+		write_light(p);
+	if (old->mark == &by_handle_mark)
+		release_light(seg);
+	else if (old->mark == &by_process_mark)
+		unlock_by_process(seg, old->place);
+	else
+		unishm_sys.munmap(old->mark, MARK_LENGTH);
+}
+
+static struct unishm_attachment *find_light(struct unishm *seg)
+{
+	for (unsigned i = 0; i < seg->attached; i++)
+		if (seat_is_light(&seg->attachments[i]))
+			return &seg->attachments[i];
+	return NULL;
+}
+
+/* The program closed the descriptor that held the lock. That goes with the mapping of
+ * the attachment now, in which a child would have its share: so count it in the seat. It
+ * is counted twice for the time between two stores. Or, if it was just unmapped, by
+ * nobody, and somebody may have buried it. */
+void seat_rescue_light(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct unishm_attachment *attachment = find_light(seg);
+	uint32_t word = p->light.account.word;
+	if (!p->light.held || !attachment)
+		return;
+	p->light.held = false;
+	attachment->mark = &lost_mark;
+	attachment->place = 0;
+	if (sit_down(seg) < 0 || !add_to_word(&p->seat, 1))
+		return; /* dead when it is unmapped, and somebody will see that */
+	uint32_t *lit = &p->seat.record->tail.lights[p->light.index].word;
+	if (swap(lit, word, word & ~(uint32_t)WORD_COUNT))
+		attachment->mark = NULL;
+	else
+		add_to_word(&p->seat, -1);
+}
+
 /* ---- Pins -------------------------------------------------------------------- */
 
 static int open_to_pin(struct unishm *seg, const struct stat *st)
@@ -461,10 +588,13 @@ void seat_unpin(struct unishm *seg)
 
 /* ---- Attachments ----------------------------------------------------------- */
 
-int seat_take(struct unishm *seg, struct unishm_attachment *new)
+int seat_take(struct unishm *seg, struct unishm_attachment *new, bool by_handle)
 {
 	struct posix *p = posix_of(seg);
-	int rc = p->writable ? sit_down(seg) : -EACCES;
+	int rc = by_handle ? take_light(seg, new) : -ENOSPC;
+	if (rc != -ENOSPC)
+		return rc;
+	rc = p->writable ? sit_down(seg) : -EACCES;
 	if (rc == 0 && add_to_word(&p->seat, 1))
 		return 0;
 	if (rc != 0 && rc != -EACCES && rc != -ENOSPC)
@@ -475,13 +605,26 @@ int seat_take(struct unishm *seg, struct unishm_attachment *new)
 void seat_leave(struct unishm *seg, struct unishm_attachment *old)
 {
 	struct posix *p = posix_of(seg);
-	if (old->mark == &by_process_mark) {
+	struct stat st;
+	bool light = seat_is_light(old);
+	bool usable = light && posix_usable(seg, &st) == 0 && p->writable;
+	if (light && !seat_is_light(old))
+		posix_note(seg, POSIX_DETACH); /* it was rescued just now, or would say so itself */
+	if (seat_is_light(old)) {
+		leave_light(seg, old, usable);
+	} else if (old->mark == &by_process_mark) {
 		unlock_by_process(seg, old->place);
 	} else if (old->mark && old->mark != &lost_mark) {
 		unishm_sys.munmap(old->mark, MARK_LENGTH);
 	} else if (!old->mark && p->seat.record) {
 		add_to_word(&p->seat, -1);
 	}
+}
+
+void seat_keep_record(struct unishm *seg)
+{
+	if (posix_of(seg)->writable && !lock_by_process(posix_of(seg)))
+		sit_down(seg);
 }
 
 /* ---- Counting -------------------------------------------------------------- */
@@ -505,27 +648,55 @@ static int read_slots(struct unishm *seg, uint32_t from, uint32_t count, struct 
 	return 0;
 }
 
-/* A slot whose holder is dead: free it, and write down that it detached. Only
- * one of several who see it does; a slot that is taken anew has another nonce. */
-static void bury(struct record *record, uint32_t index, struct record_slot dead)
+/* A slot or light whose holder is dead: free it, and write down that it detached. Only
+ * one of several who see it does; what is taken anew has another nonce. */
+static bool bury_slot(struct record *record, uint32_t index, struct record_slot dead)
 {
+	struct record_head *head = &record->tail.head;
 	if (!swap(&record_slot(record, index)->word, dead.word, 0))
-		return;
+		return false;
 	if (!(dead.word & WORD_COUNT) || dead.pid == 0)
-		return; /* not attached, or a child that never ran */
-	store(&record->head.detach_time, record_now());
-	store(&record->head.last_pid, dead.pid);
+		return false; /* not attached, or a child that never ran */
+	store(&head->detach_time, record_now());
+	__atomic_store_n(&head->last_op, record_stamp(), __ATOMIC_RELAXED);
+	store(&head->last_pid, dead.pid);
+	return true;
 }
 
-static void see_to_dead(struct unishm *seg, uint32_t index, struct record_slot dead,
+static bool bury_light(struct record *record, uint32_t index, uint32_t word)
+{
+	struct record_light *light = &record->tail.lights[index];
+	if (!swap(&light->word, word, word & ~(uint32_t)WORD_COUNT))
+		return false;
+	store(&light->detach_time, record_now());
+	__atomic_store_n(&light->last_op, record_stamp(), __ATOMIC_RELAXED);
+	return true;
+}
+
+/* The record, to write to: the seat's mapping, or one for the occasion; NULL. */
+static struct record *borrow_record(struct posix *p)
+{
+	struct record *record = p->seat.record;
+	if (!record && p->writable)
+		map_seat(p->fd, p, &record);
+	return record;
+}
+
+static void return_record(const struct posix *p, struct record *record)
+{
+	if (record != p->seat.record)
+		unishm_sys.munmap(record, RECORD_SIZE);
+}
+
+/* @light: it is one of the lights, and @index is among those. */
+static void see_to_dead(struct unishm *seg, bool light, uint32_t index, struct record_slot dead,
 		struct tally *tally)
 {
 	struct posix *p = posix_of(seg);
-	struct record *record = p->seat.record;
-	if (record || (p->writable && map_seat(p->fd, p, &record) == 0)) {
-		bury(record, index, dead);
-		if (record != p->seat.record)
-			unishm_sys.munmap(record, RECORD_SIZE);
+	struct record *record = borrow_record(p);
+	if (record) {
+		tally->buried |= light ? bury_light(record, index, dead.word) : bury_slot(record, index, dead);
+		return_record(p, record);
 	} else if (dead.word & WORD_COUNT) {
 		tally->unrecorded = true;
 		tally->ended = (pid_t)dead.pid;
@@ -555,12 +726,39 @@ static int count_slots(struct unishm *seg, uint32_t used, struct tally *tally)
 			if (rc > 0)
 				tally->attached += slot.word & WORD_COUNT;
 			else if (rc == 0)
-				see_to_dead(seg, at + i, slot, tally);
+				see_to_dead(seg, false, at + i, slot, tally);
 		}
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
+}
+
+/* A light's lock is there as long as it is taken. A word that is read here may be of one
+ * holder and its lock of the next, who is as good as attached. */
+static int count_lights(struct unishm *seg, const struct record_light *lights, bool removed,
+		struct tally *tally)
+{
+	struct posix *p = posix_of(seg);
+	struct span found;
+	int rc = 0;
+	for (uint32_t i = 0; rc >= 0 && i < RECORD_LIGHTS; i++) {
+		uint32_t word = __atomic_load_n(&lights[i].word, __ATOMIC_ACQUIRE);
+		if (!(word & WORD_COUNT))
+			continue;
+		bool own = p->light.held && i == p->light.index;
+		rc = own ? 1 : find_lock(p, PLACE_LIGHTS + i, PLACE_LIGHTS + i, &found);
+		if (rc > 0)
+			tally->attached++;
+		else if (rc == 0)
+			see_to_dead(seg, true, i, (struct record_slot){ word, lights[i].pid }, tally);
+	}
+	/* Who has a lock and no word yet will ask whether it is removed. */
+	if (rc >= 0 && removed) {
+		rc = find_lock(p, PLACE_LIGHTS, PLACE_LIGHTS + RECORD_LIGHTS - 1, &found);
+		tally->coming = rc > 0;
+	}
+	return rc;
 }
 
 /* A growing stack of spans of lock places. It is on the heap as soon as it is
@@ -616,13 +814,22 @@ static int count_marks(struct unishm *seg, uint64_t pin, struct tally *tally)
 	return rc;
 }
 
-int seat_count(struct unishm *seg, const struct record_head *head, struct tally *tally)
+int seat_count(struct unishm *seg, const struct record_head *head, const struct record_light *lights,
+		bool removed, struct tally *tally)
 {
 	*tally = (struct tally){ 0 };
-	int rc = count_slots(seg, head->slots_used, tally);
+	int rc = count_lights(seg, lights, removed, tally);
+	if (rc >= 0)
+		rc = count_slots(seg, head->slots_used, tally);
 	if (rc == 0)
 		rc = count_marks(seg, PLACE_PINS + head->lock_epoch, tally);
 	return rc;
+}
+
+int seat_anybody(struct unishm *seg)
+{
+	struct span found;
+	return find_lock(posix_of(seg), PLACE_SLOTS, PLACE_END, &found);
 }
 
 /* ---- Fork ------------------------------------------------------------------ */
@@ -682,6 +889,31 @@ static bool may_read(struct unishm *seg)
 	return fd >= 0;
 }
 
+/* Before a fork: the light's lock has to go from the handle's descriptor, which the child
+ * will have too, to something that it has not. Two shared locks make that one step. */
+static void hold_light_apart(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	int rc = posix_usable(seg, &st); /* which may rescue it */
+	struct unishm_attachment *attachment = find_light(seg);
+	if (!attachment || !p->light.held)
+		return;
+	struct os_lock by_process = { p->fd, true };
+	if (rc == 0)
+		rc = os_lock((struct os_lock){ p->fd, false }, attachment->place, 1, false);
+	if (rc == 0 && hold_by_mapping(p, posix_reopen(seg, O_RDONLY), attachment->place,
+			p->record_at, MARK_LENGTH, &attachment->mark) == 0) {
+		release_light(seg);
+	} else if (rc == 0 && seat_lock_place(p, by_process, attachment->place, false) == 0) {
+		attachment->mark = &by_process_mark;
+		release_light(seg);
+		nobody_counts_the_child(seg); /* or us, if we close all descriptors */
+	} else {
+		nobody_counts_the_child(seg); /* or too long: it keeps our lock */
+	}
+}
+
 /* A seat for the child, with the count of its parent. False: it cannot be had, since
  * the process may only read the object any more; then there are marks. A lock of the
  * process comes last: from then on descriptors of the object are parked, and none that
@@ -689,7 +921,8 @@ static bool may_read(struct unishm *seg)
 static bool prepare_seat(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	uint32_t count = load(seat_word(&p->seat)) & WORD_COUNT;
+	uint32_t count = p->seat.record ? load(seat_word(&p->seat)) & WORD_COUNT : 0;
+	count += find_light(seg) != NULL;
 	if (count == 0)
 		return true; /* the child takes a seat when it attaches */
 	int fd = lock_by_process(p) ? -EBUSY : posix_reopen(seg, O_RDWR);
@@ -699,10 +932,16 @@ static bool prepare_seat(struct unishm *seg)
 	p->heir_fd = fd >= 0 ? fd : -1;
 	if (fd < 0 && !(p->writable && hold_by_process(seg, &how)))
 		return false;
-	if (take_slot(p, how, p->seat.record, count, &p->heir) == 0) {
+	if (!p->seat.record && !how.by_process)
+		sit_down(seg); /* for its mapping, and more forks to come */
+	struct record *record = p->seat.record;
+	if ((record || map_seat(how.fd, p, &record) == 0) &&
+			take_slot(p, how, record, count, &p->heir) == 0) {
 		warn_of_process_lock(seg, how);
 		return true;
 	}
+	if (record && record != p->seat.record)
+		unishm_sys.munmap(record, RECORD_SIZE);
 	close_heir(p, &p->heir_fd);
 	return false;
 }
@@ -729,10 +968,14 @@ void seat_fork_prepare(struct unishm *seg)
 	struct posix *p = posix_of(seg);
 	p->heir_fd = p->heir_pipe[0] = p->heir_pipe[1] = -1;
 	p->lent = true;
-	bool seated = !p->seat.record || prepare_seat(seg);
-	for (unsigned i = 0; i < seg->attached; i++)
-		if (seg->attachments[i].mark || !seated)
-			prepare_mark(seg, &seg->attachments[i]);
+	if (p->light.held)
+		hold_light_apart(seg);
+	bool seated = prepare_seat(seg);
+	for (unsigned i = 0; i < seg->attached; i++) {
+		struct unishm_attachment *attachment = &seg->attachments[i];
+		if (!seated || (attachment->mark && !seat_is_light(attachment)))
+			prepare_mark(seg, attachment);
+	}
 }
 
 /* What the parent holds for the child as a process must be the child's before the
@@ -768,6 +1011,8 @@ void seat_fork_parent(struct unishm *seg)
 		await_child(p);
 	if (p->heir.record)
 		hand_over(seg, &p->heir_fd, place_of(p->heir.index, p->heir.nonce), p->heir.by_process);
+	if (p->heir.record && p->heir.record != p->seat.record)
+		unishm_sys.munmap(p->heir.record, RECORD_SIZE);
 	p->heir.record = NULL;
 	for (unsigned i = 0; i < seg->attached; i++) {
 		struct unishm_attachment *attachment = &seg->attachments[i];
@@ -776,8 +1021,7 @@ void seat_fork_parent(struct unishm *seg)
 		attachment->heir_place = 0;
 	}
 	if (seg->attached) {
-		posix_write_head(seg, offsetof(struct record_head, attach_time), record_now());
-		posix_write_head(seg, offsetof(struct record_head, last_pid), (uint32_t)unishm_pid());
+		posix_note(seg, POSIX_ATTACH);
 	}
 }
 
@@ -808,6 +1052,19 @@ static void find_a_seat(struct unishm *seg)
 		__atomic_add_fetch(seat_word(&p->seat), count, __ATOMIC_SEQ_CST);
 }
 
+/* Our parent has the description, too, until fork returns there, and a mark is gone when
+ * nobody has it any more. So we put our own lock beside, and take off that one for both. */
+static int own_mark(struct unishm *seg, struct unishm_attachment *attachment)
+{
+	struct posix *p = posix_of(seg);
+	int rc = hold_by_mapping(p, posix_reopen(seg, O_RDONLY), attachment->place, p->record_at,
+			MARK_LENGTH, &attachment->mark);
+	if (rc < 0)
+		return map_mark(attachment->heir, p->record_at, MARK_LENGTH, &attachment->mark);
+	os_unlock((struct os_lock){ attachment->heir, false }, attachment->place, 1);
+	return 0;
+}
+
 static void child_mark(struct unishm *seg, struct unishm_attachment *attachment)
 {
 	struct posix *p = posix_of(seg);
@@ -816,7 +1073,7 @@ static void child_mark(struct unishm *seg, struct unishm_attachment *attachment)
 	attachment->heir_place = 0;
 	attachment->place = old.heir_place;
 	if (old.heir_place && old.heir >= 0) {
-		rc = map_mark(old.heir, p->record_at, MARK_LENGTH, &attachment->mark);
+		rc = own_mark(seg, attachment);
 		close_heir(p, &attachment->heir);
 	} else if (old.heir_place) {
 		rc = os_lock((struct os_lock){ p->fd, true }, old.heir_place, 1, false);
@@ -837,9 +1094,24 @@ void seat_fork_shed(struct unishm *seg)
 	os_drop_inherited(p->pin, seg->size);
 	for (unsigned i = 0; i < seg->attached; i++) {
 		void *mark = seg->attachments[i].mark;
-		if (mark != &by_process_mark && mark != &lost_mark)
+		if (mark != &by_process_mark && mark != &lost_mark && mark != &by_handle_mark)
 			os_drop_inherited(mark, MARK_LENGTH);
 	}
+}
+
+/* A light of our parent's is an attachment of ours like all others, unless it got a mark. */
+static void quench_light(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct unishm_attachment *attachment = find_light(seg);
+	p->light.held = false;
+	p->light.spent = true;
+	if (!attachment || attachment->heir_place)
+		return;
+	if (attachment->mark == &by_process_mark)
+		end_process_lock(p, attachment->place);
+	attachment->mark = NULL;
+	attachment->place = 0;
 }
 
 void seat_fork_child(struct unishm *seg)
@@ -850,6 +1122,7 @@ void seat_fork_child(struct unishm *seg)
 	p->seat = (struct seat){ 0 };
 	p->pin = NULL; /* memory locks are not inherited */
 	p->lent = true; /* a raw clone(2) prepared nothing */
+	quench_light(seg);
 	if (p->heir.record)
 		take_over_seat(seg);
 	else

@@ -55,15 +55,27 @@
 #define PLACE_CLAIM (PLACE_BASE - 2)  /* held while an init callback runs */
 #define PLACE_REMOVE (PLACE_BASE - 1) /* held by who takes the name away */
 #define PLACE_SLOTS PLACE_BASE        /* + slot << 16 | nonce */
+#define PLACE_LIGHTS (PLACE_BASE + (UINT64_C(1) << 31)) /* + light */
 #define PLACE_PINS (PLACE_BASE + (UINT64_C(1) << 32)) /* + epoch: unishm_lock() */
 #define PLACE_MARKS (PLACE_BASE + (UINT64_C(1) << 33))
 #define PLACE_END ((UINT64_C(1) << 63) - 2)
 
-/* Count @new in; everyone sees it from now on. */
-int seat_take(struct unishm *seg, struct unishm_attachment *new);
+/* Count @new in; everyone sees it from now on. @by_handle: it is mapped through the
+ * handle's descriptor, whose lock lives as long as the mapping. -EIDRM: it is a light, and
+ * the segment was removed; all others have to ask that afterwards. */
+int seat_take(struct unishm *seg, struct unishm_attachment *new, bool by_handle);
 
 /* Count it out. Cannot fail. */
 void seat_leave(struct unishm *seg, struct unishm_attachment *old);
+
+/* Is it counted by a light? Then its times are there as well. */
+bool seat_is_light(const struct unishm_attachment *attachment);
+
+/* The handle's descriptor was lost, and another is there. */
+void seat_rescue_light(struct unishm *seg);
+
+/* The handle is used often: have the record mapped, if that can be. */
+void seat_keep_record(struct unishm *seg);
 
 /* Give up the handle's seat, which has no attachments any more. @intact: the record
  * can be touched. */
@@ -71,14 +83,21 @@ void seat_close(struct unishm *seg, bool intact);
 
 struct tally {
 	unsigned long attached;
+	bool coming;       /* somebody is about to be; looked for if it is removed */
 	bool locked;       /* a lock of unishm_lock() holds */
+	bool buried;       /* the detach of somebody was written down */
 	bool unrecorded;   /* someone ended without detaching, and we may not write
 			      that down */
 	pid_t ended;       /* who */
 };
 
 /* Who is attached now? Writes down the detach of those who ended. */
-int seat_count(struct unishm *seg, const struct record_head *head, struct tally *tally);
+int seat_count(struct unishm *seg, const struct record_head *head, const struct record_light *lights,
+		bool removed, struct tally *tally);
+
+/* Is any place locked, but by the handle's own descriptor? 1, 0, or an error: one call,
+ * whatever the number of those who are attached. */
+int seat_anybody(struct unishm *seg);
 
 /* Map all of the segment for unishm_lock(), with a lock that shows it, or end that.
  * @st: of the object. */
