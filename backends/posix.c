@@ -92,6 +92,8 @@ int posix_reopen(struct unishm *seg, int access)
 		rc = os_reopen_fd(p->fd, access);
 	if (rc == -EBADF && p->seat.record)
 		rc = os_reopen_mapped(p->seat.record, RECORD_SIZE, access);
+	for (unsigned i = 0; rc == -EBADF && !OS_BESIDE && i < seg->attached; i++)
+		rc = os_reopen_mapped(seg->attachments[i].addr, seg->size, access);
 	return rc == -ENOENT || rc == -EPERM ? -EBADF : rc;
 }
 
@@ -271,7 +273,7 @@ bool posix_put_record(struct posix *p, size_t at, const void *from, size_t size)
 	}
 	if (may_pwrite(p))
 		return unishm_sys.pwrite(p->fd, from, size, p->record_at + (off_t)at) == (ssize_t)size;
-	void *record = unishm_sys.mmap(NULL, RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd,
+	void *record = unishm_sys.mmap(os_place_for_own(), RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd,
 			p->record_at);
 	if (record == MAP_FAILED)
 		return false;
@@ -1090,7 +1092,7 @@ static int count_and_map(struct unishm *seg, void *where, int flags, struct unis
 	int rc;
 	if (flags & UNISHM_REMAP) {
 		void *held = os_hold_range(where, seg->size); /* or the seat takes it */
-		rc = seat_take(seg, new, false);
+		rc = seat_take(seg, new, 0);
 		if (rc < 0)
 			goto release;
 		if (was_removed(seg))
@@ -1110,7 +1112,8 @@ release:
 	rc = map_as_asked(seg, where, flags, &new->addr);
 	if (rc < 0)
 		return rc;
-	rc = seat_take(seg, new, !OS_BESIDE && !(flags & UNISHM_RDONLY));
+	rc = seat_take(seg, new, (OS_BESIDE || flags & UNISHM_RDONLY ? 0 : SEAT_BY_HANDLE) |
+			(where ? 0 : SEAT_ANYWHERE));
 	if (rc == 0 && !seat_is_light(new) && was_removed(seg)) {
 		leave(seg, new);
 		rc = -EIDRM;
@@ -1323,6 +1326,8 @@ static void merge_lights(struct record_head *head, const struct record_light *li
 {
 	for (unsigned i = 0; i < RECORD_LIGHTS; i++) {
 		const struct record_light *light = &lights[i];
+		if (light->last_op == 0)
+			continue; /* never used */
 		if (light->attach_time > head->attach_time)
 			head->attach_time = light->attach_time;
 		if (light->detach_time > head->detach_time)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "os.h"
 #include "sys.h"
 
 /* Where files are: the objects themselves (glibc and musl keep them here), or those
@@ -166,9 +167,10 @@ int os_reopen_fd(int fd, int access)
 int os_reopen_mapped(const void *addr, size_t length, int access)
 {
 	char path[64]; /* root's way only: CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN */
-	uintptr_t from = (uintptr_t)addr;
+	size_t page = unishm_os_page_size();
+	uintptr_t from = (uintptr_t)addr, to = from + (length + page - 1) / page * page;
 	snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", (unsigned long)from,
-			(unsigned long)(from + length));
+			(unsigned long)to);
 	return keep_off_standard_streams(unishm_sys.open(path, access | O_CLOEXEC, 0));
 }
 
@@ -428,6 +430,22 @@ int os_map_at(void *where, size_t length, int prot, int fd, void **addr)
 	if (!is_mapped(where, length))
 		return -ENOMEM; /* beyond what programs get */
 	return unishm_because(-EINVAL, "something is mapped there already; choose another address");
+}
+
+/* Systems put one mapping next to the other, from one end on. So go far away from where
+ * this library is itself: a quarter of a tebibyte, or, where addresses are too short for
+ * that, nowhere. One piece of 64 KiB after the other, of a gibibyte; if one is taken, the
+ * system chooses. (ThreadSanitizer wants all within 1.5 TiB of the top.) */
+void *os_place_for_own(void)
+{
+	enum { PIECE = 65536, PIECES = 16384 };
+	static uint32_t used;
+	const uint64_t away = UINT64_C(1) << 38;
+	uint64_t here = (uintptr_t)&used;
+	if (here < 2 * away)
+		return NULL;
+	uint64_t piece = __atomic_fetch_add(&used, 1, __ATOMIC_RELAXED) % PIECES;
+	return (void *)(uintptr_t)((here & ~(uint64_t)0x3fffffff) - away + piece * PIECE);
 }
 
 void *os_hold_range(void *where, size_t length)

@@ -98,6 +98,10 @@ int os_reserve(int fd, off_t offset, off_t length, bool write);
 /* Map exactly at @where, if nothing is there: -EINVAL. */
 int os_map_at(void *where, size_t length, int prot, int fd, void **addr);
 
+/* Where to ask for a mapping of the library's own, so that it does not take what the
+ * program just gave back, or is about to ask for; NULL: the system is to choose. */
+void *os_place_for_own(void);
+
 /* Keep a range that is wholly free from being given to others, until something is mapped
  * over it. NULL if it is not free. */
 void *os_hold_range(void *where, size_t length);

@@ -82,12 +82,12 @@ struct record_light {
 
 /* What is read at one go. */
 struct record_tail {
-	struct record_light lights[16];
+	struct record_light lights[8];
 	struct record_head head;
 };
 
 enum {
-	RECORD_LIGHTS = 16,
+	RECORD_LIGHTS = 8,
 	RECORD_SLOTS = (RECORD_SIZE - sizeof(struct record_tail)) / sizeof(struct record_slot),
 	RECORD_FIRST_BYTES = 4096, /* at its end, with memory from the start */
 };

@@ -286,10 +286,10 @@ static void sign(const struct seat *seat, pid_t pid)
 	store(&record_slot(seat->record, seat->index)->pid, (uint32_t)pid);
 }
 
-/* The record, mapped for this process alone, through @fd. */
-static int map_seat(int fd, const struct posix *p, struct record **record)
+/* The record, mapped for this process alone, through @fd; @wish: where, or NULL. */
+static int map_seat(int fd, const struct posix *p, void *wish, struct record **record)
 {
-	void *addr = unishm_sys.mmap(NULL, RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+	void *addr = unishm_sys.mmap(wish ? wish : os_place_for_own(), RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 			p->record_at);
 	if (addr == MAP_FAILED)
 		return -errno;
@@ -302,7 +302,7 @@ static int map_seat(int fd, const struct posix *p, struct record **record)
 }
 
 /* The handle's seat, if it has none yet: open, map, lock, and close. */
-static int sit_down(struct unishm *seg)
+static int sit_down(struct unishm *seg, void *wish)
 {
 	struct posix *p = posix_of(seg);
 	struct record *record = NULL;
@@ -312,7 +312,7 @@ static int sit_down(struct unishm *seg)
 	int fd = by_process ? p->fd : posix_reopen(seg, O_RDWR);
 	if (fd < 0)
 		return fd;
-	int rc = map_seat(fd, p, &record);
+	int rc = map_seat(fd, p, wish, &record);
 	if (rc == 0) {
 		rc = take_slot(p, (struct os_lock){ fd, by_process }, record, 0, &p->seat);
 		if (rc == 0)
@@ -367,7 +367,8 @@ static uint64_t new_mark_place(void)
 
 static int map_mark(int fd, off_t offset, size_t length, void **addr)
 {
-	void *got = unishm_sys.mmap(NULL, length, PROT_READ, MAP_SHARED, fd, offset);
+	void *place = length == MARK_LENGTH ? os_place_for_own() : NULL;
+	void *got = unishm_sys.mmap(place, length, PROT_READ, MAP_SHARED, fd, offset);
 	if (got == MAP_FAILED)
 		return -errno;
 	int rc = os_dont_inherit(got, length);
@@ -527,7 +528,7 @@ void seat_rescue_light(struct unishm *seg)
 	p->light.held = false;
 	attachment->mark = &lost_mark;
 	attachment->place = 0;
-	if (sit_down(seg) < 0 || !add_to_word(&p->seat, 1))
+	if (sit_down(seg, NULL) < 0 || !add_to_word(&p->seat, 1))
 		return; /* dead when it is unmapped, and somebody will see that */
 	uint32_t *lit = &p->seat.record->tail.lights[p->light.index].word;
 	if (swap(lit, word, word & ~(uint32_t)WORD_COUNT))
@@ -588,13 +589,22 @@ void seat_unpin(struct unishm *seg)
 
 /* ---- Attachments ----------------------------------------------------------- */
 
-int seat_take(struct unishm *seg, struct unishm_attachment *new, bool by_handle)
+/* Where the system chose the address of an attachment, the record goes right below. When
+ * it is detached, the hole between the two has just the size for the next, which Linux
+ * fills in less time than it needs to begin a new one. */
+static void *below(const struct unishm_attachment *new, unsigned how)
+{
+	uintptr_t at = (uintptr_t)new->addr;
+	return how & SEAT_ANYWHERE && at > RECORD_SIZE ? (void *)(at - RECORD_SIZE) : NULL;
+}
+
+int seat_take(struct unishm *seg, struct unishm_attachment *new, unsigned how)
 {
 	struct posix *p = posix_of(seg);
-	int rc = by_handle ? take_light(seg, new) : -ENOSPC;
+	int rc = how & SEAT_BY_HANDLE ? take_light(seg, new) : -ENOSPC;
 	if (rc != -ENOSPC)
 		return rc;
-	rc = p->writable ? sit_down(seg) : -EACCES;
+	rc = p->writable ? sit_down(seg, below(new, how)) : -EACCES;
 	if (rc == 0 && add_to_word(&p->seat, 1))
 		return 0;
 	if (rc != 0 && rc != -EACCES && rc != -ENOSPC)
@@ -623,8 +633,8 @@ void seat_leave(struct unishm *seg, struct unishm_attachment *old)
 
 void seat_keep_record(struct unishm *seg)
 {
-	if (posix_of(seg)->writable && !lock_by_process(posix_of(seg)))
-		sit_down(seg);
+	if (posix_of(seg)->writable && !lock_by_process(posix_of(seg)) && os_place_for_own())
+		sit_down(seg, NULL);
 }
 
 /* ---- Counting -------------------------------------------------------------- */
@@ -678,7 +688,7 @@ static struct record *borrow_record(struct posix *p)
 {
 	struct record *record = p->seat.record;
 	if (!record && p->writable)
-		map_seat(p->fd, p, &record);
+		map_seat(p->fd, p, NULL, &record);
 	return record;
 }
 
@@ -933,9 +943,9 @@ static bool prepare_seat(struct unishm *seg)
 	if (fd < 0 && !(p->writable && hold_by_process(seg, &how)))
 		return false;
 	if (!p->seat.record && !how.by_process)
-		sit_down(seg); /* for its mapping, and more forks to come */
+		sit_down(seg, NULL); /* for its mapping, and more forks to come */
 	struct record *record = p->seat.record;
-	if ((record || map_seat(how.fd, p, &record) == 0) &&
+	if ((record || map_seat(how.fd, p, NULL, &record) == 0) &&
 			take_slot(p, how, record, count, &p->heir) == 0) {
 		warn_of_process_lock(seg, how);
 		return true;
@@ -1026,14 +1036,14 @@ void seat_fork_parent(struct unishm *seg)
 }
 
 /* Sit down on the seat that the parent got ready. */
-static void take_over_seat(struct unishm *seg)
+static void take_over_seat(struct unishm *seg, void *where_parents_is)
 {
 	struct posix *p = posix_of(seg);
 	struct seat heir = p->heir;
 	int fd = heir.by_process ? p->fd : p->heir_fd;
 	if (heir.by_process)
 		os_lock((struct os_lock){ fd, true }, place_of(heir.index, heir.nonce), 1, false);
-	if (map_seat(fd, p, &heir.record) < 0)
+	if (map_seat(fd, p, where_parents_is, &heir.record) < 0)
 		return; /* not even 64 KiB: the descriptor, if any, holds the seat on */
 	p->seat = heir;
 	sign(&p->seat, unishm_pid());
@@ -1048,7 +1058,7 @@ static void find_a_seat(struct unishm *seg)
 	uint32_t count = 0;
 	for (unsigned i = 0; i < seg->attached; i++)
 		count += !seg->attachments[i].mark && !seg->attachments[i].heir_place;
-	if (count && p->writable && sit_down(seg) == 0)
+	if (count && p->writable && sit_down(seg, NULL) == 0)
 		__atomic_add_fetch(seat_word(&p->seat), count, __ATOMIC_SEQ_CST);
 }
 
@@ -1124,7 +1134,7 @@ void seat_fork_child(struct unishm *seg)
 	p->lent = true; /* a raw clone(2) prepared nothing */
 	quench_light(seg);
 	if (p->heir.record)
-		take_over_seat(seg);
+		take_over_seat(seg, old.record);
 	else
 		find_a_seat(seg);
 	p->heir.record = NULL;

@@ -60,10 +60,15 @@
 #define PLACE_MARKS (PLACE_BASE + (UINT64_C(1) << 33))
 #define PLACE_END ((UINT64_C(1) << 63) - 2)
 
-/* Count @new in; everyone sees it from now on. @by_handle: it is mapped through the
- * handle's descriptor, whose lock lives as long as the mapping. -EIDRM: it is a light, and
- * the segment was removed; all others have to ask that afterwards. */
-int seat_take(struct unishm *seg, struct unishm_attachment *new, bool by_handle);
+/* Of an attachment that is mapped already: */
+enum {
+	SEAT_BY_HANDLE = 1, /* through the handle's descriptor, whose lock it then keeps */
+	SEAT_ANYWHERE = 2,  /* at an address that the system chose */
+};
+
+/* Count @new in; everyone sees it from now on. -EIDRM: it is a light, and the segment was
+ * removed; all others have to ask that afterwards. */
+int seat_take(struct unishm *seg, struct unishm_attachment *new, unsigned how);
 
 /* Count it out. Cannot fail. */
 void seat_leave(struct unishm *seg, struct unishm_attachment *old);
@@ -74,7 +79,7 @@ bool seat_is_light(const struct unishm_attachment *attachment);
 /* The handle's descriptor was lost, and another is there. */
 void seat_rescue_light(struct unishm *seg);
 
-/* The handle is used often: have the record mapped, if that can be. */
+/* The handle is used often: have the record mapped, if that is in nobody's way. */
 void seat_keep_record(struct unishm *seg);
 
 /* Give up the handle's seat, which has no attachments any more. @intact: the record

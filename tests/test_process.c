@@ -1162,6 +1162,37 @@ START_TEST(a_removed_segment_of_a_program_that_closed_all_descriptors_ends_well)
 }
 END_TEST
 
+/* The only attachment of a handle is proved alive by the handle's descriptor: then not
+ * by what a child shares, whoever of the two ends first. */
+START_TEST(an_only_attachment_outlives_descriptors_and_forks)
+{
+	begin(_i);
+	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	struct unishm *seg = make(0, SMALL, 0600);
+	for (int way = 0; way < 8; way++) {
+		struct agent agent = attached_agent(1);
+		if (way & 1)
+			expect_ok(ask(&agent, close_everything, 0));
+		if (way & 2)
+			expect_rc(ask(&agent, do_number, 0), 1);
+		long child = ask(&agent, do_fork, 0);
+		ck_assert_uint_eq(number_attached(seg), 2);
+		if (way & 4) {
+			expect_ok(ask(&agent, do_detach, 0));
+			ck_assert_uint_eq(number_attached(seg), 1);
+			expect_ok(ask(&agent, do_attach, 0));
+			ck_assert_uint_eq(number_attached(seg), 2);
+		}
+		agent_kill(&agent);
+		ck_assert_uint_eq(number_attached(seg), 1);
+		kill((pid_t)child, SIGKILL);
+		wait_until_gone(child);
+		ck_assert_uint_eq(number_attached(seg), 0);
+	}
+	drop(seg);
+}
+END_TEST
+
 static int foreign = -1;
 
 /* Put a file of our own, locked by us, in the place of every descriptor. */
@@ -1308,6 +1339,26 @@ START_TEST(a_file_size_limit_is_in_nobodys_way)
 	ck_assert_int_ne(status_of(seg).last_detach_time, 0);
 	expect_ok(ask(&agent, do_remove, 0));
 	agent_end(&agent);
+	unishm_close(seg);
+}
+END_TEST
+
+START_TEST(a_file_size_limit_that_comes_late_or_to_the_unattached_is_in_nobodys_way)
+{
+	begin(_i);
+	SKIP_UNLESS(can_change_rights(), "macOS cannot change an object");
+	struct unishm *seg = make(0, 100000, 0600);
+	struct agent agent = attached_agent(1), other = agent_start();
+	expect_ok(ask(&agent, limit_file_size, 4096));
+	expect_ok(ask(&agent, do_detach, 0));
+	ck_assert_int_ne(status_of(seg).last_detach_time, 0);
+	expect_ok(ask(&other, do_open, 0));
+	expect_ok(ask(&other, limit_file_size, 4096));
+	expect_ok(ask(&other, do_chmod, 0640));
+	expect_ok(ask(&other, do_unlock, 0));
+	expect_ok(ask(&other, do_remove, 0));
+	agent_end(&agent);
+	agent_end(&other);
 	unishm_close(seg);
 }
 END_TEST
@@ -1512,10 +1563,12 @@ static void stranger_group(Suite *suite)
 	EACH(t, a_program_that_closes_all_descriptors_stays_counted);
 	EACH(t, each_call_works_after_all_descriptors_were_closed);
 	EACH(t, a_removed_segment_of_a_program_that_closed_all_descriptors_ends_well);
+	EACH(t, an_only_attachment_outlives_descriptors_and_forks);
 	EACH(t, descriptors_that_became_foreign_files_are_left_alone);
 	EACH(t, a_removed_segment_ends_well_though_descriptors_became_foreign);
 	EACH(t, a_process_without_free_descriptors_forks_exactly);
 	EACH(t, a_file_size_limit_is_in_nobodys_way);
+	EACH(t, a_file_size_limit_that_comes_late_or_to_the_unattached_is_in_nobodys_way);
 	EACH(t, signals_interrupt_no_call);
 	EACH(t, the_library_installs_no_handler_and_makes_no_child);
 }

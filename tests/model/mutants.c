@@ -180,7 +180,7 @@ static int keep_seat(void *addr, size_t length)
 
 static bool takes(int cmd, const struct flock *lock)
 {
-	return (cmd == F_OFD_SETLK || cmd == F_SETLK) && lock->l_type == F_RDLCK;
+	return (cmd == F_OFD_SETLK || cmd == F_SETLK) && lock->l_type != F_UNLCK;
 }
 
 static int skip_mark(int fd, int cmd, struct flock *lock)
@@ -193,9 +193,33 @@ static int skip_mark(int fd, int cmd, struct flock *lock)
 static int skip_slot(int fd, int cmd, struct flock *lock)
 {
 	uint64_t at = (uint64_t)lock->l_start;
-	if (takes(cmd, lock) && at >= PLACE_SLOTS && at < PLACE_PINS)
+	if (takes(cmd, lock) && at >= PLACE_SLOTS && at < PLACE_LIGHTS)
 		return 0;
 	return real.fcntl_lock(fd, cmd, lock);
+}
+
+static bool is_light(const struct flock *lock)
+{
+	return (uint64_t)lock->l_start >= PLACE_LIGHTS && (uint64_t)lock->l_start < PLACE_PINS;
+}
+
+static int skip_light(int fd, int cmd, struct flock *lock)
+{
+	return takes(cmd, lock) && is_light(lock) ? 0 : real.fcntl_lock(fd, cmd, lock);
+}
+
+/* A child then has its share in what proves its parent's light alive. */
+static int lend_light(int fd, int cmd, struct flock *lock)
+{
+	bool gives_up = lock->l_type == F_UNLCK && is_light(lock);
+	return inside && gives_up ? 0 : real.fcntl_lock(fd, cmd, lock);
+}
+
+static void prepare_inside(struct unishm *seg)
+{
+	inside = true;
+	good()->fork_prepare(seg);
+	inside = false;
 }
 
 /* Of the process where it should be of the description: any close drops it. */
@@ -314,6 +338,8 @@ MUTANT(detach_time, bad.detach = detach_silently)
 MUTANT(seat, unishm_sys.munmap = keep_seat)
 MUTANT(mark_lock, unishm_sys.fcntl_lock = skip_mark)
 MUTANT(slot_lock, unishm_sys.fcntl_lock = skip_slot)
+MUTANT(light_lock, unishm_sys.fcntl_lock = skip_light)
+MUTANT(light_lent, (unishm_sys.fcntl_lock = lend_light, bad.fork_prepare = prepare_inside))
 MUTANT(process_lock, unishm_sys.fcntl_lock = lock_by_process)
 MUTANT(lock, bad.lock = nothing)
 MUTANT(unlock, bad.unlock = nothing)
@@ -353,6 +379,8 @@ static const struct {
 	{ "never-releases-seat", mutate_seat },
 	{ "reader-not-locked", mutate_mark_lock },
 	{ "slot-not-locked", mutate_slot_lock },
+	{ "light-not-locked", mutate_light_lock },
+	{ "light-lent-to-children", mutate_light_lent },
 	{ "lock-of-process", mutate_process_lock },
 	{ "lock-does-nothing", mutate_lock },
 	{ "unlock-does-nothing", mutate_unlock },
