@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Seats: how attachments are counted so that the count is exact whatever
- * happens to whom.
+ * Seats, lights and marks: how attachments are counted so that the count is exact
+ * whatever happens to whom.
  *
  * The kernel drops a lock with the open file description that holds it, and a
  * description with the last descriptor and mapping made through it. So a seat is
@@ -15,7 +15,7 @@
  *     touch it (as it would a lock of the process, which goes with any close);
  *   - a child has no share in it: neither adds nor keeps a seat of its parent.
  *
- * A handle that may write takes one seat, at its first attach, and keeps it: a
+ * A handle that may write takes one seat, at its second attach, and keeps it: a
  * slot of the record whose word holds a nonce and the number of attachments. The
  * lock, at a place made of slot and nonce, proves that the word is alive, so that
  * attach and detach are an atomic add, without a call. A word whose lock is gone
@@ -23,6 +23,17 @@
  * slot. The nonce tells a stale word from its successor in the same slot: the
  * lock is taken first, then the word goes from 0 to nonce and count in one
  * compare-and-swap; so a word that is not 0 and has no lock is dead for good.
+ *
+ * The first attachment of such a handle is a light, since many a handle has no other,
+ * and a seat costs an open, a mapping and a page fault. It has an account of its own in
+ * the record, written by pwrite() without a mapping: a word as above, and who and when.
+ * Its lock is exclusive, so that nobody else writes that account, and belongs to the
+ * description of the handle's descriptor, through which the attachment is mapped as well:
+ * the kernel drops it when both are gone. What a seat is proof against by its make, a
+ * light has to be saved from: a child inherits descriptor and attachment, so before a
+ * fork the lock moves to a description that it does not (hold_light_apart), and if the
+ * program closes the descriptor, the attachment moves to a seat (seat_rescue_light).
+ * After a fork the descriptor is shared, and carries no lock any more.
  *
  * A handle that may only read cannot write a word: it takes a mark instead, a
  * seat with a lock at a random place for each attachment.
@@ -42,8 +53,10 @@
  * not even that can be had, the record says for good (head.uncounted) that the count may
  * be too low: status calls it inexact, and no memory is freed early.
  *
- * One gap is left: until fork has returned in the parent, it holds a copy of the
- * child's seat, so a child that is killed in that time is counted until then.
+ * Two gaps are left. Until fork has returned in the parent, it holds a copy of the
+ * child's seat, so a child that is killed in that time is counted until then. And who
+ * makes a child by a raw clone(2) while a light burns shares it with that child: if it
+ * dies first, its attachment is counted until the child ends.
  */
 #ifndef UNISHM_POSIX_SEAT_H
 #define UNISHM_POSIX_SEAT_H
@@ -52,7 +65,7 @@
 
 /* Lock places, beyond the end of any object. */
 #define PLACE_BASE (UINT64_C(1) << 62)
-#define PLACE_CLAIM (PLACE_BASE - 2)  /* held while an init callback runs */
+#define PLACE_CLAIM (PLACE_BASE - 2)  /* held while an init callback runs, and by sweepers */
 #define PLACE_REMOVE (PLACE_BASE - 1) /* held by who takes the name away */
 #define PLACE_SLOTS PLACE_BASE        /* + slot << 16 | nonce */
 #define PLACE_LIGHTS (PLACE_BASE + (UINT64_C(1) << 31)) /* + light */

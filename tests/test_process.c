@@ -847,16 +847,18 @@ START_TEST(a_raw_clone_harms_neither_parent_nor_count)
 {
 	begin(_i);
 	struct unishm *seg = make(0, SMALL, 0600);
-	struct agent agent = attached_agent(2);
-	long pid = ask(&agent, raw_clone, 0);
-	ck_assert_int_gt(pid, 0);
-	expect_ok(ask(&agent, do_reap, pid) == 0 ? 0 : -1);
-	ck_assert_uint_eq(number_attached(seg), 2);
-	ask(&agent, do_write, 0);
-	expect_ok(ask(&agent, do_detach, 0));
-	ck_assert_uint_eq(number_attached(seg), 1);
-	agent_kill(&agent);
-	ck_assert_uint_eq(number_attached(seg), 0);
+	for (int times = 1; times <= 3; times++) {
+		struct agent agent = attached_agent(times);
+		long pid = ask(&agent, raw_clone, 0);
+		ck_assert_int_gt(pid, 0);
+		expect_ok(ask(&agent, do_reap, pid) == 0 ? 0 : -1);
+		ck_assert_uint_eq(number_attached(seg), (unsigned long)times);
+		ask(&agent, do_write, 0);
+		expect_ok(ask(&agent, do_detach, 0));
+		ck_assert_uint_eq(number_attached(seg), (unsigned long)times - 1);
+		agent_kill(&agent);
+		ck_assert_uint_eq(number_attached(seg), 0);
+	}
 	drop(seg);
 }
 END_TEST
