@@ -152,6 +152,16 @@ static void drop_fd(struct posix *p)
 	p->fd = -1;
 }
 
+void posix_renew_fd(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	bool writable = p->writable;
+	int fd = posix_reopen(seg, writable ? O_RDWR : O_RDONLY);
+	drop_fd(p);
+	if (fd >= 0)
+		keep_fd(p, fd, writable);
+}
+
 /* Have a descriptor that can write, now that the mode allows it. */
 static int need_writable(struct unishm *seg)
 {

@@ -65,6 +65,10 @@ int posix_reopen(struct unishm *seg, int access);
 /* The same for the owner, although the mode may forbid even him to open it. */
 int posix_reopen_as_owner(struct unishm *seg, int access, const struct stat *st);
 
+/* Have another description than our parent for the handle's descriptor: its locks are
+ * not ours, and not seen through it. */
+void posix_renew_fd(struct unishm *seg);
+
 /* Where OS_BESIDE: the object with the data, to be mapped and closed. */
 int posix_open_data(struct unishm *seg, int access);
 

@@ -1114,8 +1114,11 @@ static void quench_light(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct unishm_attachment *attachment = find_light(seg);
+	bool shared = p->light.held; /* nobody moved its lock: a raw clone(2) */
 	p->light.held = false;
 	p->light.spent = true;
+	if (shared)
+		posix_renew_fd(seg);
 	if (!attachment || attachment->heir_place)
 		return;
 	if (attachment->mark == &by_process_mark)
