@@ -60,7 +60,8 @@ struct record_head {
 				posix_seat.c; never free memory then */
 	uint32_t slots_used; /* no slot at or beyond was ever taken */
 	uint32_t reserved_bytes; /* of this record, that have memory */
-	uint32_t unused[11];
+	uint32_t sweep_at; /* so many slots in use, and the dead among them are looked for */
+	uint32_t unused[10];
 };
 
 /* The attachments of one handle in one process: see posix_seat.h. */

@@ -249,18 +249,56 @@ static void raise_slots_used(struct record *record, uint32_t used)
 		now = load(&record->tail.head.slots_used);
 }
 
+/* A slot whose holder is dead: free it, and write down that it detached. Only one of
+ * several who see it does; what is taken anew has another nonce. */
+static bool bury_slot(struct record *record, uint32_t index, struct record_slot dead)
+{
+	struct record_head *head = &record->tail.head;
+	if (!swap(&record_slot(record, index)->word, dead.word, 0))
+		return false;
+	if (!(dead.word & WORD_COUNT) || dead.pid == 0)
+		return false; /* not attached, or a child that never ran */
+	store(&head->detach_time, record_now());
+	__atomic_store_n(&head->last_op, record_stamp(), __ATOMIC_RELAXED);
+	store(&head->last_pid, dead.pid);
+	return true;
+}
+
+/* Children that end leave their slots to whoever counts. Where nobody does, look for
+ * them when there are twice as many as lived the last time. */
+static void sweep_slots(const struct posix *p, struct record *record)
+{
+	uint32_t used = load(&record->tail.head.slots_used), alive = 0;
+	struct span found;
+	for (uint32_t i = 0; i < used && i < RECORD_SLOTS; i++) {
+		struct record_slot slot = { load(&record_slot(record, i)->word), load(&record_slot(record, i)->pid) };
+		uint64_t place = place_of(i, slot.word >> WORD_NONCE_SHIFT);
+		if (slot.word != 0 && find_lock(p, place, place, &found) == 0)
+			bury_slot(record, i, slot);
+		else
+			alive += slot.word != 0;
+	}
+	store(&record->tail.head.sweep_at, 2 * alive);
+}
+
 /* Take a free slot with @count attachments; its lock is taken by @how, through
  * the mapping @record. If we are killed on the way, what is left is a lock that
  * goes with us, or a word without a lock: dead. */
 static int take_slot(const struct posix *p, struct os_lock how, struct record *record,
 		uint32_t count, struct seat *seat)
 {
+	uint32_t passed = 0, many = load(&record->tail.head.sweep_at) + 32;
 	for (uint32_t i = 0; i < RECORD_SLOTS; i++) {
 		int rc = ensure_memory(how.fd, p->record_at, record, i);
 		if (rc < 0)
 			return rc;
-		if (load(&record_slot(record, i)->word) != 0)
+		if (load(&record_slot(record, i)->word) != 0) {
+			if (++passed == many) {
+				sweep_slots(p, record);
+				i = UINT32_MAX; /* from the start, this once */
+			}
 			continue;
+		}
 		uint32_t nonce = 1 + (uint32_t)(random_bits() % 0xffff);
 		rc = seat_lock_place(p, how, place_of(i, nonce), false);
 		if (rc < 0)
@@ -658,21 +696,7 @@ static int read_slots(struct unishm *seg, uint32_t from, uint32_t count, struct 
 	return 0;
 }
 
-/* A slot or light whose holder is dead: free it, and write down that it detached. Only
- * one of several who see it does; what is taken anew has another nonce. */
-static bool bury_slot(struct record *record, uint32_t index, struct record_slot dead)
-{
-	struct record_head *head = &record->tail.head;
-	if (!swap(&record_slot(record, index)->word, dead.word, 0))
-		return false;
-	if (!(dead.word & WORD_COUNT) || dead.pid == 0)
-		return false; /* not attached, or a child that never ran */
-	store(&head->detach_time, record_now());
-	__atomic_store_n(&head->last_op, record_stamp(), __ATOMIC_RELAXED);
-	store(&head->last_pid, dead.pid);
-	return true;
-}
-
+/* Of a light. Its account stays: it has the times. */
 static bool bury_light(struct record *record, uint32_t index, uint32_t word)
 {
 	struct record_light *light = &record->tail.lights[index];

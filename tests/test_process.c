@@ -270,6 +270,33 @@ static long limit_processes_and_fork(long user)
 	return pid < 0 ? -errno : 0;
 }
 
+static long fork_often(long count)
+{
+	for (long i = 0; i < count; i++) {
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(0);
+		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+			return -1;
+	}
+	return 0;
+}
+
+/* What ended children leave behind must not pile up. */
+START_TEST(children_that_nobody_counts_leave_nothing_behind)
+{
+	begin(_i);
+	struct unishm *seg = make(0, SMALL, 0600);
+	struct agent agent = attached_agent(2);
+	size_t before = memory_used();
+	expect_ok(ask(&agent, fork_often, 1000));
+	ck_assert_uint_eq(memory_used(), before);
+	ck_assert_uint_eq(number_attached(seg), 2);
+	agent_end(&agent);
+	drop(seg);
+}
+END_TEST
+
 START_TEST(a_fork_that_fails_changes_nothing)
 {
 	begin(_i);
@@ -1514,6 +1541,7 @@ static void fork_group(Suite *suite)
 	EACH(t, a_forked_child_keeps_a_removed_segment_alive);
 	EACH(t, a_daemon_is_counted_once);
 	t = group(suite, "fork limits", "native", 20);
+	EACH(t, children_that_nobody_counts_leave_nothing_behind);
 	EACH(t, a_fork_that_fails_changes_nothing);
 }
 
