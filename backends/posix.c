@@ -52,7 +52,7 @@ static void keep_fd(struct posix *p, int fd, bool writable)
 {
 	p->fd = fd;
 	p->writable = writable;
-	p->lent = false;
+	p->lent = posix_was_parked(fd);
 	os_own(fd, p);
 }
 
@@ -789,8 +789,8 @@ static int open_named(struct unishm *seg, const char *name, key_t key, size_t si
 	if (fd < 0)
 		return fd;
 	int rc = identify(fd, key, &st, &head);
-	if (rc == 0 && OS_BESIDE)
-		rc = posix_permit(&st, 4); /* the descriptor may have been opened as another user */
+	if (rc == 0 && (OS_BESIDE || posix_was_parked(fd)))
+		rc = posix_permit(&st, 4);
 	if (rc == 0 && (head.state == RECORD_MAKING || !has_data(name)))
 		rc = see_to_unfinished(fd, writable, name, key, &st);
 	else if (rc == 0 && head.removed) /* that is written after the name is gone */

@@ -73,6 +73,13 @@ struct guarded {
 static pthread_mutex_t guarding = PTHREAD_MUTEX_INITIALIZER;
 static struct guarded *all_guarded;
 
+static char was_parked; /* who owns such a descriptor, until a handle does */
+
+bool posix_was_parked(int fd)
+{
+	return os_owns(fd, &was_parked);
+}
+
 static struct guarded *find_guarded(dev_t dev, ino_t ino)
 {
 	struct guarded *at = all_guarded;
@@ -93,6 +100,7 @@ int posix_open_fd(const char *name, int access)
 				continue;
 			fd = file->fds[i].fd;
 			file->fds[i] = file->fds[--file->parked];
+			os_own(fd, &was_parked);
 		}
 		pthread_mutex_unlock(&guarding);
 	}
@@ -358,7 +366,7 @@ static int sit_down(struct unishm *seg, void *wish)
 		else
 			unishm_sys.munmap(record, RECORD_SIZE);
 	}
-	if (fd != p->fd)
+	if (!by_process)
 		posix_close_fd(fd, p->dev, p->ino);
 	return rc;
 }

@@ -143,6 +143,10 @@ void seat_fork_child(struct unishm *seg);
 /* Open and close descriptors of objects (where OS_BESIDE: of the files beside) with
  * regard to locks of the process. */
 int posix_open_fd(const char *name, int access);
+
+/* Was it opened some time ago? By another user, perhaps, and with a child since that shares
+ * its description. */
+bool posix_was_parked(int fd);
 void posix_close_fd(int fd, dev_t dev, ino_t ino);
 
 #endif

@@ -284,6 +284,132 @@ START_TEST(a_grandchild_leaves_with_its_process_whatever_counted_its_parent)
 }
 END_TEST
 
+/* The library opens one anew for the handle, and another for a moment, which gets the
+ * number that the handle remembers. */
+static long ask_after_closing(long unused)
+{
+	struct unishm_status st;
+	(void)unused;
+	if (unishm_status(mine, &st) < 0)
+		return -1;
+	for (int fd = 3; fd < 256; fd++)
+		if (!agent_needs(fd))
+			close(fd);
+	int descriptors = count_descriptors();
+	if (unishm_status(mine, &st) < 0)
+		return -2;
+	unishm_close(mine);
+	return count_descriptors() - descriptors;
+}
+
+START_TEST(asking_after_all_descriptors_were_closed_leaves_none_open)
+{
+	begin(_i);
+	struct unishm *seg = make(0, SMALL, 0600);
+	struct agent agent = agent_start();
+	expect_ok(ask(&agent, do_open, 0));
+	expect_ok(ask(&agent, ask_after_closing, 0));
+	agent_kill(&agent);
+	drop(seg);
+}
+END_TEST
+
+static pid_t fork_and_wait(void)
+{
+	pid_t pid = fork();
+	if (pid == 0)
+		wait_to_be_killed();
+	return pid;
+}
+
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Descriptors from better times are kept open, as long as there are locks of the process. */
+static long open_what_is_still_open(long unused)
+{
+	struct unishm *again;
+	void *second;
+	(void)unused;
+	mine = make(0, SMALL, 0600);
+	attach(mine, 0);
+	if (seteuid(NOBODY) < 0)
+		return -1;
+	pid_t child = fork_and_wait();
+	if (seteuid(0) < 0 || unishm_attach(mine, UNISHM_RDONLY, &second) < 0 || seteuid(NOBODY) < 0)
+		return -1;
+	int rc = unishm_open(&again, key(0), 0, 0, 0);
+	if (seteuid(0) < 0)
+		return -1;
+	end_child(child);
+	drop(mine);
+	return rc;
+}
+
+START_TEST(an_old_descriptor_is_no_permission)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
+	struct agent agent = agent_start();
+	expect_rc(ask(&agent, open_what_is_still_open, 0), -EACCES);
+	agent_end(&agent);
+}
+END_TEST
+
+static int note_number(const struct unishm_status *st, void *number)
+{
+	*(unsigned long *)number = st->number_attached;
+	return 0;
+}
+
+/* The child and its parent share a descriptor that was kept open; the parent's next
+ * attachment must show to the child all the same. */
+static long attach_by_what_a_child_shares(long unused)
+{
+	unsigned long number = 0;
+	int status = -1;
+	(void)unused;
+	mine = make(0, SMALL, 0600);
+	attach(mine, 0);
+	if (seteuid(NOBODY) < 0)
+		return -1;
+	pid_t first = fork_and_wait();
+	if (seteuid(0) < 0 || unishm_list(NULL, note_number, &number) < 0)
+		return -1;
+	pid_t second = fork();
+	if (second == 0) {
+		while (!board->flag)
+			sched_yield();
+		_exit(unishm_list(NULL, note_number, &number) < 0 ? 99 : (int)number);
+	}
+	struct unishm *again = take(0);
+	unishm_close(mine);
+	attach(again, 0);
+	board->flag = 1;
+	waitpid(second, &status, 0);
+	end_child(first);
+	number = number_attached(again);
+	drop(again);
+	return WEXITSTATUS(status) == 3 ? (long)number : -WEXITSTATUS(status);
+}
+
+START_TEST(what_a_child_shares_hides_no_attachment)
+{
+	begin(_i);
+	SKIP_UNLESS(is_isolated(), "lists all segments");
+	SKIP_UNLESS(is_root(), "needs root");
+	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
+	struct agent agent = agent_start();
+	board->flag = 0;
+	expect_rc(ask(&agent, attach_by_what_a_child_shares, 0), 1);
+	agent_end(&agent);
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
 	TCase *t = group(suite, "found", NULL, 20);
@@ -297,6 +423,9 @@ static void fill(Suite *suite)
 	EACH(t, a_successors_mode_is_in_nobodys_way);
 	EACH(t, a_grandchild_leaves_with_its_process_whatever_counted_its_parent);
 	EACH(t, attachments_from_before_and_after_a_change_of_user_are_both_carried_over);
+	EACH(t, asking_after_all_descriptors_were_closed_leaves_none_open);
+	EACH(t, an_old_descriptor_is_no_permission);
+	EACH(t, what_a_child_shares_hides_no_attachment);
 }
 
 int main(void)
