@@ -261,12 +261,6 @@ int posix_read_tail(struct unishm *seg, struct record_tail *tail, const struct r
 	return read_bytes(p->fd, tail, sizeof *tail, p->record_at + TAIL_AT);
 }
 
-static void copy_words(void *to, const void *from, size_t size)
-{
-	for (size_t i = 0; i < size / sizeof(uint32_t); i++)
-		__atomic_store_n((uint32_t *)to + i, ((const uint32_t *)from)[i], __ATOMIC_RELEASE);
-}
-
 /* pwrite() beyond RLIMIT_FSIZE would raise SIGXFSZ, though nothing grows. */
 static bool may_pwrite(const struct posix *p)
 {
@@ -278,7 +272,7 @@ static bool may_pwrite(const struct posix *p)
 bool posix_put_record(struct posix *p, size_t at, const void *from, size_t size)
 {
 	if (p->seat.record) {
-		copy_words((unsigned char *)p->seat.record + at, from, size);
+		record_copy((unsigned char *)p->seat.record + at, from, size);
 		return true;
 	}
 	if (may_pwrite(p))
@@ -287,7 +281,7 @@ bool posix_put_record(struct posix *p, size_t at, const void *from, size_t size)
 			p->record_at);
 	if (record == MAP_FAILED)
 		return false;
-	copy_words((unsigned char *)record + at, from, size);
+	record_copy((unsigned char *)record + at, from, size);
 	unishm_sys.munmap(record, RECORD_SIZE);
 	return true;
 }
@@ -310,18 +304,21 @@ void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
 
 void posix_note(struct unishm *seg, enum posix_op op)
 {
-	struct record_head head = {
-		.attach_time = record_now(),
-		.last_op = record_stamp(),
-		.last_pid = (uint32_t)unishm_pid(),
-	};
-	head.detach_time = head.attach_time;
-	/* either side of what they share */
+	struct posix *p = posix_of(seg);
+	struct record_head other, *head = p->seat.record ? &p->seat.record->tail.head : &other;
+	uint64_t stamp = record_stamp();
+	uint32_t *when = op == POSIX_ATTACH ? &head->attach_time : &head->detach_time;
+	__atomic_store_n(when, record_now(), __ATOMIC_RELEASE);
+	record_copy(&head->last_op, &stamp, sizeof stamp);
+	__atomic_store_n(&head->last_pid, (uint32_t)unishm_pid(), __ATOMIC_RELEASE);
+	if (head != &other)
+		return;
+	/* either time is beside what they share */
 	size_t from = op == POSIX_ATTACH ? offsetof(struct record_head, last_op)
 			: offsetof(struct record_head, detach_time);
 	size_t to = op == POSIX_ATTACH ? offsetof(struct record_head, removed)
 			: offsetof(struct record_head, attach_time);
-	write_record_words(seg, (size_t)HEAD_AT + from, (const char *)&head + from, to - from);
+	write_record_words(seg, (size_t)HEAD_AT + from, (const char *)&other + from, to - from);
 }
 
 #define WRITE_HEAD(seg, field, value) \

@@ -33,6 +33,12 @@ uint64_t record_stamp(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+void record_copy(void *to, const void *from, size_t size)
+{
+	for (size_t i = 0; i < size / sizeof(uint32_t); i++)
+		__atomic_store_n((uint32_t *)to + i, ((const uint32_t *)from)[i], __ATOMIC_RELEASE);
+}
+
 void record_make(struct record_head *head, size_t size, key_t key, uint32_t state, const struct stat *st)
 {
 	memset(head, 0, sizeof *head);

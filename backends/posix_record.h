@@ -127,4 +127,7 @@ int record_check(const struct record_head *head, off_t object_size, key_t key);
 uint32_t record_now(void);
 uint64_t record_stamp(void);
 
+/* Copy words, each whole, to where others look. Not every processor can store two at once. */
+void record_copy(void *to, const void *from, size_t size);
+
 #endif

@@ -267,7 +267,8 @@ static bool bury_slot(struct record *record, uint32_t index, struct record_slot 
 	if (!(dead.word & WORD_COUNT) || dead.pid == 0)
 		return false; /* not attached, or a child that never ran */
 	store(&head->detach_time, record_now());
-	__atomic_store_n(&head->last_op, record_stamp(), __ATOMIC_RELAXED);
+	uint64_t stamp = record_stamp();
+	record_copy(&head->last_op, &stamp, sizeof stamp);
 	store(&head->last_pid, dead.pid);
 	return true;
 }
@@ -711,7 +712,8 @@ static bool bury_light(struct record *record, uint32_t index, uint32_t word)
 	if (!swap(&light->word, word, word & ~(uint32_t)WORD_COUNT))
 		return false;
 	store(&light->detach_time, record_now());
-	__atomic_store_n(&light->last_op, record_stamp(), __ATOMIC_RELAXED);
+	uint64_t stamp = record_stamp();
+	record_copy(&light->last_op, &stamp, sizeof stamp);
 	return true;
 }
 
