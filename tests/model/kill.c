@@ -31,6 +31,7 @@ enum {
 	SIZE = 5000,
 	MODE = 0644,
 	OTHER_MODE = 0600,
+	UNWRITABLE_MODE = 0444,
 	READER = 7001,
 	BLOCKED_MS = 1000, /* no later call may take longer */
 };
@@ -183,6 +184,18 @@ static void do_create(void)
 	open_segment(&seg, O_CREAT | O_EXCL, false);
 }
 
+/* On POSIX no mode that lets its owner write: then it is made before it has a name. */
+static void do_create_unwritable(void)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	opt.backend = backend;
+	opt.key = KEY;
+	opt.oflag = O_CREAT | O_EXCL;
+	opt.size = SIZE;
+	opt.mode = UNWRITABLE_MODE;
+	unishm_open_with(&seg, &opt);
+}
+
 static void do_create_with_init(void)
 {
 	open_segment(&seg, O_CREAT, true);
@@ -269,6 +282,7 @@ enum {
 	FORKS = 4,          /* the child lives on, and counts */
 	KILL_CHILD = 8,     /* the child is the victim */
 	MODE_CHANGES = 16,
+	UNWRITABLE = 32,    /* it is made with that mode */
 };
 
 static const struct operation {
@@ -279,6 +293,7 @@ static const struct operation {
 	int flags;
 } operations[] = {
 	{ "create", NOTHING, nothing, do_create, MAY_BE_MISSING },
+	{ "create unwritable", NOTHING, nothing, do_create_unwritable, MAY_BE_MISSING | UNWRITABLE },
 	{ "create with init", NOTHING, nothing, do_create_with_init, MAY_BE_MISSING | INIT },
 	{ "open", HELD, nothing, do_open, 0 },
 	{ "attach", HELD, open_it, do_attach, 0 },
@@ -470,7 +485,8 @@ static void check_whole(struct unishm *opened, const struct operation *op, unsig
 	struct unishm_status st;
 	void *addr = NULL;
 	MUST(unishm_status(opened, &st));
-	if (st.size != SIZE || (st.mode != MODE && !(op->flags & MODE_CHANGES && st.mode == OTHER_MODE)))
+	mode_t mode = op->flags & UNWRITABLE ? UNWRITABLE_MODE : MODE;
+	if (st.size != SIZE || (st.mode != mode && !(op->flags & MODE_CHANGES && st.mode == OTHER_MODE)))
 		fail("size %zu, mode 0%o", st.size, (unsigned)st.mode);
 	check_count(opened, others, "before the attach");
 	MUST(unishm_attach(opened, 0, &addr));
