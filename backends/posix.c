@@ -57,7 +57,7 @@ static void keep_fd(struct posix *p, int fd, bool writable)
 }
 
 /* Touching a record that someone has cut off would raise SIGBUS. */
-static int check_length(const struct posix *p, const struct stat *st)
+int posix_check_length(const struct posix *p, const struct stat *st)
 {
 	if (st->st_size >= p->record_at + RECORD_SIZE)
 		return 0;
@@ -97,17 +97,29 @@ int posix_reopen(struct unishm *seg, int access)
 	return rc == -ENOENT || rc == -EPERM ? -EBADF : rc;
 }
 
+static void say_uncounted(struct posix *p)
+{
+	const uint32_t yes = 1;
+	if (posix_put_record(p, offsetof(struct record, tail.head.uncounted), &yes, sizeof yes))
+		p->uncounted = false;
+}
+
 int posix_usable(struct unishm *seg, struct stat *st)
 {
 	struct posix *p = posix_of(seg);
 	bool writable = true;
 	int rc = unishm_sys.fstat(p->fd, st) < 0 ? -errno : 0;
-	if (rc == 0 && is_ours(p, st) && os_owns(p->fd, p))
-		return check_length(p, st);
+	if (rc == 0 && is_ours(p, st) && os_owns(p->fd, p)) {
+		rc = posix_check_length(p, st);
+		if (rc == 0 && p->uncounted && p->writable)
+			say_uncounted(p);
+		return rc;
+	}
 	if (rc != 0 && rc != -EBADF)
 		return rc;
 	/* Closed or replaced by the program: what is there now is not ours. */
 	p->fd = -1;
+	seat_rescue_light(seg); /* first: there may be just one descriptor left */
 	int fd = posix_reopen(seg, O_RDWR);
 	if (fd == -EACCES) {
 		fd = posix_reopen(seg, O_RDONLY);
@@ -121,10 +133,7 @@ int posix_usable(struct unishm *seg, struct stat *st)
 		return rc;
 	}
 	keep_fd(p, fd, writable);
-	rc = check_length(p, st);
-	if (rc == 0)
-		seat_rescue_light(seg);
-	return rc;
+	return posix_check_length(p, st);
 }
 
 /* The name leads to our data as long as the file beside has its own: that one is
@@ -294,31 +303,28 @@ static void write_record_words(struct unishm *seg, size_t at, const void *from, 
 		posix_put_record(p, at, from, size);
 }
 
-/* One word of a page that exists: cannot fail but for lost rights. What we read after
- * this was there after everybody could see it. */
-void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
+/* One word of a page that exists: cannot fail but for lost rights. */
+static void put_head(struct unishm *seg, size_t field, uint32_t value)
 {
 	write_record_words(seg, (size_t)HEAD_AT + field, &value, sizeof value);
+}
+
+/* What we read after this was there after everybody could see it. */
+void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
+{
+	put_head(seg, field, value);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 void posix_note(struct unishm *seg, enum posix_op op)
 {
-	struct posix *p = posix_of(seg);
-	struct record_head other, *head = p->seat.record ? &p->seat.record->tail.head : &other;
+	bool attach = op == POSIX_ATTACH;
 	uint64_t stamp = record_stamp();
-	uint32_t *when = op == POSIX_ATTACH ? &head->attach_time : &head->detach_time;
-	__atomic_store_n(when, record_now(), __ATOMIC_RELEASE);
-	record_copy(&head->last_op, &stamp, sizeof stamp);
-	__atomic_store_n(&head->last_pid, (uint32_t)unishm_pid(), __ATOMIC_RELEASE);
-	if (head != &other)
-		return;
-	/* either time is beside what they share */
-	size_t from = op == POSIX_ATTACH ? offsetof(struct record_head, last_op)
-			: offsetof(struct record_head, detach_time);
-	size_t to = op == POSIX_ATTACH ? offsetof(struct record_head, removed)
-			: offsetof(struct record_head, attach_time);
-	write_record_words(seg, (size_t)HEAD_AT + from, (const char *)&other + from, to - from);
+	put_head(seg, attach ? offsetof(struct record_head, attach_time)
+			: offsetof(struct record_head, detach_time), record_now());
+	put_head(seg, offsetof(struct record_head, last_pid), (uint32_t)unishm_pid());
+	write_record_words(seg, (size_t)HEAD_AT + (attach ? offsetof(struct record_head, attach_op)
+			: offsetof(struct record_head, detach_op)), &stamp, sizeof stamp);
 }
 
 #define WRITE_HEAD(seg, field, value) \
@@ -355,6 +361,20 @@ static void drop_stale_pin(struct unishm *seg, uint32_t epoch)
 		seat_unpin(seg);
 }
 
+/* Somebody may have freed it all. To touch the record then would ask for memory again,
+ * and raise SIGBUS if there is none; to read it does not. */
+static bool was_freed(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct record_head head;
+	if (!p->seat.record || read_head_of(p->fd, p->record_at, &head) < 0 || head.state != 0)
+		return false;
+	p->gone = true;
+	seat_unpin(seg);
+	seat_close(seg, false);
+	return true;
+}
+
 /* Look at the segment; -EIDRM if it was removed and nobody is attached. */
 static int look(struct unishm *seg, struct view *view)
 {
@@ -362,6 +382,8 @@ static int look(struct unishm *seg, struct view *view)
 	if (posix_of(seg)->gone)
 		return -EIDRM;
 	int rc = posix_usable(seg, &view->st);
+	if (rc == 0 && view->st.st_nlink == 0 && was_freed(seg))
+		return -EIDRM;
 	if (rc == 0)
 		rc = posix_read_tail(seg, &view->tail, &view->lights);
 	if (rc < 0)
@@ -425,7 +447,8 @@ static int write_record(int fd, const struct unishm_options *opt, uint32_t state
 	if (opt->init && state == RECORD_READY) {
 		head.attach_time = head.detach_time = head.change_time;
 		head.last_pid = (uint32_t)unishm_pid();
-		head.last_op = record_stamp();
+		head.attach_op = record_stamp();
+		head.detach_op = head.attach_op + 1;
 	}
 	/* The write gives the head's page its memory; a file beside has all of its own. */
 	head.reserved_bytes = OS_BESIDE ? RECORD_SIZE : RECORD_FIRST_BYTES;
@@ -649,11 +672,8 @@ static int create_private(struct unishm *seg, const struct unishm_options *opt)
 static int lock_to_remove(struct os_lock how)
 {
 	const struct timespec moment = { 0, 1000000 };
-	struct stat st;
 	int rc = os_lock(how, PLACE_REMOVE, 1, true);
 	for (int tries = 0; rc == -EAGAIN && tries < 1000; tries++) {
-		if (unishm_sys.fstat(how.fd, &st) == 0 && st.st_nlink == 0)
-			return -ENOENT; /* he is done, and keeps his lock */
 		nanosleep(&moment, NULL);
 		rc = os_lock(how, PLACE_REMOVE, 1, true);
 	}
@@ -664,20 +684,18 @@ static int lock_to_remove(struct os_lock how)
 }
 
 /* Take the name of the object open on @fd away, unless somebody did already; its
- * name may lead to a successor by now. The lock goes with @fd: who finds the name gone
- * needs none. Call with @naming locked. */
+ * name may lead to a successor by now. Call with @naming locked. */
 static int unlink_if_same(int fd, dev_t dev, ino_t ino, const char *name)
 {
 	struct os_lock how = { fd, OS_PROCESS_LOCKS };
 	struct stat named;
 	int rc = lock_to_remove(how);
 	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
+		return rc;
 	rc = os_object_stat(name, &named);
 	if (rc == 0 && named.st_dev == dev && named.st_ino == ino)
 		rc = os_object_unlink(name);
-	if (rc < 0 || OS_PROCESS_LOCKS)
-		os_unlock(how, PLACE_REMOVE, 1);
+	os_unlock(how, PLACE_REMOVE, 1);
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -706,7 +724,8 @@ static int identify(int fd, key_t key, struct stat *st, struct record_head *head
 	int rc = identify_once(fd, key, st, head);
 	if ((rc < 0 || head->removed || head->state != RECORD_READY) && unishm_sys.fstat(fd, st) < 0)
 		return -errno;
-	return st->st_nlink == 0 ? -EAGAIN : rc;
+	bool done = rc == 0 && head->version == 0 && !os_is_new(st); /* it was new just now */
+	return st->st_nlink == 0 || done ? -EAGAIN : rc;
 }
 
 /* Where OS_BESIDE: is the object there? It goes before its file does. */
@@ -729,6 +748,13 @@ static int sweep(int fd, const char *name, key_t key)
 	if (head.state == RECORD_READY && has_data(name))
 		return -EAGAIN; /* it was finished just now */
 	return unlink_if_same(fd, st.st_dev, st.st_ino, name);
+}
+
+/* A maker needs microseconds. Who may not find out whether he lives believes it for a
+ * while. */
+static bool is_young(const struct stat *st)
+{
+	return os_is_new(st) && time(NULL) - st->st_mtime <= 10;
 }
 
 static int because_unfinished(const struct stat *st)
@@ -758,10 +784,22 @@ static int see_to_unfinished(int fd, bool writable, const char *name, key_t key,
 		os_unlock(claim, PLACE_CLAIM, 1);
 	}
 	pthread_mutex_unlock(&naming);
+	if (rc == -EACCES || rc == -EPERM)
+		return is_young(st) ? -EBUSY : because_unfinished(st);
 	if (busy)
 		return -EBUSY;
-	if (rc == -EACCES || rc == -EPERM)
+	return rc < 0 ? rc : -EAGAIN;
+}
+
+/* A new object that cannot be opened: the umask took the rights of its owner as well, until
+ * its maker could give them. */
+static int see_to_closed(const char *name, const struct stat *st)
+{
+	if (is_young(st))
+		return -EBUSY;
+	if (st->st_uid != unishm_sys.geteuid())
 		return because_unfinished(st);
+	int rc = os_object_unlink(name);
 	return rc < 0 ? rc : -EAGAIN;
 }
 
@@ -782,9 +820,9 @@ static int open_named(struct unishm *seg, const char *name, key_t key, size_t si
 	bool writable;
 	int fd = open_object(name, &writable);
 	if (fd == -EACCES && os_object_stat(name, &st) == 0)
-		return os_is_new(&st) ? because_unfinished(&st) : because_denied(fd, &st);
+		return os_is_new(&st) ? see_to_closed(name, &st) : because_denied(fd, &st);
 	if (fd < 0)
-		return fd;
+		return fd == -EAGAIN ? -EBUSY : fd; /* a sweeper is at it */
 	int rc = identify(fd, key, &st, &head);
 	if (rc == 0 && (OS_BESIDE || posix_was_parked(fd)))
 		rc = posix_permit(&st, 4);
@@ -810,10 +848,11 @@ static int still_taken(const char *name, key_t key)
 	struct record_head head;
 	bool writable;
 	int fd = open_object(name, &writable);
-	if (fd == -ENOENT || fd == -EAGAIN)
-		return -EAGAIN;
+	if (fd == -EACCES && os_object_stat(name, &st) == 0 && os_is_new(&st) &&
+			st.st_uid == unishm_sys.geteuid())
+		return see_to_closed(name, &st);
 	if (fd < 0)
-		return -EEXIST;
+		return fd == -ENOENT ? -EAGAIN : fd == -EAGAIN ? -EBUSY : -EEXIST;
 	int rc = identify(fd, key, &st, &head);
 	if (rc == 0 && (head.state == RECORD_MAKING || !has_data(name)))
 		rc = see_to_unfinished(fd, writable, name, key, &st);
@@ -973,7 +1012,7 @@ static void posix_forget(struct unishm *seg)
 	bool known = os_owns(p->fd, p) && unishm_sys.fstat(p->fd, &st) == 0 && is_ours(p, &st);
 	if (known && st.st_nlink == 0)
 		look(seg, &view);
-	seat_close(seg, !known || check_length(p, &st) == 0);
+	seat_close(seg, !known || posix_check_length(p, &st) == 0);
 	if (known)
 		posix_close_fd(p->fd, p->dev, p->ino);
 }
@@ -1099,7 +1138,7 @@ static int count_and_map(struct unishm *seg, void *where, int flags, struct unis
 	int rc;
 	if (flags & UNISHM_REMAP) {
 		void *held = os_hold_range(where, seg->size); /* or the seat takes it */
-		rc = seat_take(seg, new, 0);
+		rc = seat_take(seg, new, false);
 		if (rc < 0)
 			goto release;
 		if (was_removed(seg))
@@ -1119,8 +1158,7 @@ release:
 	rc = map_as_asked(seg, where, flags, &new->addr);
 	if (rc < 0)
 		return rc;
-	rc = seat_take(seg, new, (OS_BESIDE || flags & UNISHM_RDONLY ? 0 : SEAT_BY_HANDLE) |
-			(where ? 0 : SEAT_ANYWHERE));
+	rc = seat_take(seg, new, !OS_BESIDE && !(flags & UNISHM_RDONLY));
 	if (rc == 0 && !seat_is_light(new) && was_removed(seg)) {
 		leave(seg, new);
 		rc = -EIDRM;
@@ -1248,6 +1286,7 @@ static int posix_remove(struct unishm *seg)
 	int fd = rc == 0 ? fd_to_remove(seg, &view.st) : rc;
 	if (fd < 0)
 		return fd;
+	seat_secure_light(seg); /* what has no name cannot be opened again */
 	pthread_mutex_lock(&naming);
 	rc = unlink_if_same(fd, p->dev, p->ino, p->name);
 	pthread_mutex_unlock(&naming);
@@ -1295,10 +1334,24 @@ static int posix_unlock(struct unishm *seg)
 	return 0;
 }
 
+/* The maker of an object that is whole still has to take its mark away, with the mode that
+ * it made it with: let him. If he was killed just there, nobody will. */
+static void await_maker(struct unishm *seg, struct stat *st)
+{
+	const struct timespec moment = { 0, 1000000 };
+	for (int tries = 0; st->st_mode & os_mode_when_new && time(NULL) - st->st_ctime <= 1 && tries < 1000; tries++) {
+		nanosleep(&moment, NULL);
+		if (posix_usable(seg, st) < 0)
+			return;
+	}
+}
+
 static int posix_chmod(struct unishm *seg, mode_t mode)
 {
 	struct view view;
 	int rc = look_as_owner(seg, &view);
+	if (rc == 0)
+		await_maker(seg, &view.st);
 	if (rc == 0)
 		rc = write_as_owner(seg, &view.st);
 	if (rc == 0 && OS_BESIDE && !view.removed)
@@ -1328,19 +1381,28 @@ static int posix_chown(struct unishm *seg, uid_t user, gid_t group)
 
 enum { ALL_EMULATED = 2 * UNISHM_EMULATED_REMOVED - 1 };
 
-/* The last times are the latest ones, wherever they are; who was last, the stamp tells. */
+static uint64_t later(uint64_t one, uint64_t other)
+{
+	return one > other ? one : other;
+}
+
+/* The last of each kind, and the last of all, wherever they are noted. */
 static void merge_lights(struct record_head *head, const struct record_light *lights)
 {
+	uint64_t last = later(head->attach_op, head->detach_op);
 	for (unsigned i = 0; i < RECORD_LIGHTS; i++) {
 		const struct record_light *light = &lights[i];
-		if (light->last_op == 0)
-			continue; /* never used */
-		if (light->attach_time > head->attach_time)
+		uint64_t op = later(light->attach_op, light->detach_op);
+		if (light->attach_op > head->attach_op) {
+			head->attach_op = light->attach_op;
 			head->attach_time = light->attach_time;
-		if (light->detach_time > head->detach_time)
+		}
+		if (light->detach_op > head->detach_op) {
+			head->detach_op = light->detach_op;
 			head->detach_time = light->detach_time;
-		if (light->last_op > head->last_op) {
-			head->last_op = light->last_op;
+		}
+		if (op > last) {
+			last = op;
 			head->last_pid = light->pid;
 		}
 	}
@@ -1350,9 +1412,9 @@ static int posix_status(struct unishm *seg, struct unishm_status *st)
 {
 	struct view view;
 	const struct record_head *head = &view.tail.head;
-	if (posix_of(seg)->looks++ == 1)
-		seat_keep_record(seg);
 	int rc = look(seg, &view);
+	if (rc == 0 && !view.removed && posix_of(seg)->looks++ == 1)
+		seat_keep_record(seg); /* for the next time */
 	if (rc == 0)
 		rc = posix_permit(&view.st, 4);
 	if (rc == 0 && view.tally.buried)

@@ -31,6 +31,7 @@ struct posix {
 	bool writable; /* @fd is open for writing */
 	bool gone;     /* seen to be removed and not attached: that is for good */
 	bool lent;     /* children share the description of @fd */
+	bool uncounted; /* the record is to say so, as soon as it can be written */
 	dev_t dev;     /* which object this is, whatever becomes of @fd */
 	ino_t ino;
 	off_t record_at;
@@ -64,6 +65,9 @@ int posix_reopen(struct unishm *seg, int access);
 
 /* The same for the owner, although the mode may forbid even him to open it. */
 int posix_reopen_as_owner(struct unishm *seg, int access, const struct stat *st);
+
+/* Is all of the record there? -EBADMSG. */
+int posix_check_length(const struct posix *p, const struct stat *st);
 
 /* Have another description than our parent for the handle's descriptor: its locks are
  * not ours, and not seen through it. */

@@ -50,10 +50,11 @@ struct record_head {
 	/* What changes. Each is one aligned word, written and read whole. Times
 	 * are unsigned seconds since 1970: good until 2106. */
 	uint32_t change_time;
-	uint32_t detach_time; /* these four: of all that no light knows better */
-	uint64_t last_op;     /* when, in nanoseconds: tells who has the last_pid */
-	uint32_t last_pid;
+	uint32_t last_pid;  /* these five: of all that no light knows better */
+	uint64_t attach_op; /* when, as no clock that is set says: the latest counts */
+	uint64_t detach_op;
 	uint32_t attach_time;
+	uint32_t detach_time;
 	uint32_t removed;    /* set by the remover after it took the name away */
 	uint32_t lock_epoch; /* unlock ends all locks by counting this up */
 	uint32_t uncounted;  /* someone is attached whom nothing counts: see
@@ -61,7 +62,7 @@ struct record_head {
 	uint32_t slots_used; /* no slot at or beyond was ever taken */
 	uint32_t reserved_bytes; /* of this record, that have memory */
 	uint32_t sweep_at; /* so many slots in use, and the dead among them are looked for */
-	uint32_t unused[10];
+	uint32_t unused[8];
 };
 
 /* The attachments of one handle in one process: see posix_seat.h. */
@@ -70,15 +71,14 @@ struct record_slot {
 	uint32_t pid;  /* 0: a forked child that has not run yet */
 };
 
-/* The only attachment of a handle that has no mapping of the record, and the last times
- * of all who were here before. */
+/* The first attachment of a handle, and the last times of all who were here before. */
 struct record_light {
 	uint32_t word; /* nonce << 16 | 1; 0: free */
 	uint32_t pid;
 	uint32_t attach_time;
 	uint32_t detach_time;
-	uint64_t last_op;
-	uint32_t unused[2];
+	uint64_t attach_op;
+	uint64_t detach_op;
 };
 
 /* What is read at one go. */
@@ -100,7 +100,7 @@ struct record {
 
 static_assert(sizeof(struct record_head) == 128, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, size) == 16, "the record's layout is fixed");
-static_assert(offsetof(struct record_head, last_op) == 48, "the record's layout is fixed");
+static_assert(offsetof(struct record_head, attach_op) == 48, "the record's layout is fixed");
 static_assert(sizeof(struct record_light) == 32, "the record's layout is fixed");
 static_assert(sizeof(struct record) == RECORD_SIZE, "the record's layout is fixed");
 
@@ -122,8 +122,9 @@ void record_make(struct record_head *head, size_t size, key_t key, uint32_t stat
  * -EBADMSG if it is not ours, -ENOTSUP if a newer version made it. */
 int record_check(const struct record_head *head, off_t object_size, key_t key);
 
-/* Seconds since 1970, now, as the record keeps them. And nanoseconds, in which no two
- * operations are at once: that tells which was the last. */
+/* Seconds since 1970, now, as the record keeps them. And nanoseconds since the system
+ * started, in which no two operations are at once: that tells which was the last, also
+ * when somebody set the clock. */
 uint32_t record_now(void);
 uint64_t record_stamp(void);
 

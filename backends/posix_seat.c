@@ -266,9 +266,9 @@ static bool bury_slot(struct record *record, uint32_t index, struct record_slot 
 		return false;
 	if (!(dead.word & WORD_COUNT) || dead.pid == 0)
 		return false; /* not attached, or a child that never ran */
-	store(&head->detach_time, record_now());
 	uint64_t stamp = record_stamp();
-	record_copy(&head->last_op, &stamp, sizeof stamp);
+	store(&head->detach_time, record_now());
+	record_copy(&head->detach_op, &stamp, sizeof stamp);
 	store(&head->last_pid, dead.pid);
 	return true;
 }
@@ -348,8 +348,17 @@ static int map_seat(int fd, const struct posix *p, void *wish, struct record **r
 	return rc;
 }
 
+/* Touching a record that somebody has cut off would raise SIGBUS. */
+static int check_whole(int fd, const struct posix *p)
+{
+	struct stat st;
+	if (unishm_sys.fstat(fd, &st) < 0)
+		return -errno;
+	return posix_check_length(p, &st);
+}
+
 /* The handle's seat, if it has none yet: open, map, lock, and close. */
-static int sit_down(struct unishm *seg, void *wish)
+static int sit_down(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct record *record = NULL;
@@ -359,7 +368,9 @@ static int sit_down(struct unishm *seg, void *wish)
 	int fd = by_process ? p->fd : posix_reopen(seg, O_RDWR);
 	if (fd < 0)
 		return fd;
-	int rc = map_seat(fd, p, wish, &record);
+	int rc = check_whole(fd, p);
+	if (rc == 0)
+		rc = map_seat(fd, p, NULL, &record);
 	if (rc == 0) {
 		rc = take_slot(p, (struct os_lock){ fd, by_process }, record, 0, &p->seat);
 		if (rc == 0)
@@ -459,6 +470,7 @@ static int take_mark(struct unishm *seg, struct unishm_attachment *attachment)
 
 /* ---- Lights ---------------------------------------------------------------- */
 
+
 /* What stands for the mapping that holds a light's lock: the handle's descriptor does,
  * and the attachment itself, which is mapped through it. */
 static char by_handle_mark;
@@ -518,11 +530,13 @@ static int take_light(struct unishm *seg, struct unishm_attachment *new)
 		struct record_light *account = &p->light.account;
 		*account = lights[p->light.index];
 		account->attach_time = record_now();
-		if (account->word & WORD_COUNT)
+		if (account->word & WORD_COUNT) {
 			account->detach_time = account->attach_time;
+			account->detach_op = record_stamp();
+		}
 		account->word = ((account->word >> WORD_NONCE_SHIFT) + 1) << WORD_NONCE_SHIFT | 1;
 		account->pid = (uint32_t)unishm_pid();
-		account->last_op = record_stamp();
+		account->attach_op = record_stamp();
 		rc = write_light(p) ? 0 : -ENOSPC;
 	}
 	if (rc < 0) {
@@ -542,8 +556,8 @@ static void leave_light(struct unishm *seg, struct unishm_attachment *old, bool 
 	account->word &= ~(uint32_t)WORD_COUNT;
 	account->detach_time = record_now();
 	account->pid = (uint32_t)unishm_pid();
-	account->last_op = record_stamp();
-	if (usable)
+	account->detach_op = record_stamp();
+	if (usable || p->seat.record)
 		write_light(p);
 	if (old->mark == &by_handle_mark)
 		release_light(seg);
@@ -561,6 +575,26 @@ static struct unishm_attachment *find_light(struct unishm *seg)
 	return NULL;
 }
 
+/* The light's lock goes from the handle's descriptor, which a child would have too and
+ * the program can close, to a description of its own. Two shared locks make that one
+ * step. */
+static bool move_light(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	int rc = posix_usable(seg, &st); /* which may rescue it */
+	struct unishm_attachment *attachment = find_light(seg);
+	if (rc < 0 || !attachment || !p->light.held)
+		return false;
+	rc = os_lock((struct os_lock){ p->fd, false }, attachment->place, 1, false);
+	if (rc == 0)
+		rc = hold_by_mapping(p, posix_reopen(seg, O_RDONLY), attachment->place, p->record_at,
+				MARK_LENGTH, &attachment->mark);
+	if (rc == 0)
+		release_light(seg);
+	return rc == 0;
+}
+
 /* The program closed the descriptor that held the lock. That goes with the mapping of
  * the attachment now, in which a child would have its share: so count it in the seat. It
  * is counted twice for the time between two stores. Or, if it was just unmapped, by
@@ -575,7 +609,7 @@ void seat_rescue_light(struct unishm *seg)
 	p->light.held = false;
 	attachment->mark = &lost_mark;
 	attachment->place = 0;
-	if (sit_down(seg, NULL) < 0 || !add_to_word(&p->seat, 1))
+	if (sit_down(seg) < 0 || !add_to_word(&p->seat, 1))
 		return; /* dead when it is unmapped, and somebody will see that */
 	uint32_t *lit = &p->seat.record->tail.lights[p->light.index].word;
 	if (swap(lit, word, word & ~(uint32_t)WORD_COUNT))
@@ -636,22 +670,13 @@ void seat_unpin(struct unishm *seg)
 
 /* ---- Attachments ----------------------------------------------------------- */
 
-/* Where the system chose the address of an attachment, the record goes right below. When
- * it is detached, the hole between the two has just the size for the next, which Linux
- * fills in less time than it needs to begin a new one. */
-static void *below(const struct unishm_attachment *new, unsigned how)
-{
-	uintptr_t at = (uintptr_t)new->addr;
-	return how & SEAT_ANYWHERE && at > RECORD_SIZE ? (void *)(at - RECORD_SIZE) : NULL;
-}
-
-int seat_take(struct unishm *seg, struct unishm_attachment *new, unsigned how)
+int seat_take(struct unishm *seg, struct unishm_attachment *new, bool by_handle)
 {
 	struct posix *p = posix_of(seg);
-	int rc = how & SEAT_BY_HANDLE ? take_light(seg, new) : -ENOSPC;
+	int rc = by_handle ? take_light(seg, new) : -ENOSPC;
 	if (rc != -ENOSPC)
 		return rc;
-	rc = p->writable ? sit_down(seg, below(new, how)) : -EACCES;
+	rc = p->writable ? sit_down(seg) : -EACCES;
 	if (rc == 0 && add_to_word(&p->seat, 1))
 		return 0;
 	if (rc != 0 && rc != -EACCES && rc != -ENOSPC)
@@ -678,10 +703,16 @@ void seat_leave(struct unishm *seg, struct unishm_attachment *old)
 	}
 }
 
+void seat_secure_light(struct unishm *seg)
+{
+	if (posix_of(seg)->light.held && sit_down(seg) == 0)
+		move_light(seg);
+}
+
 void seat_keep_record(struct unishm *seg)
 {
 	if (posix_of(seg)->writable && !lock_by_process(posix_of(seg)) && os_place_for_own())
-		sit_down(seg, NULL);
+		sit_down(seg);
 }
 
 /* ---- Counting -------------------------------------------------------------- */
@@ -711,9 +742,9 @@ static bool bury_light(struct record *record, uint32_t index, uint32_t word)
 	struct record_light *light = &record->tail.lights[index];
 	if (!swap(&light->word, word, word & ~(uint32_t)WORD_COUNT))
 		return false;
-	store(&light->detach_time, record_now());
 	uint64_t stamp = record_stamp();
-	record_copy(&light->last_op, &stamp, sizeof stamp);
+	store(&light->detach_time, record_now());
+	record_copy(&light->detach_op, &stamp, sizeof stamp);
 	return true;
 }
 
@@ -881,6 +912,7 @@ int seat_anybody(struct unishm *seg)
 /* From now on the count may be too low: say so, and free no memory by it. */
 static void nobody_counts_the_child(struct unishm *seg)
 {
+	posix_of(seg)->uncounted = true; /* if it cannot be written now */
 	posix_write_head(seg, offsetof(struct record_head, uncounted), 1);
 }
 
@@ -933,29 +965,19 @@ static bool may_read(struct unishm *seg)
 	return fd >= 0;
 }
 
-/* Before a fork: the light's lock has to go from the handle's descriptor, which the child
- * will have too, to something that it has not. Two shared locks make that one step. */
+/* Before a fork: where no description can be had, the process holds it. */
 static void hold_light_apart(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
-	int rc = posix_usable(seg, &st); /* which may rescue it */
-	struct unishm_attachment *attachment = find_light(seg);
-	if (!attachment || !p->light.held)
+	if (move_light(seg) || !p->light.held)
 		return;
-	struct os_lock by_process = { p->fd, true };
-	if (rc == 0)
-		rc = os_lock((struct os_lock){ p->fd, false }, attachment->place, 1, false);
-	if (rc == 0 && hold_by_mapping(p, posix_reopen(seg, O_RDONLY), attachment->place,
-			p->record_at, MARK_LENGTH, &attachment->mark) == 0) {
-		release_light(seg);
-	} else if (rc == 0 && seat_lock_place(p, by_process, attachment->place, false) == 0) {
+	struct unishm_attachment *attachment = find_light(seg);
+	if (seat_lock_place(p, (struct os_lock){ p->fd, true }, attachment->place, false) == 0) {
 		attachment->mark = &by_process_mark;
 		release_light(seg);
-		nobody_counts_the_child(seg); /* or us, if we close all descriptors */
-	} else {
-		nobody_counts_the_child(seg); /* or too long: it keeps our lock */
 	}
+	nobody_counts_the_child(seg); /* or us, if we close all descriptors; or us too long, if
+					 the handle still has the lock */
 }
 
 /* A seat for the child, with the count of its parent. False: it cannot be had, since
@@ -977,7 +999,7 @@ static bool prepare_seat(struct unishm *seg)
 	if (fd < 0 && !(p->writable && hold_by_process(seg, &how)))
 		return false;
 	if (!p->seat.record && !how.by_process)
-		sit_down(seg, NULL); /* for its mapping, and more forks to come */
+		sit_down(seg); /* for its mapping, and more forks to come */
 	struct record *record = p->seat.record;
 	if ((record || map_seat(how.fd, p, NULL, &record) == 0) &&
 			take_slot(p, how, record, count, &p->heir) == 0) {
@@ -1007,19 +1029,30 @@ static void prepare_mark(struct unishm *seg, struct unishm_attachment *attachmen
 	nobody_counts_the_child(seg); /* a reader cannot even say so in the record */
 }
 
+static bool is_first(const struct unishm *seg)
+{
+	for (const struct unishm *at = seg->prev; at; at = at->prev)
+		if (at->backend == seg->backend)
+			return false;
+	return true;
+}
+
+/* All lights come first: one may be held by a lock of the process after that. */
 void seat_fork_prepare(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	p->heir_fd = p->heir_pipe[0] = p->heir_pipe[1] = -1;
-	p->lent = true;
-	if (p->light.held)
-		hold_light_apart(seg);
+	if (is_first(seg))
+		for (struct unishm *at = seg; at; at = at->next)
+			if (at->backend == seg->backend && posix_of(at)->light.held)
+				hold_light_apart(at);
 	bool seated = prepare_seat(seg);
 	for (unsigned i = 0; i < seg->attached; i++) {
 		struct unishm_attachment *attachment = &seg->attachments[i];
 		if (!seated || (attachment->mark && !seat_is_light(attachment)))
 			prepare_mark(seg, attachment);
 	}
+	p->lent = true;
 }
 
 /* What the parent holds for the child as a process must be the child's before the
@@ -1092,7 +1125,7 @@ static void find_a_seat(struct unishm *seg)
 	uint32_t count = 0;
 	for (unsigned i = 0; i < seg->attached; i++)
 		count += !seg->attachments[i].mark && !seg->attachments[i].heir_place;
-	if (count && p->writable && sit_down(seg, NULL) == 0)
+	if (count && p->writable && sit_down(seg) == 0)
 		__atomic_add_fetch(seat_word(&p->seat), count, __ATOMIC_SEQ_CST);
 }
 
@@ -1148,11 +1181,8 @@ static void quench_light(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct unishm_attachment *attachment = find_light(seg);
-	bool shared = p->light.held; /* nobody moved its lock: a raw clone(2) */
 	p->light.held = false;
 	p->light.spent = true;
-	if (shared)
-		posix_renew_fd(seg);
 	if (!attachment || attachment->heir_place)
 		return;
 	if (attachment->mark == &by_process_mark)
@@ -1168,7 +1198,8 @@ void seat_fork_child(struct unishm *seg)
 	bool pinned = p->pin;
 	p->seat = (struct seat){ 0 };
 	p->pin = NULL; /* memory locks are not inherited */
-	p->lent = true; /* a raw clone(2) prepared nothing */
+	if (!p->lent) /* a raw clone(2): nobody prepared anything */
+		posix_renew_fd(seg);
 	quench_light(seg);
 	if (p->heir.record)
 		take_over_seat(seg, old.record);

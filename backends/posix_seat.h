@@ -73,15 +73,10 @@
 #define PLACE_MARKS (PLACE_BASE + (UINT64_C(1) << 33))
 #define PLACE_END ((UINT64_C(1) << 63) - 2)
 
-/* Of an attachment that is mapped already: */
-enum {
-	SEAT_BY_HANDLE = 1, /* through the handle's descriptor, whose lock it then keeps */
-	SEAT_ANYWHERE = 2,  /* at an address that the system chose */
-};
-
-/* Count @new in; everyone sees it from now on. -EIDRM: it is a light, and the segment was
- * removed; all others have to ask that afterwards. */
-int seat_take(struct unishm *seg, struct unishm_attachment *new, unsigned how);
+/* Count @new in; everyone sees it from now on. @by_handle: it is mapped through the
+ * handle's descriptor, whose lock lives as long as the mapping. -EIDRM: it is a light, and
+ * the segment was removed; all others have to ask that afterwards. */
+int seat_take(struct unishm *seg, struct unishm_attachment *new, bool by_handle);
 
 /* Count it out. Cannot fail. */
 void seat_leave(struct unishm *seg, struct unishm_attachment *old);
@@ -89,8 +84,11 @@ void seat_leave(struct unishm *seg, struct unishm_attachment *old);
 /* Is it counted by a light? Then its times are there as well. */
 bool seat_is_light(const struct unishm_attachment *attachment);
 
-/* The handle's descriptor was lost, and another is there. */
+/* The handle's descriptor was lost. */
 void seat_rescue_light(struct unishm *seg);
+
+/* Make the light, if there is one, independent of the handle's descriptor. */
+void seat_secure_light(struct unishm *seg);
 
 /* The handle is used often: have the record mapped, if that is in nobody's way. */
 void seat_keep_record(struct unishm *seg);

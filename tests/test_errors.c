@@ -841,22 +841,49 @@ START_TEST(who_makes_an_object_is_waited_for)
 }
 END_TEST
 
+/* Since a minute, which no maker needs. */
+static void leave_behind(int maker, mode_t mode)
+{
+	struct timespec then[2] = { { time(NULL) - 60, 0 }, { time(NULL) - 60, 0 } };
+	ck_assert_int_eq(fchmod(maker, mode | S_ISVTX), 0);
+	ck_assert_int_eq(futimens(maker, then), 0);
+	close(maker);
+}
+
 START_TEST(who_may_not_sweep_is_told_whose_it_is)
+{
+	begin(_i);
+	SKIP_UNLESS(has_description_locks() && is_isolated() && on("posix"), "is about POSIX objects of Linux");
+	SKIP_UNLESS(is_root(), "needs root, to be another user");
+	static const mode_t modes[] = { 0600, 0644, 0666 };
+	struct agent agent = agent_start_as(1);
+	for (int i = 0; i < 3; i++) {
+		int maker = begin_making();
+		ck_assert_int_eq(fchmod(maker, modes[i] | S_ISVTX), 0);
+		expect_rc(ask(&agent, do_open, 0), -ENOENT); /* its maker may be at it */
+		leave_behind(maker, modes[i]);
+		expect_rc(ask(&agent, do_open, 0), -EACCES);
+		ck_assert_ptr_nonnull(strstr(board->said, "user 0 was killed"));
+		drop(make(0, SMALL, 0600));
+	}
+	agent_end(&agent);
+}
+END_TEST
+
+/* A umask that takes the owner's rights, and a maker who was killed before he had given
+ * them. */
+START_TEST(an_owner_sweeps_what_he_cannot_open)
 {
 	begin(_i);
 	SKIP_UNLESS(has_description_locks() && is_isolated() && on("posix"), "is about POSIX objects of Linux");
 	SKIP_UNLESS(is_root(), "needs root, to be another user");
 	struct agent agent = agent_start_as(1);
 	int maker = begin_making();
-	ck_assert_int_eq(fchmod(maker, 0644 | S_ISVTX), 0);
-	close(maker);
-	expect_rc(ask(&agent, do_open, 0), -EACCES);
-	ck_assert_ptr_nonnull(strstr(board->said, "user 0 was killed"));
-	ck_assert_int_eq(chmod(object, 0600 | S_ISVTX), 0);
-	expect_rc(ask(&agent, do_open, 0), -EACCES);
-	ck_assert_ptr_nonnull(strstr(board->said, "user 0 was killed"));
+	ck_assert_int_eq(fchown(maker, 1, 1), 0);
+	leave_behind(maker, 0);
+	expect_ok(ask(&agent, do_create, 0));
+	expect_ok(ask(&agent, do_remove, 0));
 	agent_end(&agent);
-	drop(make(0, SMALL, 0600));
 }
 END_TEST
 
@@ -1002,10 +1029,13 @@ START_TEST(status_of_an_object_that_was_cut_is_an_error_and_no_signal)
 			expect_ok(ask(&agent, do_open, 0));
 			if (attached)
 				expect_ok(ask(&agent, do_attach, 0));
-			ck_assert_int_eq(truncate(object, sizes[i]), 0);
-			long number = ask(&agent, do_number, 0);
-			ck_assert_msg(number == -EBADMSG || number == attached, "%d, cut to %ld: %ld",
-					attached, (long)sizes[i], number);
+			for (int asked = 0; asked < 4; asked++) {
+				if (asked == 1)
+					ck_assert_int_eq(truncate(object, sizes[i]), 0);
+				long number = ask(&agent, do_number, 0);
+				ck_assert_msg((asked && number == -EBADMSG) || number == attached,
+						"%d, cut to %ld: %ld", attached, (long)sizes[i], number);
+			}
 			agent_kill(&agent);
 			unlink(object);
 		}
@@ -1066,6 +1096,7 @@ static void object_group(Suite *suite)
 	EACH(t, what_a_killed_maker_left_is_in_nobodys_way);
 	EACH(t, who_makes_an_object_is_waited_for);
 	EACH(t, who_may_not_sweep_is_told_whose_it_is);
+	EACH(t, an_owner_sweeps_what_he_cannot_open);
 	EACH(t, a_cut_or_grown_object_is_refused);
 	EACH(t, a_newer_record_version_is_enotsup);
 	EACH(t, status_of_an_object_that_was_cut_is_an_error_and_no_signal);

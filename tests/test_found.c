@@ -410,6 +410,134 @@ START_TEST(what_a_child_shares_hides_no_attachment)
 }
 END_TEST
 
+/* A child made behind the library's back shares the descriptor by which its parent attaches
+ * later. */
+static long attach_after_raw_clone(long unused)
+{
+	int ready[2], status = -1;
+	char byte = 0;
+	(void)unused;
+	mine = make(0, SMALL, 0600);
+	pipe_cloexec(ready);
+	long pid = raw_fork();
+	if (pid == 0) {
+		if (read(ready[0], &byte, 1) != 1 || do_number(0) != 1 || unishm_remove(mine) < 0)
+			_exit(1);
+		_exit(do_number(0) == 1 ? 0 : 2);
+	}
+	char *bytes = attach(mine, 0);
+	strcpy(bytes, "precious");
+	if (write(ready[1], &byte, 1) != 1)
+		return -1;
+	waitpid((pid_t)pid, &status, 0);
+	close(ready[0]);
+	close(ready[1]);
+	long rc = status ? status : strcmp(bytes, "precious") ? -2 : do_number(0) == 1 ? 0 : -3;
+	unishm_close(mine);
+	return rc;
+}
+
+START_TEST(a_raw_clone_sees_what_its_parent_attaches_later)
+{
+	begin(_i);
+	struct agent agent = agent_start();
+	expect_ok(ask(&agent, attach_after_raw_clone, 0));
+	agent_end(&agent);
+}
+END_TEST
+
+/* The library's own mappings go elsewhere. */
+START_TEST(a_range_that_was_detached_stays_free_while_others_attach)
+{
+	begin(_i);
+	SKIP_UNLESS(sizeof(void *) == 8 && !is_instrumented(), "needs addresses to spare");
+	void *one, *two, *again;
+	struct unishm *small = make(0, 4096, 0600), *large = make(1, 1 << 20, 0600);
+	for (int i = 0; i < 3; i++) {
+		one = attach(small, 0);
+		two = attach(large, 0);
+		detach(small, one);
+		detach(large, two);
+		one = attach(small, 0);
+		number_attached(small);
+		expect_ok(unishm_attach_at(large, two, 0, &again));
+		number_attached(large);
+		detach(large, two);
+		detach(small, one);
+	}
+	drop(small);
+	drop(large);
+}
+END_TEST
+
+static long detach_without_rights_or_descriptors(long unused)
+{
+	(void)unused;
+	mine = take(0); /* one that no child shares */
+	void *first = attach(mine, 0);
+	attach(mine, 0);
+	do_become(NOBODY);
+	for (int fd = 3; fd < 256; fd++)
+		if (!agent_needs(fd))
+			close(fd);
+	return unishm_detach(mine, first);
+}
+
+START_TEST(who_can_open_nothing_any_more_still_detaches)
+{
+	begin(_i);
+	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	SKIP_UNLESS(is_root(), "needs root");
+	mine = make(0, SMALL, 0600);
+	struct agent agent = agent_start();
+	expect_ok(ask(&agent, detach_without_rights_or_descriptors, 0));
+	ck_assert_uint_eq(number_attached(mine), 1);
+	agent_kill(&agent);
+	ck_assert_uint_eq(number_attached(mine), 0);
+	drop(mine);
+}
+END_TEST
+
+/* The record's page was freed; a mapping of it would ask for a new one. */
+START_TEST(asking_what_is_gone_takes_no_memory)
+{
+	begin(_i);
+	SKIP_UNLESS(is_isolated(), "looks at all of the memory");
+	struct unishm_status st;
+	for (int asked = 0; asked < 3; asked++) {
+		struct unishm *seg = make(0, SMALL, 0600), *other = take(0);
+		for (int i = 0; i < asked; i++)
+			number_attached(other);
+		expect_ok(unishm_remove(seg));
+		unishm_close(seg);
+		size_t used = memory_used();
+		for (int i = 0; i < 3; i++)
+			ck_assert_int_eq(unishm_status(other, &st), -EIDRM);
+		ck_assert_uint_le(memory_used(), used);
+		unishm_close(other);
+	}
+}
+END_TEST
+
+/* A foreign link keeps the object alive, and so the lock of the first remover. */
+START_TEST(what_somebody_linked_can_be_removed_twice)
+{
+	begin(_i);
+	SKIP_UNLESS(is_isolated() && on("posix"), "is about POSIX objects");
+	struct unishm *seg = make(0, SMALL, 0600), *other = take(0);
+	char path[300], second[320];
+	snprintf(path, sizeof path, "%s", record_path());
+	snprintf(second, sizeof second, "%s.linked", path);
+	ck_assert_int_eq(link(path, second), 0);
+	expect_ok(unishm_remove(seg));
+	int rc = unishm_remove(other);
+	ck_assert_msg(rc == 0 || rc == -EIDRM, "%d", rc);
+	unlink(second);
+	unishm_close(seg);
+	unishm_close(other);
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
 	TCase *t = group(suite, "found", NULL, 20);
@@ -417,7 +545,12 @@ static void fill(Suite *suite)
 	EACH(t, an_owner_locks_what_he_may_not_read);
 	EACH(t, a_removed_segment_is_removed_also_for_those_whom_it_refuses);
 	EACH(t, what_is_replaced_to_its_last_page_is_detached);
+	EACH(t, a_range_that_was_detached_stays_free_while_others_attach);
+	EACH(t, asking_what_is_gone_takes_no_memory);
+	EACH(t, what_somebody_linked_can_be_removed_twice);
 	t = group(suite, "found native", "native", 20);
+	EACH(t, a_raw_clone_sees_what_its_parent_attaches_later);
+	EACH(t, who_can_open_nothing_any_more_still_detaches);
 	EACH(t, handles_whose_descriptors_were_closed_do_not_share_a_new_one);
 	EACH(t, a_writer_that_lost_the_right_to_write_forks_without_a_trace);
 	EACH(t, a_successors_mode_is_in_nobodys_way);
