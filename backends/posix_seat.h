@@ -15,8 +15,8 @@
  *     touch it (as it would a lock of the process, which goes with any close);
  *   - a child has no share in it: neither adds nor keeps a seat of its parent.
  *
- * A handle that may write takes one seat, at its second attach, and keeps it: a
- * slot of the record whose word holds a nonce and the number of attachments. The
+ * A handle that may write takes one seat, at its second attach (or the first that can be
+ * no light, or when its status is asked for again), and keeps it: a slot of the record whose word holds a nonce and the number of attachments. The
  * lock, at a place made of slot and nonce, proves that the word is alive, so that
  * attach and detach are an atomic add, without a call. A word whose lock is gone
  * counts nothing, and whoever sees that next writes down the detach and frees the
@@ -53,10 +53,11 @@
  * not even that can be had, the record says for good (head.uncounted) that the count may
  * be too low: status calls it inexact, and no memory is freed early.
  *
- * Two gaps are left. Until fork has returned in the parent, it holds a copy of the
- * child's seat, so a child that is killed in that time is counted until then. And who
- * makes a child by a raw clone(2) while a light burns shares it with that child: if it
- * dies first, its attachment is counted until the child ends.
+ * Three gaps are left. Until fork has returned in the parent, it holds a copy of the
+ * child's seat, so a child that is killed in that time is counted until then. Who makes
+ * a child by a raw clone(2) while a light burns shares it with that child: if it dies
+ * first, its attachment is counted until the child ends. And so it is after a fork by
+ * who closed all descriptors while a light burned, and cannot open the object any more.
  */
 #ifndef UNISHM_POSIX_SEAT_H
 #define UNISHM_POSIX_SEAT_H
