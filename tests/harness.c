@@ -2,7 +2,6 @@
 #include "harness.h"
 
 #include "config.h"
-#include "sys.h"
 
 #include <dirent.h>
 #include <grp.h>
@@ -211,11 +210,6 @@ bool is_instrumented(void)
 #endif
 #endif
 	return getenv("UNISHM_TEST_INSTRUMENTED") != NULL; /* set for valgrind */
-}
-
-const char *emulator(void)
-{
-	return getenv("UNISHM_TEST_EMULATOR");
 }
 
 int rounds(int many)
@@ -547,56 +541,9 @@ static void *shared_page(void)
 	return page;
 }
 
-/* qemu-user (10.0) has mistakes of its own in struct shmid_ds: on s390x the mode is
- * in the wrong half of its word, and 32-bit programs find rubbish in the upper
- * halves of times. */
-#if UNISHM_HAVE_SYSV
-static int (*shmctl_of_emulator)(int, int, struct shmid_ds *);
-
-static int corrected_shmctl(int id, int cmd, struct shmid_ds *buf)
-{
-	struct shmid_ds ds;
-#ifdef __s390__
-	const int shift = 16;
-#else
-	const int shift = 0;
-#endif
-	if (cmd == IPC_SET) {
-		ds = *buf;
-		ds.shm_perm.mode <<= shift;
-		return shmctl_of_emulator(id, cmd, &ds);
-	}
-	int rc = shmctl_of_emulator(id, cmd, buf);
-	bool tells = cmd == IPC_STAT;
-#ifdef SHM_STAT
-	tells = tells || cmd == SHM_STAT;
-#endif
-	if (rc < 0 || !tells)
-		return rc;
-	buf->shm_perm.mode >>= shift;
-	if (sizeof(long) == 4) {
-		buf->shm_atime &= 0xffffffff;
-		buf->shm_dtime &= 0xffffffff;
-		buf->shm_ctime &= 0xffffffff;
-	}
-	return rc;
-}
-
-static void correct_emulator(void)
-{
-	shmctl_of_emulator = unishm_sys.shmctl;
-	unishm_sys.shmctl = corrected_shmctl;
-}
-#else
-static void correct_emulator(void)
-{
-}
-#endif
-
 int harness_main(const char *name, void (*fill)(Suite *suite))
 {
-	if (emulator())
-		correct_emulator();
+	emulator_correct();
 	isolated = isolate();
 	runner = getpid();
 	pipe_cloexec(lifeline);

@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "emulator.h"
 #include "unishm.h"
 
 /* ---- Running ------------------------------------------------------------- */
@@ -66,9 +67,6 @@ void skip(const char *test, const char *why);
 
 bool is_root(void);
 bool is_isolated(void);     /* in namespaces of our own */
-
-/* What emulates the processor, from scripts/cross; NULL if nothing does. */
-const char *emulator(void);
 
 /* How often to do what is worth doing @many times: fewer where all is slow. */
 int rounds(int many);

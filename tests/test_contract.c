@@ -1884,7 +1884,6 @@ START_TEST(the_owner_is_judged_by_his_own_bits)
 	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
 	SKIP_UNLESS(can_change_rights(), "macOS cannot change an object");
 	SKIP_UNLESS(is_root(), "needs root");
-	SKIP_UNLESS(!emulator() || !on("sysv"), "qemu-user has no SHM_STAT_ANY");
 	struct agent owner = agent_start_as(NOBODY), other = agent_start_as(DAEMON);
 	expect_ok(ask(&owner, do_create, 0));
 	expect_ok(ask(&owner, do_chmod, 0066));
@@ -1999,7 +1998,6 @@ START_TEST(the_effective_user_counts_and_what_is_attached_stays)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root");
-	SKIP_UNLESS(!emulator() || !on("sysv"), "qemu-user has no SHM_STAT_ANY");
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent agent = agent_start();
 	expect_ok(ask(&agent, do_open, 0));

@@ -307,7 +307,6 @@ START_TEST(a_message_names_owner_and_mode_of_what_is_refused)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root");
-	SKIP_UNLESS(!emulator() || !on("sysv"), "qemu-user has no SHM_STAT_ANY");
 	struct agent nobody = agent_start_as(NOBODY);
 	struct unishm *seg = make(0, SMALL, 0640);
 	expect_rc(ask(&nobody, do_open, 0), -EACCES);

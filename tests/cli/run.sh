@@ -756,7 +756,7 @@ backends=
 for b in posix sysv; do
 	"$unishm" list -B "$b" --help >/dev/null 2>&1 && backends="$backends $b"
 done
-wrong= # what the emulator gets wrong; tests/harness.c corrects it where that can be done
+wrong= # what the emulator gets wrong; tests/emulator.c corrects it where that can be done
 case $UNISHM_TEST_EMULATOR in
 qemu-s390x) wrong='has the mode in the wrong half of its word' ;;
 qemu-arm | qemu-mips) wrong='leaves rubbish in the upper halves of times' ;;

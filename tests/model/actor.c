@@ -12,15 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "emulator.h"
+
 const char *const backend_names[BACKENDS] = { "sysv", "posix" };
 const char *mutant;
-
-enum { PAGE = 4096 }; /* of the arena; all else asks the system */
 
 static struct {
 	unsigned number;
@@ -64,6 +65,14 @@ static size_t whole_pages(size_t size)
 	return (size + page - 1) / page * page;
 }
 
+/* A page of the arena: what System V's addresses are multiples of, which is more
+ * than the system's page on some processors. */
+static size_t step_size(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), boundary = (size_t)SHMLBA;
+	return boundary > page ? boundary : page;
+}
+
 /* Where actors attach by address: far from where the system puts mappings, at
  * the same offsets for both backends. */
 static char *arena(int backend)
@@ -72,16 +81,21 @@ static char *arena(int backend)
 	return (char *)(base + (uintptr_t)backend * 0x10000000);
 }
 
+static char *page_at(int backend, int32_t page)
+{
+	return arena(backend) + (size_t)page * step_size();
+}
+
 /* What lies in the arena from the start and must not be harmed. */
 static void prepare_arena(void)
 {
 	for (int b = 0; b < BACKENDS; b++) {
-		char *at = arena(b) + ARENA_TAKEN * PAGE;
-		void *got = mmap(at, ARENA_TAKEN_PAGES * PAGE, PROT_READ | PROT_WRITE,
+		char *at = page_at(b, ARENA_TAKEN);
+		void *got = mmap(at, ARENA_TAKEN_PAGES * step_size(), PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		if (got != at)
 			abort();
-		memset(at, 0x5a, ARENA_TAKEN_PAGES * PAGE);
+		memset(at, 0x5a, ARENA_TAKEN_PAGES * step_size());
 	}
 }
 
@@ -247,9 +261,9 @@ static void *where_of(const struct step *s, int b)
 {
 	switch (s->arg[3]) {
 	case AT_NULL: return (void *)(uintptr_t)s->arg[4];
-	case AT_TOP: return (void *)(UINTPTR_MAX - PAGE + 1);
+	case AT_TOP: return (void *)(UINTPTR_MAX - step_size() + 1);
 	case AT_KERNEL: return (void *)(uintptr_t)UINT64_C(0xffff800000000000);
-	default: return arena(b) + (size_t)s->arg[3] * PAGE + s->arg[4];
+	default: return page_at(b, s->arg[3]) + s->arg[4];
 	}
 }
 
@@ -280,7 +294,7 @@ static void do_attach_at(const struct step *s)
 	/* Only what can succeed is worth the question. */
 	bool aligned = s->arg[4] == 0 || s->arg[2] & UNISHM_RND;
 	if (s->arg[2] & UNISHM_REMAP && s->arg[3] >= 0 && aligned && me.handle[SYSV][s->arg[0]])
-		replaced = slots_replaced(SYSV, arena(SYSV) + s->arg[3] * PAGE,
+		replaced = slots_replaced(SYSV, page_at(SYSV, s->arg[3]),
 				unishm_size(me.handle[SYSV][s->arg[0]]));
 	if (replaced < 0 && not_played() == false)
 		return;
@@ -293,7 +307,7 @@ static void do_attach_at(const struct step *s)
 	}
 	if (reply.rc[SYSV] == 0 && reply.rc[POSIX] == 0) {
 		if ((char *)addr[SYSV] - arena(SYSV) != (char *)addr[POSIX] - arena(POSIX) ||
-				(char *)addr[SYSV] != arena(SYSV) + s->arg[3] * PAGE)
+				(char *)addr[SYSV] != page_at(SYSV, s->arg[3]))
 			reply.touched[POSIX] = true; /* not where it was asked for */
 		reply.displaced = (unsigned)replaced;
 		for (int i = 0; i < SLOTS; i++)
@@ -306,12 +320,12 @@ static void do_attach_at(const struct step *s)
 static const void *address_to_detach(const struct step *s, int b)
 {
 	const struct slot *slot = &me.slot[s->arg[1]];
-	const char *start = slot->used ? slot->addr[b] : arena(b) + 400 * PAGE;
+	const char *start = slot->used ? slot->addr[b] : page_at(b, 400);
 	switch (s->arg[2]) {
 	case DETACH_SLOT: return start;
 	case DETACH_NULL: return NULL;
-	case DETACH_INSIDE: return start + PAGE;
-	default: return me.last[b] ? me.last[b] : arena(b) + 400 * PAGE;
+	case DETACH_INSIDE: return start + step_size();
+	default: return me.last[b] ? me.last[b] : page_at(b, 400);
 	}
 }
 
@@ -565,6 +579,21 @@ static void do_fork(const struct step *s)
 	reply.pid = pid;
 }
 
+/* Execute this program anew; under an emulator, the emulator with it, since the
+ * kernel cannot run it. */
+static void exec_self(const char *number, const char *user)
+{
+	char path[512];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+	if (length < 0)
+		return;
+	path[length] = '\0';
+	if (emulator())
+		execlp(emulator(), emulator(), path, "--reborn", number, user, mutant, (char *)NULL);
+	else
+		execl(path, "actor", "--reborn", number, user, mutant, (char *)NULL);
+}
+
 /* Credentials first: a program that is executed with different real and effective
  * users is a set-id one, and the library ignores the environment there. */
 static void do_exec(void)
@@ -574,7 +603,7 @@ static void do_exec(void)
 	snprintf(number, sizeof number, "%u", me.number);
 	snprintf(user, sizeof user, "%u", who);
 	become(0);
-	execl("/proc/self/exe", "actor", "--reborn", number, user, mutant, (char *)NULL);
+	exec_self(number, user);
 	_exit(99);
 }
 

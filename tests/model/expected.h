@@ -8,6 +8,11 @@
 /* Why this step is not played; NULL: it is. */
 const char *expected_step(const struct world *world, const struct step *step);
 
+/* Is this step not played under an emulator of processors, which gets it wrong? And
+ * a line for each thing that is left out so. What can be put right is in emulator.c. */
+bool expected_of_emulator(const struct world *world, const struct step *step);
+void expected_tell_of_emulator(FILE *out, const char *emulator);
+
 /* May this actor's view of that segment's permissions differ? */
 bool expected_rights(const struct world *world, unsigned actor, int segment);
 

@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sys.h"
+
 #define DIRECTORY "/dev/shm"
 
 static bool write_file(const char *path, const char *text)
@@ -107,7 +109,7 @@ int isolate_count_objects(void)
 int isolate_count_segments(void)
 {
 	struct shm_info info;
-	return shmctl(0, SHM_INFO, (void *)&info) < 0 ? 0 : info.used_ids;
+	return unishm_sys.shmctl(0, SHM_INFO, (void *)&info) < 0 ? 0 : info.used_ids;
 }
 
 size_t isolate_posix_memory(void)
@@ -121,7 +123,7 @@ size_t isolate_posix_memory(void)
 size_t isolate_sysv_memory(void)
 {
 	struct shm_info info;
-	if (shmctl(0, SHM_INFO, (void *)&info) < 0)
+	if (unishm_sys.shmctl(0, SHM_INFO, (void *)&info) < 0)
 		return 0;
 	return (size_t)info.shm_tot * (size_t)sysconf(_SC_PAGESIZE);
 }
@@ -130,11 +132,11 @@ void isolate_sweep(void)
 {
 	char name[256];
 	struct shmid_ds ds;
-	int last = shmctl(0, SHM_INFO, &ds);
+	int last = unishm_sys.shmctl(0, SHM_INFO, &ds);
 	for (int slot = 0; slot <= last; slot++) {
-		int id = shmctl(slot, SHM_STAT_ANY, &ds);
+		int id = unishm_sys.shmctl(slot, SHM_STAT_ANY, &ds);
 		if (id >= 0)
-			shmctl(id, IPC_RMID, NULL);
+			unishm_sys.shmctl(id, IPC_RMID, NULL);
 	}
 	while (walk(-1, name, sizeof name) > 0 && unlink(name) == 0)
 		continue;

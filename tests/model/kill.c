@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "emulator.h"
 #include "history.h"
 #include "isolate.h"
 #include "unishm.h"
@@ -701,6 +702,10 @@ int main(int argc, char **argv)
 			puts("usage: kill [-s seed] [-i instructions] [-n: no boundaries] [-o operation] [-p]");
 			return 2;
 		}
+	}
+	if (emulator()) {
+		printf("kill: skipped: %s has no ptrace\n", emulator());
+		return 77;
 	}
 	settle_in();
 	time_t start = time(NULL);

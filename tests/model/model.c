@@ -29,7 +29,9 @@
 #include <unistd.h>
 
 #include "compare.h"
+#include "emulator.h"
 #include "isolate.h"
+#include "sys.h"
 
 enum {
 	PAUSE_EVERY = 64, /* histories */
@@ -71,6 +73,11 @@ static void make_seats(void)
 	}
 }
 
+static int patience(void)
+{
+	return emulator() ? 6 * PATIENCE_MS : PATIENCE_MS;
+}
+
 static int open_pidfd(pid_t pid)
 {
 	return (int)syscall(SYS_pidfd_open, pid, 0);
@@ -80,7 +87,7 @@ static int open_pidfd(pid_t pid)
 static bool await_end(int pidfd)
 {
 	struct pollfd wait = { .fd = pidfd, .events = POLLIN };
-	bool ended = poll(&wait, 1, PATIENCE_MS) == 1;
+	bool ended = poll(&wait, 1, patience()) == 1;
 	close(pidfd);
 	return ended;
 }
@@ -92,7 +99,7 @@ static bool hear(unsigned actor)
 		{ .fd = DRIVER_ENDS_AT + (int)actor, .events = POLLIN },
 		{ .fd = who->alive ? who->pidfd : -1, .events = POLLIN },
 	};
-	int ready = poll(wait, 2, PATIENCE_MS);
+	int ready = poll(wait, 2, patience());
 	if (ready > 0 && wait[0].revents & POLLIN &&
 			recv(wait[0].fd, &reply, sizeof reply, 0) > 0)
 		return true;
@@ -104,6 +111,7 @@ static bool hear(unsigned actor)
 static bool tell(unsigned actor, const struct step *step)
 {
 	struct command command = { .step = *step, .base_key = world.base_key };
+	command.step.thread = step->thread && !emulator(); /* see expected.c */
 	memcpy(command.id, ((int[]){ -1, -1 }), sizeof command.id);
 	if (step->op == OP_OPEN_ID && step->arg[1] >= 0 && world.segments > 0)
 		memcpy(command.id, world.segment[step->arg[1] % world.segments].id, sizeof command.id);
@@ -206,11 +214,18 @@ static void play_call(const struct step *step)
 			compare_handle(&world, step->actor, i, &reply, &difference);
 }
 
+static bool is_emulated_wrongly(const struct step *step)
+{
+	return emulator() && expected_of_emulator(&world, step);
+}
+
 /* Is there anything for this step to be played on? */
 static bool can_play(const struct step *step)
 {
 	if (step->op == OP_PAUSE)
 		return true;
+	if (is_emulated_wrongly(step))
+		return false;
 	if (step->op == OP_SPAWN)
 		return !world.actor[step->actor].alive;
 	if (!world.actor[step->actor].alive)
@@ -320,7 +335,7 @@ static void close_all(void)
 
 static bool stat_segment(int id, struct shmid_ds *ds)
 {
-	return shmctl(id, IPC_STAT, ds) == 0 || shmctl(id, SHM_STAT_ANY, ds) == id;
+	return unishm_sys.shmctl(id, IPC_STAT, ds) == 0 || unishm_sys.shmctl(id, SHM_STAT_ANY, ds) == id;
 }
 
 /* Nobody is left: do the same segments exist on both? And no more memory be
@@ -348,7 +363,7 @@ static void compare_what_is_left(void)
 static void sweep(void)
 {
 	for (int i = 0; i < world.segments; i++) {
-		shmctl(world.segment[i].id[SYSV], IPC_RMID, NULL);
+		unishm_sys.shmctl(world.segment[i].id[SYSV], IPC_RMID, NULL);
 		isolate_drop_object(world.segment[i].id[POSIX]);
 	}
 	if (world.isolated)
@@ -430,13 +445,15 @@ static bool fails(const struct history *history)
 
 static void report(struct history *history)
 {
+	const struct difference first = difference;
 	size_t at = play(history);
 	if (options.shrink && difference.found) {
 		history_shrink(history, fails);
 		at = play(history);
 	}
 	if (!difference.found) {
-		printf("# seed %llu differs, but not always\n", (unsigned long long)history->seed);
+		printf("# seed %llu differs, but not always: %s\n", (unsigned long long)history->seed,
+				first.text);
 		return;
 	}
 	history_print(stdout, history);
@@ -556,6 +573,8 @@ static void parse(int argc, char **argv)
 
 static void settle_in(void)
 {
+	if (emulator())
+		expected_tell_of_emulator(stdout, emulator());
 	struct rlimit plenty = { RLIM_INFINITY, RLIM_INFINITY };
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (int fd = 3; fd < 1024; fd++)
@@ -571,6 +590,7 @@ static void settle_in(void)
 
 int main(int argc, char **argv)
 {
+	emulator_correct();
 	if (actor_is_reborn(argc, argv))
 		return 0;
 	parse(argc, argv);

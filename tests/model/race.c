@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "emulator.h"
 #include "history.h"
 #include "isolate.h"
 #include "unishm.h"
@@ -323,13 +324,18 @@ static void say(unsigned count, char word)
 			fail("worker %u is gone", i);
 }
 
+static int patience(void)
+{
+	return emulator() ? 6 * PATIENCE_MS : PATIENCE_MS;
+}
+
 /* Wait until all have done what they were told. */
 static bool hear(unsigned count)
 {
 	char word;
 	for (unsigned i = 0; i < count; i++) {
 		struct pollfd wait = { .fd = workers[i].seat, .events = POLLIN };
-		if (poll(&wait, 1, PATIENCE_MS) != 1) {
+		if (poll(&wait, 1, patience()) != 1) {
 			fail("worker %u, process %ld, is blocked", i, (long)workers[i].pid);
 			return false;
 		}
@@ -447,6 +453,7 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
+	emulator_correct();
 	if (!isolate()) {
 		puts("race: skipped: needs namespaces of its own");
 		return 77;
