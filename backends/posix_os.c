@@ -30,7 +30,9 @@
 #define OBJECT_FLAGS 0
 #endif
 
-enum { UNFINISHED_MODE = 0200 };
+/* Nobody else may open what is unfinished, but the owner must, to sweep what a dead
+ * maker of his left. No other empty file that he comes by has this mode. */
+enum { UNFINISHED_MODE = 0700 };
 
 struct path {
 	char text[sizeof OS_DIRECTORY + OS_NAME_MAX + 1];
