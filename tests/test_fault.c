@@ -10,6 +10,7 @@
  * can only fail by a bug of the caller's (close, geteuid) are left alone, and so
  * are munmap and shmdt where they undo, which cannot be undone itself.
  */
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
@@ -27,6 +28,7 @@ static struct {
 	int choice;  /* with which of its errnos */
 	long calls;  /* made so far */
 	bool struck; /* it failed */
+	bool deadly; /* not the call fails, but the process is killed before it */
 	const char *victim;
 	int code;
 } fault;
@@ -36,6 +38,8 @@ static bool strikes(const char *name, const int codes[ERRNOS])
 {
 	if (fault.calls++ != fault.turn || fault.choice >= ERRNOS || !codes[fault.choice])
 		return false;
+	if (fault.deadly)
+		raise(SIGKILL);
 	fault.struck = true;
 	fault.victim = name;
 	fault.code = errno = codes[fault.choice];
@@ -557,11 +561,76 @@ START_TEST(who_may_not_look_at_a_key_is_told_that_it_is_taken)
 END_TEST
 #endif
 
+/* ---- Makers that are killed -------------------------------------------------- */
+
+static int fill_nothing(void *start, size_t size, void *arg)
+{
+	(void)start, (void)size, (void)arg;
+	return 0;
+}
+
+static int create_with(int (*init)(void *, size_t, void *))
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	opt.key = key(0);
+	opt.oflag = O_CREAT | O_EXCL;
+	opt.size = SMALL;
+	opt.mode = 0600;
+	opt.init = init;
+	return unishm_open_with(&mine, &opt);
+}
+
+/* A child creates segment 0 and is killed before call number @turn, of those that are
+ * made with an init callback (odd @turn) or without. Was it? */
+static long make_and_be_killed(long turn)
+{
+	int ended = 0;
+	pid_t pid = fork();
+	if (pid == 0) {
+		fault.deadly = true;
+		arm(turn / 2, 0, false);
+		create_with(turn % 2 ? fill_nothing : NULL);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &ended, 0) != pid)
+		return -errno;
+	return WIFSIGNALED(ended);
+}
+
+/* Of what the killed one left, if it is a segment, it is a whole one. */
+static long make_after_it(long unused)
+{
+	(void)unused;
+	int rc = create_with(NULL);
+	return rc == -EEXIST ? do_open(0) : rc;
+}
+
+/* Whoever is not root cannot open what has a mode against him, not even to sweep it. */
+START_TEST(a_maker_killed_before_any_call_blocks_nobody_of_its_user)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root to become another user");
+	struct agent nobody = agent_start_as(65534);
+	int quiet = 0;
+	for (long turn = 0; quiet < 2; turn++) {
+		long killed = ask(&nobody, make_and_be_killed, turn);
+		expect(killed >= 0, "errno %ld", -killed);
+		quiet = killed ? 0 : quiet + 1;
+		long rc = ask(&nobody, make_after_it, 0);
+		expect(rc == 0, "killed before call %ld: %ld, %s", turn / 2, rc, board->said);
+		expect_ok(ask(&nobody, do_remove, 0));
+		expect_ok(ask(&nobody, do_close, 0));
+	}
+	agent_end(&nobody);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
 	TCase *tcase = group(suite, "faults", "native", 60);
 	tcase_add_loop_test(tcase, each_call_of_each_operation_may_fail_and_nothing_is_left, 0,
 			backends() * OPERATIONS);
+	EACH(tcase, a_maker_killed_before_any_call_blocks_nobody_of_its_user);
 #if UNISHM_HAVE_SYSV && defined SHM_LOCK && defined SHM_STAT && defined SHM_INFO
 	EACH(tcase, a_system_that_cannot_lock_or_list_system_v_says_so);
 #endif

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -433,21 +434,28 @@ static void race(unsigned count, unsigned seconds, uint64_t *random)
 			(unsigned)board->failures);
 }
 
+static bool become(uid_t user)
+{
+	return setgroups(0, NULL) == 0 && setgid((gid_t)user) == 0 && setuid(user) == 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const unsigned counts[] = { 2, 8, 32 };
 	uint64_t seed = 1;
 	unsigned seconds = 2, only_count = 0;
 	const char *only = NULL;
+	uid_t user = geteuid();
 	int option;
-	while ((option = getopt(argc, argv, "s:t:b:n:")) != -1) {
+	while ((option = getopt(argc, argv, "s:t:b:n:u:")) != -1) {
 		switch (option) {
 		case 's': seed = strtoull(optarg, NULL, 0); break;
 		case 't': seconds = (unsigned)strtoul(optarg, NULL, 0); break;
 		case 'b': only = optarg; break;
+		case 'u': user = (uid_t)strtoul(optarg, NULL, 0); break;
 		case 'n': only_count = (unsigned)strtoul(optarg, NULL, 0); break;
 		default:
-			puts("usage: race [-s seed] [-t seconds for each] [-b backend] [-n processes]");
+			puts("usage: race [-s seed] [-t seconds for each] [-b backend] [-n processes] [-u user]");
 			return 2;
 		}
 	}
@@ -456,6 +464,10 @@ int main(int argc, char **argv)
 	emulator_correct();
 	if (!isolate()) {
 		puts("race: skipped: needs namespaces of its own");
+		return 77;
+	}
+	if (user != geteuid() && !become(user)) {
+		puts("race: skipped: needs root to become another user");
 		return 77;
 	}
 	board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
