@@ -107,8 +107,9 @@ static int native_lock(int id, bool lock)
 		return 0;
 	rc = -errno;
 #endif
-	/* macOS and FreeBSD have the words and not the deed */
-	if (rc == -EINVAL && unishm_sys.shmctl(id, IPC_STAT, &ds) == 0)
+	/* macOS and FreeBSD have the words and not the deed; a segment that may not be
+	 * looked at is there, too */
+	if (rc == -EINVAL && (unishm_sys.shmctl(id, IPC_STAT, &ds) == 0 || errno == EACCES))
 		return unishm_because(-ENOTSUP, "this system cannot lock System V segments; "
 				"use the POSIX backend");
 	return rc;

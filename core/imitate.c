@@ -11,6 +11,7 @@
  * read, write, fstat    ENXIO, no inode  as Linux       as Linux   as Linux
  * mode, other users     as Linux         as Linux       as Linux   0600, EPERM
  * posix_fallocate       none             refused        as Linux   none
+ * SHM_LOCK, SHM_UNLOCK  EINVAL           EINVAL         as Linux   EINVAL
  *
  * Names are at most 14 characters everywhere: old systems have no more.
  */
@@ -131,6 +132,14 @@ static int imitated_reserve(int fd, off_t offset, off_t length)
 }
 #endif
 
+#if UNISHM_HAVE_SYSV
+static int imitated_shmctl(int id, int cmd, struct shmid_ds *buf)
+{
+	bool lock = cmd == SHM_LOCK || cmd == SHM_UNLOCK;
+	return lock && (macos || freebsd || openbsd) ? fail(EINVAL) : real.shmctl(id, cmd, buf);
+}
+#endif
+
 void unishm_imitate(void)
 {
 	macos = strcmp(UNISHM_OS_IMITATED, "macos") == 0;
@@ -150,5 +159,8 @@ void unishm_imitate(void)
 	unishm_sys.pread = imitated_pread;
 	unishm_sys.pwrite = imitated_pwrite;
 	unishm_sys.reserve = imitated_reserve;
+#endif
+#if UNISHM_HAVE_SYSV
+	unishm_sys.shmctl = imitated_shmctl;
 #endif
 }

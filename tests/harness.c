@@ -370,6 +370,11 @@ bool can_share(void)
 	return !imitates("openbsd");
 }
 
+bool can_lock(void)
+{
+	return !on("sysv") || UNISHM_OS_LINUX || strcmp(UNISHM_OS_IMITATED, "netbsd") == 0;
+}
+
 size_t record_memory(void)
 {
 	return on("sysv") ? 0 : UNISHM_OS_LINUX ? page_size() : 65536;

@@ -151,10 +151,12 @@ const char *record_path(void);
  * program that closes all descriptors does not touch, or of the process. */
 bool has_description_locks(void);
 
-/* What the POSIX backend of the system that is imitated cannot do. */
+/* What the system that is imitated cannot do, on the POSIX backend and, locking, on
+ * System V. */
 bool can_reserve(void);       /* macOS: set memory aside for an object */
 bool can_change_rights(void); /* macOS: give an object more rights, or an owner */
 bool can_share(void);         /* OpenBSD: use the objects of other users */
+bool can_lock(void);          /* System V on all but Linux and NetBSD */
 
 /* What unishm keeps of a segment in whose way an open handle may be. */
 size_t record_memory(void);
