@@ -12,6 +12,7 @@
  * mode, other users     as Linux         as Linux       as Linux   0600, EPERM
  * posix_fallocate       none             refused        as Linux   none
  * SHM_LOCK, SHM_UNLOCK  EINVAL           EINVAL         as Linux   EINVAL
+ * shmat, address taken  as Linux         as Linux       as Linux   elsewhere
  *
  * Names are at most 14 characters everywhere: old systems have no more.
  */
@@ -138,6 +139,14 @@ static int imitated_shmctl(int id, int cmd, struct shmid_ds *buf)
 	bool lock = cmd == SHM_LOCK || cmd == SHM_UNLOCK;
 	return lock && (macos || freebsd || openbsd) ? fail(EINVAL) : real.shmctl(id, cmd, buf);
 }
+
+static void *imitated_shmat(int id, const void *where, int flags)
+{
+	void *got = real.shmat(id, where, flags);
+	if (got == (void *)-1 && errno == EINVAL && where && openbsd)
+		got = real.shmat(id, NULL, flags);
+	return got;
+}
 #endif
 
 void unishm_imitate(void)
@@ -162,5 +171,6 @@ void unishm_imitate(void)
 #endif
 #if UNISHM_HAVE_SYSV
 	unishm_sys.shmctl = imitated_shmctl;
+	unishm_sys.shmat = imitated_shmat;
 #endif
 }

@@ -370,6 +370,11 @@ bool can_share(void)
 	return !imitates("openbsd");
 }
 
+bool can_refuse_addresses(void)
+{
+	return !on("sysv") || strcmp(UNISHM_OS_IMITATED, "openbsd") != 0;
+}
+
 bool can_lock(void)
 {
 	return !on("sysv") || UNISHM_OS_LINUX || strcmp(UNISHM_OS_IMITATED, "netbsd") == 0;

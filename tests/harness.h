@@ -157,6 +157,7 @@ bool can_reserve(void);       /* macOS: set memory aside for an object */
 bool can_change_rights(void); /* macOS: give an object more rights, or an owner */
 bool can_share(void);         /* OpenBSD: use the objects of other users */
 bool can_lock(void);          /* System V on all but Linux and NetBSD */
+bool can_refuse_addresses(void); /* System V on OpenBSD attaches elsewhere, to be detached */
 
 /* What unishm keeps of a segment in whose way an open handle may be. */
 size_t record_memory(void);

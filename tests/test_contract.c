@@ -760,7 +760,8 @@ START_TEST(a_refused_attach_or_detach_changes_nothing)
 	struct unishm_status before = status_of(seg), after;
 	void *out = &before;
 	ck_assert_int_eq(unishm_attach(seg, 0x4000, &out), -EINVAL);
-	ck_assert_int_eq(unishm_attach_at(seg, addr, 0, &out), -EINVAL);
+	if (can_refuse_addresses())
+		ck_assert_int_eq(unishm_attach_at(seg, addr, 0, &out), -EINVAL);
 	ck_assert_int_eq(unishm_attach_at(seg, addr + 1, 0, &out), -EINVAL);
 	ck_assert_int_eq(unishm_detach(seg, addr + 1), -EINVAL);
 	ck_assert_ptr_eq(out, &before);
