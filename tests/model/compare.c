@@ -107,10 +107,17 @@ static void number(const char *who, const char *name, long long sysv, long long 
 		differ(out, "%s: %s: %lld on sysv, %lld on posix", who, name, sysv, posix);
 }
 
+static long long moments_apart = 1;
+
+void compare_within(long long seconds)
+{
+	moments_apart = seconds;
+}
+
 static void moment(const char *who, const char *name, time_t sysv, time_t posix,
 		struct difference *out)
 {
-	if ((sysv == 0) != (posix == 0) || llabs((long long)sysv - posix) > 1)
+	if ((sysv == 0) != (posix == 0) || llabs((long long)sysv - posix) > moments_apart)
 		differ(out, "%s: %s: %lld on sysv, %lld on posix", who, name, (long long)sysv,
 				(long long)posix);
 }

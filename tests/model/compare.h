@@ -14,6 +14,9 @@ void differ(struct difference *out, const char *format, ...)
 		__attribute__((format(printf, 2, 3)));
 
 /* What a step returned. Before world_update(). */
+/* Times that are further apart than this differ. */
+void compare_within(long long seconds);
+
 void compare_result(const struct world *world, const struct step *step, const struct reply *reply,
 		struct difference *out);
 
