@@ -28,7 +28,7 @@ static struct {
 	int choice;  /* with which of its errnos */
 	long calls;  /* made so far */
 	bool struck; /* it failed */
-	bool deadly; /* not the call fails, but the process is killed before it */
+	int deadly;  /* not the call fails, but the process gets this signal before it */
 	const char *victim;
 	int code;
 } fault;
@@ -38,8 +38,10 @@ static bool strikes(const char *name, const int codes[ERRNOS])
 {
 	if (fault.calls++ != fault.turn || fault.choice >= ERRNOS || !codes[fault.choice])
 		return false;
-	if (fault.deadly)
-		raise(SIGKILL);
+	if (fault.deadly) {
+		raise(fault.deadly);
+		return false;
+	}
 	fault.struck = true;
 	fault.victim = name;
 	fault.code = errno = codes[fault.choice];
@@ -590,7 +592,7 @@ static long make_and_be_killed(long turn)
 	int ended = 0;
 	pid_t pid = fork();
 	if (pid == 0) {
-		fault.deadly = true;
+		fault.deadly = SIGKILL;
 		arm(turn / 2, 0, false);
 		create_with(turn % 2 ? fill_nothing : NULL);
 		_exit(0);
@@ -628,12 +630,81 @@ START_TEST(a_maker_killed_before_any_call_blocks_nobody_of_its_user)
 }
 END_TEST
 
+/* ---- Makers that take their time --------------------------------------------- */
+
+static int create_for_all(void)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	opt.key = key(0);
+	opt.oflag = O_CREAT;
+	opt.size = SMALL;
+	opt.mode = 0666;
+	return unishm_open_with(&mine, &opt);
+}
+
+/* A child creates segment 0 and is stopped before call number @turn: its pid, or 0. */
+static long make_and_be_stopped(long turn)
+{
+	int ended = 0;
+	pid_t pid = fork();
+	if (pid == 0) {
+		fault.deadly = SIGSTOP;
+		arm(turn, 0, false);
+		_exit(create_for_all() < 0);
+	}
+	if (pid < 0 || waitpid(pid, &ended, WUNTRACED) != pid)
+		return -errno;
+	return WIFSTOPPED(ended) ? pid : 0;
+}
+
+static long go_on(long pid)
+{
+	int ended = 0;
+	kill((pid_t)pid, SIGCONT);
+	waitpid((pid_t)pid, &ended, 0);
+	return ended;
+}
+
+static long create_too(long unused)
+{
+	(void)unused;
+	return create_for_all();
+}
+
+/* Others see no segment, or the whole: not that they may not. */
+START_TEST(a_maker_at_any_call_is_not_seen_by_other_users)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root to become another user");
+	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
+	struct agent maker = agent_start_as(65534), other = agent_start_as(1);
+	long pid = 1;
+	for (long turn = 0; pid; turn++) {
+		pid = ask(&maker, make_and_be_stopped, turn);
+		expect(pid >= 0, "errno %ld", -pid);
+		long rc = ask(&other, do_open, 0);
+		expect(rc == 0 || rc == -ENOENT, "maker before call %ld: %ld, %s", turn, rc, board->said);
+		if (rc == 0)
+			expect_ok(ask(&other, do_close, 0));
+		tell(&other, create_too, 0);
+		expect_ok(pid ? ask(&maker, go_on, pid) : 0);
+		expect_ok(hear(&other));
+		expect_ok(ask(&other, do_close, 0));
+		mine = take(0);
+		drop(mine);
+	}
+	agent_end(&maker);
+	agent_end(&other);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
 	TCase *tcase = group(suite, "faults", "native", 60);
 	tcase_add_loop_test(tcase, each_call_of_each_operation_may_fail_and_nothing_is_left, 0,
 			backends() * OPERATIONS);
 	EACH(tcase, a_maker_killed_before_any_call_blocks_nobody_of_its_user);
+	EACH(tcase, a_maker_at_any_call_is_not_seen_by_other_users);
 #if UNISHM_HAVE_SYSV && defined SHM_LOCK && defined SHM_STAT && defined SHM_INFO
 	EACH(tcase, a_system_that_cannot_lock_or_list_system_v_says_so);
 #endif
