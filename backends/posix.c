@@ -281,7 +281,11 @@ static bool may_pwrite(const struct posix *p)
 bool posix_put_record(struct posix *p, size_t at, const void *from, size_t size)
 {
 	if (p->seat.record) {
-		record_copy((unsigned char *)p->seat.record + at, from, size);
+		unsigned char *to = (unsigned char *)p->seat.record + at;
+		if (size == sizeof(uint32_t)) /* what is read after it was read after all saw it */
+			__atomic_store_n((uint32_t *)(void *)to, *(const uint32_t *)from, __ATOMIC_SEQ_CST);
+		else
+			record_copy(to, from, size);
 		return true;
 	}
 	if (may_pwrite(p))
@@ -304,25 +308,18 @@ static void write_record_words(struct unishm *seg, size_t at, const void *from, 
 }
 
 /* One word of a page that exists: cannot fail but for lost rights. */
-static void put_head(struct unishm *seg, size_t field, uint32_t value)
-{
-	write_record_words(seg, (size_t)HEAD_AT + field, &value, sizeof value);
-}
-
-/* What we read after this was there after everybody could see it. */
 void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
 {
-	put_head(seg, field, value);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	write_record_words(seg, (size_t)HEAD_AT + field, &value, sizeof value);
 }
 
 void posix_note(struct unishm *seg, enum posix_op op)
 {
 	bool attach = op == POSIX_ATTACH;
 	uint64_t stamp = record_stamp();
-	put_head(seg, attach ? offsetof(struct record_head, attach_time)
+	posix_write_head(seg, attach ? offsetof(struct record_head, attach_time)
 			: offsetof(struct record_head, detach_time), record_now());
-	put_head(seg, offsetof(struct record_head, last_pid), (uint32_t)unishm_pid());
+	posix_write_head(seg, offsetof(struct record_head, last_pid), (uint32_t)unishm_pid());
 	write_record_words(seg, (size_t)HEAD_AT + (attach ? offsetof(struct record_head, attach_op)
 			: offsetof(struct record_head, detach_op)), &stamp, sizeof stamp);
 }
@@ -759,6 +756,8 @@ static bool is_young(const struct stat *st)
 
 static int because_unfinished(const struct stat *st)
 {
+	if (is_young(st))
+		return -EBUSY;
 	return unishm_because(-EACCES, "user %lu was killed while creating or removing it; that "
 			"user, or root, must open it first", (unsigned long)st->st_uid);
 }
@@ -785,7 +784,7 @@ static int see_to_unfinished(int fd, bool writable, const char *name, key_t key,
 	}
 	pthread_mutex_unlock(&naming);
 	if (rc == -EACCES || rc == -EPERM)
-		return is_young(st) ? -EBUSY : because_unfinished(st);
+		return because_unfinished(st);
 	if (busy)
 		return -EBUSY;
 	return rc < 0 ? rc : -EAGAIN;
@@ -795,9 +794,7 @@ static int see_to_unfinished(int fd, bool writable, const char *name, key_t key,
  * its maker could give them. */
 static int see_to_closed(const char *name, const struct stat *st)
 {
-	if (is_young(st))
-		return -EBUSY;
-	if (st->st_uid != unishm_sys.geteuid())
+	if (is_young(st) || st->st_uid != unishm_sys.geteuid())
 		return because_unfinished(st);
 	int rc = os_object_unlink(name);
 	return rc < 0 ? rc : -EAGAIN;
@@ -819,6 +816,8 @@ static int open_named(struct unishm *seg, const char *name, key_t key, size_t si
 	struct record_head head;
 	bool writable;
 	int fd = open_object(name, &writable);
+	if (fd == -EACCES && os_object_stat(name, &st) == 0 && !os_is_new(&st) && posix_permit(&st, 4) == 0)
+		fd = open_object(name, &writable); /* its maker has just come to give us the right */
 	if (fd == -EACCES && os_object_stat(name, &st) == 0)
 		return os_is_new(&st) ? see_to_closed(name, &st) : because_denied(fd, &st);
 	if (fd < 0)
@@ -1257,7 +1256,6 @@ static void free_if_unused(struct unishm *seg)
 	struct view view;
 	posix_put_record(posix_of(seg), (size_t)HEAD_AT + offsetof(struct record_head, removed), &yes,
 			sizeof yes);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* before we ask */
 	if (seg->attached == 0 && seat_anybody(seg) == 0 && posix_read_head(seg, &head) == 0)
 		free_memory(seg, &head);
 	else

@@ -1384,7 +1384,6 @@ START_TEST(a_file_size_limit_that_comes_late_or_to_the_unattached_is_in_nobodys_
 	expect_ok(ask(&other, do_open, 0));
 	expect_ok(ask(&other, limit_file_size, 4096));
 	expect_ok(ask(&other, do_chmod, 0640));
-	expect_ok(ask(&other, do_unlock, 0));
 	expect_ok(ask(&other, do_remove, 0));
 	agent_end(&agent);
 	agent_end(&other);
