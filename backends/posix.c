@@ -313,19 +313,26 @@ void posix_write_head(struct unishm *seg, size_t field, uint32_t value)
 	write_record_words(seg, (size_t)HEAD_AT + field, &value, sizeof value);
 }
 
-void posix_note(struct unishm *seg, enum posix_op op)
-{
-	bool attach = op == POSIX_ATTACH;
-	uint64_t stamp = record_stamp();
-	posix_write_head(seg, attach ? offsetof(struct record_head, attach_time)
-			: offsetof(struct record_head, detach_time), record_now());
-	posix_write_head(seg, offsetof(struct record_head, last_pid), (uint32_t)unishm_pid());
-	write_record_words(seg, (size_t)HEAD_AT + (attach ? offsetof(struct record_head, attach_op)
-			: offsetof(struct record_head, detach_op)), &stamp, sizeof stamp);
-}
-
 #define WRITE_HEAD(seg, field, value) \
 	posix_write_head(seg, offsetof(struct record_head, field), (uint32_t)(value))
+
+void posix_note(struct unishm *seg, enum posix_op op)
+{
+	struct posix *p = posix_of(seg);
+	bool attach = op == POSIX_ATTACH;
+	struct record_head other, *head = p->seat.record ? &p->seat.record->tail.head : &other;
+	uint32_t *when = attach ? &head->attach_time : &head->detach_time;
+	uint64_t *op_at = attach ? &head->attach_op : &head->detach_op;
+	uint64_t stamp = record_stamp();
+	__atomic_store_n(when, record_now(), __ATOMIC_RELEASE);
+	__atomic_store_n(&head->last_pid, (uint32_t)unishm_pid(), __ATOMIC_RELEASE);
+	record_copy(op_at, &stamp, sizeof stamp);
+	if (head != &other)
+		return;
+	write_record_words(seg, (size_t)HEAD_AT + (size_t)((char *)when - (char *)head), when, sizeof *when);
+	WRITE_HEAD(seg, last_pid, other.last_pid);
+	write_record_words(seg, (size_t)HEAD_AT + (size_t)((char *)op_at - (char *)head), op_at, sizeof *op_at);
+}
 
 /* ---- Gone ---------------------------------------------------------------- */
 
