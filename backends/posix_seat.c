@@ -470,7 +470,6 @@ static int take_mark(struct unishm *seg, struct unishm_attachment *attachment)
 
 /* ---- Lights ---------------------------------------------------------------- */
 
-
 /* What stands for the mapping that holds a light's lock: the handle's descriptor does,
  * and the attachment itself, which is mapped through it. */
 static char by_handle_mark;
