@@ -61,7 +61,10 @@ int record_check(const struct record_head *head, off_t object_size, key_t key)
 	if (head->version != RECORD_VERSION)
 		return unishm_because(-ENOTSUP, "its record has version %lu and this library knows %d; "
 				"use a newer library", (unsigned long)head->version, RECORD_VERSION);
-	if (head->size == 0 || head->size > SIZE_MAX ||
+	if (head->size > SIZE_MAX)
+		return unishm_because(-ENOMEM, "its %llu bytes are more than a program of this word size "
+				"can address; use a 64-bit program", (unsigned long long)head->size);
+	if (head->size == 0 ||
 			record_offset((size_t)head->size) + RECORD_SIZE != object_size ||
 			head->key != (int32_t)key ||
 			(head->state != RECORD_MAKING && head->state != RECORD_READY))

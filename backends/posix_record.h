@@ -119,7 +119,8 @@ void record_make(struct record_head *head, size_t size, key_t key, uint32_t stat
 		const struct stat *st);
 
 /* Is @head that of a segment with @key, in an object of @object_size bytes?
- * -EBADMSG if it is not ours, -ENOTSUP if a newer version made it. */
+ * -EBADMSG if it is not ours, -ENOTSUP if a newer version made it, -ENOMEM if it is
+ * too large for this program. */
 int record_check(const struct record_head *head, off_t object_size, key_t key);
 
 /* Seconds since 1970, now, as the record keeps them. And nanoseconds since the system

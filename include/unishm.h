@@ -127,7 +127,8 @@ struct unishm_options {
  * -EACCES  no permission to read it (or to create one here)
  * -ENOSPC  no room: the shared memory file system is full, or SHMMNI/SHMALL is
  *          reached
- * -ENOMEM  not enough memory
+ * -ENOMEM  not enough memory, or it exists and has more than a 32-bit program can
+ *          address
  * -EFBIG   larger than RLIMIT_FSIZE allows (POSIX backend)
  * -EMFILE, -ENFILE  no descriptors left (POSIX backend)
  * -EBADMSG what has the segment's name is not one of ours (POSIX backend)
