@@ -4,6 +4,7 @@
  * among them are model_race's to find again.
  */
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
