@@ -1344,7 +1344,9 @@ static int posix_unlock(struct unishm *seg)
 static void await_maker(struct unishm *seg, struct stat *st)
 {
 	const struct timespec moment = { 0, 1000000 };
-	for (int tries = 0; st->st_mode & os_mode_when_new && time(NULL) - st->st_ctime <= 1 && tries < 1000; tries++) {
+	for (int tries = 0; tries < 100; tries++) {
+		if (!(st->st_mode & os_mode_when_new) || time(NULL) - st->st_ctime > 1)
+			return;
 		nanosleep(&moment, NULL);
 		if (posix_usable(seg, st) < 0)
 			return;
