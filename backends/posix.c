@@ -792,6 +792,9 @@ static int see_to_unfinished(int fd, bool writable, const char *name, key_t key,
 	pthread_mutex_unlock(&naming);
 	if (rc == -EACCES || rc == -EPERM)
 		return because_unfinished(st);
+	if (busy && os_is_new(st) && !is_young(st))
+		return unishm_because(-EACCES, "its maker was killed or stopped, and a process has the "
+				"unfinished object open; find it (fuser) and end it");
 	if (busy)
 		return -EBUSY;
 	return rc < 0 ? rc : -EAGAIN;

@@ -852,6 +852,21 @@ static void leave_behind(int maker, mode_t mode)
 	close(maker);
 }
 
+START_TEST(who_keeps_what_a_killed_maker_left_open_blocks_nobody_for_good)
+{
+	begin(_i);
+	SKIP_UNLESS(has_description_locks() && is_isolated() && on("posix"), "is about POSIX objects of Linux");
+	struct unishm *seg = NULL;
+	int maker = begin_making(), reader = open(object, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(reader, 0);
+	leave_behind(maker, 0644);
+	ck_assert_int_eq(unishm_open(&seg, key(0), O_CREAT, SMALL, 0600), -EACCES);
+	ck_assert_ptr_nonnull(strstr(unishm_errmsg(), "fuser"));
+	close(reader);
+	drop(make(0, SMALL, 0600));
+}
+END_TEST
+
 START_TEST(who_may_not_sweep_is_told_whose_it_is)
 {
 	begin(_i);
@@ -1097,6 +1112,7 @@ static void object_group(Suite *suite)
 	tcase_add_loop_test(t, what_is_not_ours_under_our_name_is_refused_and_left_alone, 0, FOREIGN * backends());
 	EACH(t, what_a_killed_maker_left_is_in_nobodys_way);
 	EACH(t, who_makes_an_object_is_waited_for);
+	EACH(t, who_keeps_what_a_killed_maker_left_open_blocks_nobody_for_good);
 	EACH(t, who_may_not_sweep_is_told_whose_it_is);
 	EACH(t, an_owner_sweeps_what_he_cannot_open);
 	EACH(t, a_cut_or_grown_object_is_refused);
