@@ -410,6 +410,7 @@ START_TEST(what_a_child_shares_hides_no_attachment)
 }
 END_TEST
 
+#ifdef __linux__
 /* A child made behind the library's back shares the descriptor by which its parent attaches
  * later. */
 static long attach_after_raw_clone(long unused)
@@ -445,6 +446,7 @@ START_TEST(a_raw_clone_sees_what_its_parent_attaches_later)
 	agent_end(&agent);
 }
 END_TEST
+#endif
 
 /* The library's own mappings go elsewhere. */
 START_TEST(a_range_that_was_detached_stays_free_while_others_attach)
@@ -549,7 +551,9 @@ static void fill(Suite *suite)
 	EACH(t, asking_what_is_gone_takes_no_memory);
 	EACH(t, what_somebody_linked_can_be_removed_twice);
 	t = group(suite, "found native", "native", 20);
+#ifdef __linux__
 	EACH(t, a_raw_clone_sees_what_its_parent_attaches_later);
+#endif
 	EACH(t, who_can_open_nothing_any_more_still_detaches);
 	EACH(t, handles_whose_descriptors_were_closed_do_not_share_a_new_one);
 	EACH(t, a_writer_that_lost_the_right_to_write_forks_without_a_trace);
