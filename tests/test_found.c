@@ -410,44 +410,6 @@ START_TEST(what_a_child_shares_hides_no_attachment)
 }
 END_TEST
 
-#ifdef __linux__
-/* A child made behind the library's back shares the descriptor by which its parent attaches
- * later. */
-static long attach_after_raw_clone(long unused)
-{
-	int ready[2], status = -1;
-	char byte = 0;
-	(void)unused;
-	mine = make(0, SMALL, 0600);
-	pipe_cloexec(ready);
-	long pid = raw_fork();
-	if (pid == 0) {
-		if (read(ready[0], &byte, 1) != 1 || do_number(0) != 1 || unishm_remove(mine) < 0)
-			_exit(1);
-		_exit(do_number(0) == 1 ? 0 : 2);
-	}
-	char *bytes = attach(mine, 0);
-	strcpy(bytes, "precious");
-	if (write(ready[1], &byte, 1) != 1)
-		return -1;
-	waitpid((pid_t)pid, &status, 0);
-	close(ready[0]);
-	close(ready[1]);
-	long rc = status ? status : strcmp(bytes, "precious") ? -2 : do_number(0) == 1 ? 0 : -3;
-	unishm_close(mine);
-	return rc;
-}
-
-START_TEST(a_raw_clone_sees_what_its_parent_attaches_later)
-{
-	begin(_i);
-	struct agent agent = agent_start();
-	expect_ok(ask(&agent, attach_after_raw_clone, 0));
-	agent_end(&agent);
-}
-END_TEST
-#endif
-
 /* The library's own mappings go elsewhere. */
 START_TEST(a_range_that_was_detached_stays_free_while_others_attach)
 {
@@ -551,9 +513,6 @@ static void fill(Suite *suite)
 	EACH(t, asking_what_is_gone_takes_no_memory);
 	EACH(t, what_somebody_linked_can_be_removed_twice);
 	t = group(suite, "found native", "native", 20);
-#ifdef __linux__
-	EACH(t, a_raw_clone_sees_what_its_parent_attaches_later);
-#endif
 	EACH(t, who_can_open_nothing_any_more_still_detaches);
 	EACH(t, handles_whose_descriptors_were_closed_do_not_share_a_new_one);
 	EACH(t, a_writer_that_lost_the_right_to_write_forks_without_a_trace);

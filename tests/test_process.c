@@ -917,6 +917,42 @@ START_TEST(a_raw_clone_can_use_its_handles)
 }
 END_TEST
 
+/* A child made behind the library's back shares the descriptor by which its parent attaches
+ * later. */
+static long attach_after_raw_clone(long unused)
+{
+	int ready[2], status = -1;
+	char byte = 0;
+	(void)unused;
+	mine = make(0, SMALL, 0600);
+	pipe_cloexec(ready);
+	long pid = raw_fork();
+	if (pid == 0) {
+		if (read(ready[0], &byte, 1) != 1 || do_number(0) != 1 || unishm_remove(mine) < 0)
+			_exit(1);
+		_exit(do_number(0) == 1 ? 0 : 2);
+	}
+	char *bytes = attach(mine, 0);
+	strcpy(bytes, "precious");
+	if (write(ready[1], &byte, 1) != 1)
+		return -1;
+	waitpid((pid_t)pid, &status, 0);
+	close(ready[0]);
+	close(ready[1]);
+	long rc = status ? status : strcmp(bytes, "precious") ? -2 : do_number(0) == 1 ? 0 : -3;
+	unishm_close(mine);
+	return rc;
+}
+
+START_TEST(a_raw_clone_sees_what_its_parent_attaches_later)
+{
+	begin(_i);
+	struct agent agent = agent_start();
+	expect_ok(ask(&agent, attach_after_raw_clone, 0));
+	agent_end(&agent);
+}
+END_TEST
+
 /* The next pid of this namespace can be chosen by who may. */
 static bool set_last_pid(long pid)
 {
@@ -1575,6 +1611,7 @@ static void clone_group(Suite *suite)
 #ifdef __linux__
 	EACH(t, a_raw_clone_harms_neither_parent_nor_count);
 	EACH(t, a_raw_clone_can_use_its_handles);
+	EACH(t, a_raw_clone_sees_what_its_parent_attaches_later);
 	EACH(t, a_reused_pid_is_a_process_of_its_own);
 	EACH(t, attachers_in_another_pid_namespace_are_counted);
 	EACH(t, a_segment_of_a_pid_namespace_that_ended_works);
