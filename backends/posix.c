@@ -754,16 +754,9 @@ static int sweep(int fd, const char *name, key_t key)
 	return unlink_if_same(fd, st.st_dev, st.st_ino, name);
 }
 
-/* A maker needs microseconds. Who may not find out whether he lives believes it for a
- * while. */
-static bool is_young(const struct stat *st)
-{
-	return os_is_new(st) && time(NULL) - st->st_mtime <= 10;
-}
-
 static int because_unfinished(const struct stat *st)
 {
-	if (is_young(st))
+	if (os_is_young(st))
 		return -EBUSY;
 	return unishm_because(-EACCES, "user %lu was killed while creating or removing it; that "
 			"user, or root, must open it first", (unsigned long)st->st_uid);
@@ -792,7 +785,7 @@ static int see_to_unfinished(int fd, bool writable, const char *name, key_t key,
 	pthread_mutex_unlock(&naming);
 	if (rc == -EACCES || rc == -EPERM)
 		return because_unfinished(st);
-	if (busy && os_is_new(st) && !is_young(st))
+	if (busy && os_is_new(st) && !os_is_young(st))
 		return unishm_because(-EACCES, "its maker was killed or stopped, and a process has the "
 				"unfinished object open; find it (fuser) and end it");
 	if (busy)
@@ -804,7 +797,7 @@ static int see_to_unfinished(int fd, bool writable, const char *name, key_t key,
  * its maker could give them. */
 static int see_to_closed(const char *name, const struct stat *st)
 {
-	if (is_young(st) || st->st_uid != unishm_sys.geteuid())
+	if (os_is_young(st) || st->st_uid != unishm_sys.geteuid())
 		return because_unfinished(st);
 	int rc = os_object_unlink(name);
 	return rc < 0 ? rc : -EAGAIN;

@@ -88,6 +88,11 @@ static int keep_named(int fd, const char *path)
 	return kept;
 }
 
+bool os_is_young(const struct stat *st)
+{
+	return os_is_new(st) && time(NULL) - st->st_mtime <= 10;
+}
+
 int os_object_open(const char *name, int access)
 {
 	struct path path = path_of(name);
@@ -194,14 +199,14 @@ bool os_is_new(const struct stat *st)
 }
 
 /* A write lease is granted if no other descriptor leads there, and to owner and root
- * only. Where there are no leases, a maker has ten seconds for its few microseconds. */
+ * only. There may be no leases at all. */
 int os_nobody_has(int fd, const struct stat *st)
 {
 	if (!os_is_new(st) || unishm_sys.try_lease(fd) == 0)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES || errno == EPERM)
 		return -errno;
-	return time(NULL) - st->st_mtime > 10 ? 0 : -EAGAIN;
+	return os_is_young(st) ? -EAGAIN : 0;
 }
 
 /* What exists only beside objects. */

@@ -68,6 +68,10 @@ int os_data_make(const char *name, mode_t mode);
 /* Is it what somebody makes, or began to make, under that name: no record yet? */
 bool os_is_new(const struct stat *st);
 
+/* And may its maker still be at it? He needs microseconds; who cannot find out whether he
+ * lives believes it for ten seconds. */
+bool os_is_young(const struct stat *st);
+
 /* The object with the data, to be mapped and closed. */
 int os_data_open(const char *name, int access);
 
