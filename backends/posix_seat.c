@@ -333,11 +333,11 @@ static void sign(const struct seat *seat, pid_t pid)
 	store(&record_slot(seat->record, seat->index)->pid, (uint32_t)pid);
 }
 
-/* The record, mapped for this process alone, through @fd; @wish: where, or NULL. */
-static int map_seat(int fd, const struct posix *p, void *wish, struct record **record)
+/* The record, mapped for this process alone, through @fd. */
+static int map_seat(int fd, const struct posix *p, struct record **record)
 {
-	void *addr = unishm_sys.mmap(wish ? wish : os_place_for_own(), RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			p->record_at);
+	void *addr = unishm_sys.mmap(os_place_for_own(), RECORD_SIZE, PROT_READ | PROT_WRITE,
+			MAP_SHARED, fd, p->record_at);
 	if (addr == MAP_FAILED)
 		return -errno;
 	int rc = os_dont_inherit(addr, RECORD_SIZE);
@@ -370,7 +370,7 @@ static int sit_down(struct unishm *seg)
 		return fd;
 	int rc = check_whole(fd, p);
 	if (rc == 0)
-		rc = map_seat(fd, p, NULL, &record);
+		rc = map_seat(fd, p, &record);
 	if (rc == 0) {
 		rc = take_slot(p, (struct os_lock){ fd, by_process }, record, 0, &p->seat);
 		if (rc == 0)
@@ -752,7 +752,7 @@ static struct record *borrow_record(struct posix *p)
 {
 	struct record *record = p->seat.record;
 	if (!record && p->writable)
-		map_seat(p->fd, p, NULL, &record);
+		map_seat(p->fd, p, &record);
 	return record;
 }
 
@@ -1000,7 +1000,7 @@ static bool prepare_seat(struct unishm *seg)
 	if (!p->seat.record && !how.by_process)
 		sit_down(seg); /* for its mapping, and more forks to come */
 	struct record *record = p->seat.record;
-	if ((record || map_seat(how.fd, p, NULL, &record) == 0) &&
+	if ((record || map_seat(how.fd, p, &record) == 0) &&
 			take_slot(p, how, record, count, &p->heir) == 0) {
 		warn_of_process_lock(seg, how);
 		return true;
@@ -1102,14 +1102,14 @@ void seat_fork_parent(struct unishm *seg)
 }
 
 /* Sit down on the seat that the parent got ready. */
-static void take_over_seat(struct unishm *seg, void *where_parents_is)
+static void take_over_seat(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct seat heir = p->heir;
 	int fd = heir.by_process ? p->fd : p->heir_fd;
 	if (heir.by_process)
 		os_lock((struct os_lock){ fd, true }, place_of(heir.index, heir.nonce), 1, false);
-	if (map_seat(fd, p, where_parents_is, &heir.record) < 0)
+	if (map_seat(fd, p, &heir.record) < 0)
 		return; /* not even 64 KiB: the descriptor, if any, holds the seat on */
 	p->seat = heir;
 	sign(&p->seat, unishm_pid());
@@ -1201,7 +1201,7 @@ void seat_fork_child(struct unishm *seg)
 		posix_renew_fd(seg);
 	quench_light(seg);
 	if (p->heir.record)
-		take_over_seat(seg, old.record);
+		take_over_seat(seg);
 	else
 		find_a_seat(seg);
 	p->heir.record = NULL;
