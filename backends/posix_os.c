@@ -273,8 +273,12 @@ int os_beside_make(const char *name)
 	struct path path = path_of(name);
 	int fd = unishm_sys.open(path.text, O_RDWR | O_CREAT | O_EXCL | FILE_FLAGS, UNFINISHED_MODE);
 	/* the BSDs give a file the group of its directory: open(2) */
-	if (fd >= 0)
-		unishm_sys.fchown(fd, (uid_t)-1, unishm_sys.getegid());
+	if (fd >= 0 && unishm_sys.fchown(fd, (uid_t)-1, unishm_sys.getegid()) < 0) {
+		int code = errno;
+		unishm_sys.unlink(path.text);
+		unishm_sys.close(fd);
+		return -code;
+	}
 	return keep_named(fd, path.text);
 }
 
