@@ -462,13 +462,51 @@ static int write_record(int fd, const struct unishm_options *opt, uint32_t state
 	return put == sizeof head ? 0 : -ENOSPC;
 }
 
+extern const struct unishm_backend unishm_posix_backend;
+
+struct filling {
+	struct unishm_making making;
+	char name[OS_NAME_MAX];
+	int fd;
+	void *addr;
+	size_t size;
+};
+
+static void leave_making(struct unishm_making *making)
+{
+	struct filling *filling = (struct filling *)making;
+	if (!making->in_child)
+		unishm_sys.munmap(filling->addr, filling->size);
+	unishm_sys.close(filling->fd);
+}
+
+static void abandon(struct unishm_making *making)
+{
+	struct filling *filling = (struct filling *)making;
+	if (*filling->name)
+		os_object_unlink(filling->name);
+	leave_making(making);
+}
+
 /* Run the init callback on what @fd is open on. */
-static int fill(int fd, const struct unishm_options *opt)
+static int fill(int fd, const struct unishm_options *opt, const char *name)
 {
 	void *addr = unishm_sys.mmap(NULL, opt->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (addr == MAP_FAILED)
 		return -errno;
-	int rc = unishm_call_init(opt, addr);
+	struct filling *filling = calloc(1, sizeof *filling);
+	int rc = -ENOMEM;
+	if (filling) {
+		filling->making = (struct unishm_making){ .backend = &unishm_posix_backend,
+			.key = opt->key, .abandon = abandon, .leave = leave_making };
+		if (name)
+			snprintf(filling->name, sizeof filling->name, "%s", name);
+		filling->fd = fd;
+		filling->addr = addr;
+		filling->size = opt->size;
+		rc = unishm_call_init(&filling->making, opt, addr);
+	}
+	free(filling);
 	unishm_sys.munmap(addr, opt->size);
 	return rc;
 }
@@ -511,7 +549,9 @@ static int publish_and_fill(int fd, const char *name, const struct unishm_option
 		rc = os_object_publish(fd, name);
 	if (rc < 0)
 		return rc;
-	rc = fill(fd, opt);
+	rc = fill(fd, opt, name);
+	if (rc == -ECANCELED)
+		return rc;
 	if (rc == 0)
 		rc = write_record(fd, opt, RECORD_READY, st);
 	if (rc < 0)
@@ -562,9 +602,9 @@ static int create_whole(struct unishm *seg, const char *name, const struct unish
 	int rc = furnish(fd, opt, false, &st);
 	if (rc == 0)
 		rc = opt->init ? publish_and_fill(fd, name, opt, &st) : os_object_publish(fd, name);
-	if (rc < 0)
+	if (rc < 0 && rc != -ECANCELED)
 		unishm_sys.close(fd);
-	else
+	else if (rc == 0)
 		settle_in(seg, fd, true, &st, name, opt->size, opt->key);
 	return rc;
 }
@@ -579,7 +619,7 @@ static int make_data(const char *name, const struct unishm_options *opt)
 	if (rc == 0)
 		rc = reserve(fd, opt, true);
 	if (rc == 0 && opt->init)
-		rc = fill(fd, opt);
+		rc = fill(fd, opt, NULL);
 	unishm_sys.close(fd);
 	return rc;
 }
@@ -868,6 +908,7 @@ static int posix_open(struct unishm *seg, const struct unishm_options *opt)
 {
 	char name[OS_NAME_MAX];
 	bool make = opt->oflag & O_CREAT;
+	struct unishm_patience patience = { opt->wait_ms, 0 };
 	if (opt->flags & UNISHM_HUGETLB)
 		return unishm_because(-ENOTSUP, "POSIX shared memory has no huge pages of its own; "
 				"use the System V backend");
@@ -883,10 +924,13 @@ static int posix_open(struct unishm *seg, const struct unishm_options *opt)
 		}
 		if (rc == -EBUSY && !make)
 			return -ENOENT; /* not there yet */
-		if (rc == -EBUSY)
-			unishm_pause();
-		else if (rc != -EAGAIN)
+		if (rc == -EBUSY) {
+			rc = unishm_pause(&patience);
+			if (rc < 0)
+				return rc;
+		} else if (rc != -EAGAIN) {
 			return rc;
+		}
 	}
 }
 
@@ -1450,6 +1494,12 @@ static int posix_status(struct unishm *seg, struct unishm_status *st)
 	return 0;
 }
 
+static void fork_missed(struct unishm *seg, bool in_child)
+{
+	if (in_child)
+		seat_fork_child(seg);
+}
+
 const struct unishm_backend unishm_posix_backend = {
 	.name = "posix",
 	.priv_size = sizeof(struct posix),
@@ -1471,4 +1521,5 @@ const struct unishm_backend unishm_posix_backend = {
 	.fork_parent = seat_fork_parent,
 	.fork_shed = seat_fork_shed,
 	.fork_child = seat_fork_child,
+	.fork_missed = fork_missed,
 };
