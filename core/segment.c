@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "mapping.h"
 #include "os.h"
 #include "sys.h"
 
@@ -284,6 +285,47 @@ static void drop_displaced(struct unishm *all, const struct unishm *by, char *fr
 	}
 }
 
+/* Whether bytes from @from up to @to, in attachment @old, are still what was attached. Where the
+ * system does not tell, they are. Else the file's bytes at the right offsets have to be mapped
+ * there; memory of the program's own has no file. */
+static bool still_attached(const struct unishm_attachment *old, const char *from, const char *to)
+{
+	struct unishm_mapping found;
+	while (from < to) {
+		int rc = unishm_mapping_at(from, &found);
+		if (rc == -ENOENT || (rc == 0 && found.start >= (uintptr_t)to))
+			return false;
+		if (rc < 0)
+			return true;
+		uint64_t into = found.start - (uintptr_t)old->addr;
+		if ((found.dev_major || found.dev_minor || found.inode) && found.offset == into)
+			return true;
+		from += found.end - (uintptr_t)from;
+	}
+	return false;
+}
+
+/* Whether a new attachment from @from up to @to would replace a part of @old only. */
+static bool is_cut(const struct unishm *seg, const struct unishm_attachment *old, char *from, char *to)
+{
+	char *start = old->addr, *end = start + whole_pages(seg->size);
+	if (end <= from || start >= to || (start >= from && end <= to))
+		return false;
+	return still_attached(old, start > from ? start : from, end < to ? end : to);
+}
+
+static int check_displaced(const struct unishm *all, const struct unishm *by, char *at)
+{
+	char *to = at + whole_pages(by->size);
+	for (const struct unishm *seg = all; seg; seg = seg->next)
+		for (unsigned i = 0; i < seg->attached; i++)
+			if (is_cut(seg, &seg->attachments[i], at, to))
+				return unishm_because(-EINVAL, "it would replace a part of the attachment of "
+						"%s at %p; detach that first, or replace the whole",
+						label_of(seg).text, seg->attachments[i].addr);
+	return 0;
+}
+
 static int check_attach_flags(int flags, int allowed)
 {
 	if (flags & ~allowed)
@@ -338,13 +380,17 @@ static char *check_address(const struct unishm *seg, void *where, int flags)
 	return NULL;
 }
 
+/* Nothing of another attachment may be replaced but the whole: the system would let a later
+ * detach of the one take away the other. */
 static int attach_over(struct unishm *seg, char *at, int flags, void **got)
 {
 	struct unishm *all;
 	int rc = unishm_enter_all(&all);
 	if (rc < 0)
 		return rc;
-	rc = do_attach(seg, at, flags, got);
+	rc = check_displaced(all, seg, at);
+	if (rc == 0)
+		rc = do_attach(seg, at, flags, got);
 	if (rc == 0)
 		drop_displaced(all, seg, at);
 	unishm_leave_all();
