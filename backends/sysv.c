@@ -229,7 +229,7 @@ static void leave(struct unishm_making *making)
 
 static const struct unishm_backend *this_backend(void);
 
-static int call_init(int id, const struct unishm_options *opt, void *addr)
+static int call_init(int id, const struct unishm_options *opt, void *addr, bool *lost)
 {
 	struct filling *filling = calloc(1, sizeof *filling);
 	if (!filling)
@@ -239,18 +239,19 @@ static int call_init(int id, const struct unishm_options *opt, void *addr)
 	filling->id = id;
 	filling->addr = addr;
 	int rc = unishm_call_init(&filling->making, opt, addr);
+	*lost = filling->making.in_child || filling->making.abandoned;
 	free(filling);
 	return rc;
 }
 
 /* Fill a new segment, then give it its true mode: that publishes it. */
-static int fill(int id, const struct unishm_options *opt)
+static int fill(int id, const struct unishm_options *opt, bool *lost)
 {
 	struct shmid_ds ds;
 	void *addr = unishm_sys.shmat(id, NULL, 0);
 	if (addr == (void *)-1)
 		return -errno;
-	int rc = call_init(id, opt, addr);
+	int rc = call_init(id, opt, addr, lost);
 	if (rc == 0)
 		rc = stat_segment(id, &ds);
 	if (rc == 0) {
@@ -294,9 +295,10 @@ static int create(struct unishm *seg, const struct unishm_options *opt)
 	if (id < 0)
 		return because_not_created(-errno, opt);
 	if (opt->init) {
-		int rc = fill(id, opt);
+		bool lost = false;
+		int rc = fill(id, opt, &lost);
 		if (rc < 0) {
-			if (rc != -ECANCELED)
+			if (!lost)
 				unishm_sys.shmctl(id, IPC_RMID, NULL);
 			return rc;
 		}

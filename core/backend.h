@@ -179,7 +179,8 @@ int unishm_because(int rc, const char *format, ...) __attribute__((format(printf
 /* Run @opt->init on @addr, with nothing locked and forks not held back; called with forks held
  * (as open is), and returns with forks held. Returns what the callback returned, made negative
  * if it was positive; -ECANCELED when @making->in_child or @making->abandoned: then the backend
- * just lets go of what it has in this process. */
+ * just lets go of what it has in this process. (Look at those: a callback may return that code,
+ * too.) */
 int unishm_call_init(struct unishm_making *making, const struct unishm_options *opt, void *addr);
 
 /* Around anything that holds a descriptor, a lock or memory that is not yet in a registered

@@ -159,7 +159,6 @@ static int because_not_filled(const struct unishm_making *making, int rc)
 int unishm_call_init(struct unishm_making *making, const struct unishm_options *opt, void *addr)
 {
 	enlist(making);
-	unishm_end_pauses();
 	unsigned holds = unishm_release_all_forks();
 	int rc = run(making, opt, addr);
 	unishm_hold_forks_again(holds);
@@ -179,7 +178,7 @@ int unishm_call_visit(int (*visit)(const struct unishm_status *, void *),
 
 /* ---- Waiting ------------------------------------------------------------- */
 
-/* From the first pause of a call to its end, signal handlers run in pauses only: else one that
+/* From the first pause of a call to its end or to a callback, signal handlers run in pauses only: else one that
  * runs between two of them would go unnoticed, and the wait would not end. */
 static _Thread_local struct {
 	bool pausing;

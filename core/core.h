@@ -30,7 +30,7 @@ int unishm_find_backend(const char *name, const struct unishm_backend **backend)
 void unishm_begin(void);
 int unishm_end(int rc);
 
-/* Around the program's code within a call: the caller's cancel state. */
+/* Around the program's code within a call: the caller's cancel state and signals. */
 void unishm_let_cancel(void);
 void unishm_forbid_cancel(void);
 
@@ -107,7 +107,7 @@ void unishm_abandon_all(void);
 /* In a new child: all that is in the making is the parent's. */
 void unishm_leave_makings(void);
 
-/* End what unishm_pause() began; every open does. */
+/* End what unishm_pause() began: with the call, and before a callback. */
 void unishm_end_pauses(void);
 
 /* Call @visit, for a call that does not hold forks. */

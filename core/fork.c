@@ -22,7 +22,7 @@
 #include "mapping.h"
 #include "os.h"
 
-enum { MOMENT_MS = 1, LONG_MS = 1000, TRIES = 20 };
+enum { MOMENT_MS = 1, LONG_MS = 1000, TRIES = 20, MOST_TRIES = 100 };
 
 static struct {
 	struct unishm_mutex turn; /* one fork at a time */
@@ -100,7 +100,8 @@ static bool close_gate(unsigned tries)
 		atomic_store(&self->queued, false); /* or a fork whose turn it is would wait for us */
 	if (!take_turn(tries))
 		return false;
-	await_others(is_queued, tries);
+	/* Not for ever: a handler of a signal may have interrupted one that is queued. */
+	await_others(is_queued, tries ? tries : MOST_TRIES);
 	atomic_store(&gate.closed, true);
 	await_others(is_inside, tries);
 	return true;

@@ -116,7 +116,6 @@ static int dispatch_open(struct unishm *seg, const struct unishm_options *opt, i
 	unishm_set_opening(seg); /* whoever leaves an init callback for good leaves it, too */
 	rc = opt ? seg->backend->open(seg, opt) : seg->backend->open_id(seg, id);
 	unishm_set_opening(NULL);
-	unishm_end_pauses();
 	if (rc == 0)
 		unishm_register(seg);
 	unishm_release_forks();

@@ -120,14 +120,14 @@ void unishm_begin(void)
 
 int unishm_end(int rc)
 {
-	int ours;
-	pthread_setcancelstate(callers_cancel_state, &ours);
+	unishm_let_cancel();
 	return rc;
 }
 
 void unishm_let_cancel(void)
 {
 	int ours;
+	unishm_end_pauses();
 	pthread_setcancelstate(callers_cancel_state, &ours);
 }
 
