@@ -45,7 +45,8 @@ struct unishm {
 	struct unishm_mutex lock; /* attachments, and the backend's private part */
 	struct unishm *next;  /* of all handles: core/handles.c */
 	struct unishm *prev;
-	bool shed_late; /* in a child: fork_shed has to wait for the end of a call */
+	bool missed;    /* in a child: fork_missed has still to run; */
+	bool shed_late; /* and fork_shed before it, since a call was under way */
 
 	/* Facts, set by open and open_id, constant afterwards. */
 	size_t size;
