@@ -110,6 +110,9 @@ void unishm_abandon_all(void);
 /* In a new child: all that is in the making is the parent's. */
 void unishm_leave_makings(void);
 
+/* What the open of a backend answered, for the caller. */
+int unishm_answer_of_open(int rc);
+
 /* End what unishm_pause() began: with the call, and before a callback. */
 void unishm_end_pauses(void);
 
