@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The System V backend: shmget, shmat, shmdt, shmctl. The kernel keeps the accounts; what is
+ * done here is what the contract makes uniform and the kernel does not: no attach after remove,
+ * one errno for one cause, no act on another segment that got the id of a handle's, segments
+ * that are whole before anyone sees them also when an init callback fills them (making.c).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+#include "os.h"
+#include "sysv.h"
+
+/* What a handle knows of its segment beyond the facts of struct unishm. */
+struct sysv_handle {
+	pid_t creator; /* as this process sees it; 0: not known */
+	bool attached; /* it has been attached */
+};
+
+/* ---- Small things -------------------------------------------------------- */
+
+int sysv_gone(int rc)
+{
+	return rc == -EINVAL ? -EIDRM : rc;
+}
+
+static struct sysv_handle *handle_of(struct unishm *seg)
+{
+	return (struct sysv_handle *)seg->priv;
+}
+
+/* Ids come back after some 10^9 segments. Compared is what never changes: not the users, which
+ * another user namespace numbers otherwise, nor the creator's pid in a child, which may be in
+ * another pid namespace. */
+static bool is_same(struct unishm *seg, const struct shmid_ds *ds)
+{
+	struct sysv_handle *handle = handle_of(seg);
+	bool key_fits = sysv_key_of(ds) == seg->key || (sysv_is_removed(ds, seg->key) &&
+			sysv_key_of(ds) == IPC_PRIVATE);
+	if (!key_fits || (size_t)ds->shm_segsz != seg->size)
+		return false;
+	if (handle->creator && ds->shm_cpid != handle->creator)
+		return false;
+	if (handle->attached && ds->shm_atime == 0)
+		return false;
+	handle->creator = ds->shm_cpid;
+	handle->attached = ds->shm_atime != 0;
+	return true;
+}
+
+/* Ask for the segment of @seg, with permission to read or as its owner. */
+static int look(struct unishm *seg, struct shmid_ds *ds)
+{
+	int rc = sysv_stat_any(seg->id, ds);
+	return rc == 0 && !is_same(seg, ds) ? -EIDRM : rc;
+}
+
+/* The same before an act on the id, which the kernel judges. Nobody but its owner, or the
+ * superuser, can act, so one that cannot be looked at (Linux before 4.17) is not a stranger's. */
+static int look_before(struct unishm *seg, struct shmid_ds *ds)
+{
+	int rc = look(seg, ds);
+	return rc == -EACCES ? 0 : rc;
+}
+
+static int because_forbidden(int rc)
+{
+	return unishm_because(rc, "a sandbox or security module forbids System V shared memory; "
+			"allow it, or use the POSIX backend");
+}
+
+int sysv_set(int id, struct shmid_ds *ds)
+{
+	struct shmid_ds now;
+	int rc = unishm_sys.shmctl(id, IPC_SET, ds) < 0 ? -errno : 0;
+	if (rc != -EINVAL)
+		return rc;
+	if (sysv_stat_any(id, &now) == -EIDRM)
+		return -EIDRM;
+	return unishm_because(rc, "this user namespace maps no such user or group; choose another");
+}
+
+static int because_denied(int rc, const struct shmid_ds *ds)
+{
+	char mode[10], owner[64];
+	return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or have it changed",
+			unishm_mode_text(ds->shm_perm.mode & 0777, mode),
+			unishm_user_text(ds->shm_perm.uid, owner, sizeof owner));
+}
+
+static bool is_owner(const struct shmid_ds *ds)
+{
+	uid_t user = unishm_sys.geteuid();
+	return ds->shm_perm.uid == user || ds->shm_perm.cuid == user;
+}
+
+/* Say why, if the kernel refused for want of permission. */
+static int denied(int rc, int id)
+{
+	struct shmid_ds ds;
+	if (rc != -EACCES && rc != -EPERM)
+		return rc;
+	bool known = sysv_stat_any(id, &ds) == 0;
+	if (rc == -EPERM && (!known || is_owner(&ds)))
+		return because_forbidden(rc);
+	return known ? because_denied(rc, &ds) : rc;
+}
+
+/* What shmat means by EAGAIN. */
+int sysv_because_memory_is_locked(size_t size)
+{
+	return unishm_because(-ENOMEM, "this process locks all of its memory (mlockall), and "
+			"RLIMIT_MEMLOCK leaves no room for %zu bytes; raise it (ulimit -l)", size);
+}
+
+/* ---- Open ---------------------------------------------------------------- */
+
+static int because_not_created(int rc, const struct unishm_options *opt)
+{
+	if (rc == -EINVAL && opt->size == 0)
+		return unishm_because(rc, "a new segment needs a size of 1 or more");
+	if (rc == -EINVAL)
+		return unishm_because(rc, "%zu bytes are more than the system's limit SHMMAX", opt->size);
+	if (rc == -ENOSPC)
+		return unishm_because(rc, "the system's limit of segments (SHMMNI) or of their total "
+				"size (SHMALL) is reached; remove unused ones or raise it");
+	if (rc == -ENOMEM && opt->flags & UNISHM_HUGETLB)
+		return unishm_because(rc, "there are not enough huge pages; raise vm.nr_hugepages");
+	if (rc == -ENOMEM)
+		return unishm_because(rc, "%zu bytes cannot be reserved; ask for less, or use UNISHM_NORESERVE",
+				opt->size);
+	if (rc == -EPERM && opt->flags & UNISHM_HUGETLB)
+		return unishm_because(rc, "huge pages need privilege, or a group in vm.hugetlb_shm_group");
+	if (rc == -EPERM || rc == -EACCES)
+		return because_forbidden(rc);
+	return rc;
+}
+
+static int create(struct unishm *seg, const struct unishm_options *opt)
+{
+	int flags = sysv_create_flags(opt->flags);
+	if (flags < 0)
+		return flags;
+	if (opt->size > PTRDIFF_MAX && (opt->key == UNISHM_PRIVATE ||
+			unishm_sys.shmget(opt->key, 0, 0) < 0))
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
+	mode_t mode = opt->init ? SYSV_MODE_BORN : opt->mode;
+	int id = unishm_sys.shmget(opt->key, opt->size, IPC_CREAT | IPC_EXCL | flags | (int)mode);
+	if (id < 0)
+		return errno == EEXIST ? SYSV_AGAIN : because_not_created(-errno, opt);
+	int rc = opt->init ? sysv_fill(id, opt) : 0;
+	if (rc)
+		return rc;
+	seg->id = id;
+	seg->key = opt->key;
+	seg->size = opt->size;
+	seg->created = true;
+	return 0;
+}
+
+/* Set the facts of a handle. */
+static void know(struct unishm *seg, int id, const struct shmid_ds *ds)
+{
+	seg->id = id;
+	seg->key = sysv_key_of(ds);
+	seg->size = (size_t)ds->shm_segsz;
+	*handle_of(seg) = (struct sysv_handle){ ds->shm_cpid, ds->shm_atime != 0 };
+}
+
+/* Take segment @id, which has @key, unless it is going, or in the making. */
+static int adopt(struct unishm *seg, int id, key_t key)
+{
+	struct shmid_ds ds;
+	int rc = unishm_sys.shmctl(id, IPC_STAT, &ds) < 0 ? sysv_gone(-errno) : 0;
+	if (rc == -EIDRM || (rc == 0 && (sysv_is_removed(&ds, key) || sysv_key_of(&ds) != key)))
+		return SYSV_AGAIN;
+	if (rc < 0)
+		return denied(rc, id);
+	if (sysv_stage_of(&ds) != SYSV_WHOLE)
+		return SYSV_AGAIN;
+	know(seg, id, &ds);
+	return 0;
+}
+
+static int because_not_opened(int rc, const struct unishm_options *opt)
+{
+	struct shmid_ds ds;
+	int id = unishm_sys.shmget(opt->key, 0, 0);
+	if (id < 0 || sysv_stat_any(id, &ds) < 0)
+		return rc == -EPERM ? because_forbidden(rc) : rc;
+	if (unishm_sys.shmget(opt->key, 0, 0400) < 0 && errno == EACCES)
+		rc = -EACCES; /* Linux looks at the size first: permission is the better answer,
+				 and all that POSIX can give */
+	if ((rc == -EACCES || rc == -EINVAL) && sysv_stage_of(&ds) != SYSV_WHOLE)
+		return SYSV_AGAIN; /* not there yet */
+	if (rc == -EINVAL && (size_t)ds.shm_segsz < opt->size)
+		return unishm_because(rc, "it has %zu bytes, fewer than the %zu asked for; "
+				"size 0 opens any", (size_t)ds.shm_segsz, opt->size);
+	if (rc == -EACCES)
+		return because_denied(rc, &ds);
+	return rc == -EPERM ? because_forbidden(rc) : rc;
+}
+
+/* The segment of opt->key, if it exists; read permission is asked for. */
+static int open_existing(struct unishm *seg, const struct unishm_options *opt)
+{
+	int id = unishm_sys.shmget(opt->key, opt->size, 0400);
+	if (id < 0)
+		return errno == ENOENT ? -ENOENT : because_not_opened(-errno, opt);
+	return adopt(seg, id, opt->key);
+}
+
+/* What stands in the way of opt->key: another process was faster, or the segment is in the
+ * making or going. 0: try again. */
+static int look_again(const struct unishm_options *opt, struct sysv_wait *wait)
+{
+	struct shmid_ds ds;
+	int id = unishm_sys.shmget(opt->key, 0, 0);
+	int rc = id < 0 ? -errno : sysv_stat_any(id, &ds);
+	if (rc == -EACCES && opt->oflag & O_EXCL)
+		return -EEXIST; /* without SHM_STAT_ANY, all that can be known */
+	if (rc == -ENOENT || rc == -EIDRM || rc == -EACCES)
+		return 0;
+	if (rc < 0)
+		return rc;
+	return sysv_is_removed(&ds, opt->key) ? 0 : sysv_settle(id, &ds, opt, wait);
+}
+
+static int try_to_open(struct unishm *seg, const struct unishm_options *opt)
+{
+	bool found = opt->key != UNISHM_PRIVATE && !(opt->oflag & O_EXCL);
+	bool may_create = opt->key == UNISHM_PRIVATE || opt->oflag & O_CREAT;
+	int rc = found ? open_existing(seg, opt) : -ENOENT;
+	return rc == -ENOENT && may_create ? create(seg, opt) : rc;
+}
+
+/* Others that create and remove the key, however fast, do not make this process spin. */
+static int next_try(const struct unishm_options *opt, struct sysv_wait *wait)
+{
+	enum { AT_ONCE = 10, MOST = 2000 };
+	wait->paused = false;
+	int rc = opt->key == UNISHM_PRIVATE ? 0 : look_again(opt, wait);
+	if (rc < 0 || wait->paused || ++wait->tries <= AT_ONCE)
+		return rc;
+	if (wait->tries > MOST)
+		return unishm_because(-EAGAIN, "other processes create and remove it without pause; "
+				"try again");
+	return unishm_pause(&wait->whole);
+}
+
+static int sysv_open(struct unishm *seg, const struct unishm_options *opt)
+{
+	struct sysv_wait wait = { .whole = { opt->wait_ms, 0 }, .id = -1 };
+	int rc;
+	while ((rc = try_to_open(seg, opt)) == SYSV_AGAIN)
+		if ((rc = next_try(opt, &wait)) < 0)
+			break;
+	return rc;
+}
+
+/* By id also what may be a maker's first step, once its creator is dead: there is no other way
+ * to remove a private one. */
+static bool can_open_by_id(const struct shmid_ds *ds)
+{
+	enum sysv_stage stage = sysv_stage_of(ds);
+	return stage == SYSV_WHOLE || (stage == SYSV_BORN && sysv_is_dead(ds->shm_cpid));
+}
+
+static int sysv_open_id(struct unishm *seg, int id)
+{
+	struct shmid_ds ds;
+	int rc = sysv_stat_any(id, &ds);
+	bool there = rc == 0 && !sysv_is_removed(&ds, sysv_key_of(&ds)) && can_open_by_id(&ds);
+	if (rc == -EIDRM || (rc == 0 && !there))
+		return -ENOENT;
+	if (rc == 0 && unishm_sys.shmctl(id, IPC_STAT, &ds) < 0) /* permission to read */
+		rc = -errno;
+	if (rc < 0)
+		return denied(rc, id);
+	know(seg, id, &ds);
+	return 0;
+}
+
+static void sysv_close(struct unishm *seg)
+{
+	(void)seg; /* a System V segment has no descriptor */
+}
+
+/* ---- Attach -------------------------------------------------------------- */
+
+static int because_not_attached(int rc, const struct unishm *seg, const void *where, int flags)
+{
+	struct shmid_ds ds;
+	if (rc == -EINVAL && sysv_stat_any(seg->id, &ds) == -EIDRM)
+		return -EIDRM; /* removed and gone since we looked */
+	if (rc == -EINVAL && where)
+		return unishm_because(rc, "something is mapped there already; choose another address");
+	if (rc == -EAGAIN)
+		return sysv_because_memory_is_locked(seg->size);
+	if (rc == -EPERM && flags & UNISHM_EXEC)
+		return unishm_because(-ENOTSUP, "this system lets no code run in shared memory; "
+				"leave out UNISHM_EXEC");
+	if (rc == -EPERM && where)
+		return unishm_because(rc, "this process may not map so low an address "
+				"(vm.mmap_min_addr); choose a higher one");
+	if (rc == -EPERM)
+		return because_forbidden(rc);
+	return denied(rc, seg->id);
+}
+
+static size_t sysv_granularity(void)
+{
+	size_t page = unishm_os_page_size();
+#ifdef SHMLBA
+	size_t boundary = (size_t)SHMLBA; /* some processors need more than a page */
+	return boundary > page ? boundary : page;
+#else
+	return page;
+#endif
+}
+
+/* The kernel lets anyone attach a removed segment: ask first. A removal between
+ * the two calls is as good as one after them. */
+static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+{
+	struct shmid_ds ds;
+	int native = sysv_attach_flags(flags);
+	if (native < 0)
+		return native;
+	int rc = look(seg, &ds);
+	if (rc < 0)
+		return denied(rc, seg->id);
+	if (sysv_is_removed(&ds, seg->key))
+		return -EIDRM;
+	void *got = unishm_sys.shmat(seg->id, where, native);
+	if (got == (void *)-1)
+		return because_not_attached(-errno, seg, where, flags);
+	if (where && got != where) { /* old OpenBSD takes an address for a hint */
+		unishm_sys.shmdt(got);
+		return unishm_because(-EINVAL, "the system would not map it there");
+	}
+	if (flags & UNISHM_POPULATE) {
+		rc = unishm_os_populate(got, seg->size, !(flags & UNISHM_RDONLY));
+		if (rc < 0) {
+			unishm_sys.shmdt(got);
+			return rc;
+		}
+	}
+	new->addr = got;
+	return 0;
+}
+
+static int sysv_detach(struct unishm *seg, struct unishm_attachment *old)
+{
+	(void)seg;
+	if (unishm_sys.shmdt(old->addr) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	return unishm_because(-EINVAL, "the system knows no attachment at %p any more; "
+			"something else unmapped it", old->addr);
+}
+
+/* In a child: the creator may have another pid, if the child has a namespace of its own. */
+static void sysv_fork_shed(struct unishm *seg)
+{
+	handle_of(seg)->creator = 0;
+}
+
+/* ---- Change and ask ------------------------------------------------------ */
+
+static int sysv_remove(struct unishm *seg)
+{
+	struct shmid_ds ds;
+	int rc = look_before(seg, &ds);
+	if (rc == 0 && unishm_sys.shmctl(seg->id, IPC_RMID, NULL) < 0)
+		rc = sysv_gone(-errno);
+	return denied(rc, seg->id);
+}
+
+static int because_not_locked(int rc, int id)
+{
+	if (rc == -ENOMEM)
+		return unishm_because(rc, "it is larger than RLIMIT_MEMLOCK allows; raise it (ulimit -l)");
+	struct shmid_ds ds;
+	if (rc == -EPERM && sysv_stat_any(id, &ds) == 0 && is_owner(&ds))
+		return unishm_because(rc, "RLIMIT_MEMLOCK is 0 and there is no privilege; raise it (ulimit -l)");
+	return denied(rc, id);
+}
+
+static int sysv_lock(struct unishm *seg)
+{
+	struct shmid_ds ds;
+	int rc = look_before(seg, &ds);
+	if (rc < 0)
+		return denied(rc, seg->id);
+	rc = sysv_set_lock(seg->id, true);
+	return rc < 0 ? because_not_locked(rc, seg->id) : 0;
+}
+
+static int sysv_unlock(struct unishm *seg)
+{
+	struct shmid_ds ds;
+	int rc = look_before(seg, &ds);
+	return denied(rc < 0 ? rc : sysv_set_lock(seg->id, false), seg->id);
+}
+
+/* IPC_SET takes mode, owner and group at once: a field that stays is what IPC_STAT told. */
+static int change(struct unishm *seg, struct shmid_ds *ds)
+{
+	if (sysv_is_mark(ds))
+		return unishm_because(-EINVAL, "group %lu with mode 0%lo marks unfinished segments; "
+				"choose another", (unsigned long)ds->shm_perm.gid,
+				(unsigned long)ds->shm_perm.mode & 0777);
+	return denied(sysv_set(seg->id, ds), seg->id);
+}
+
+static int sysv_chmod(struct unishm *seg, mode_t mode)
+{
+	struct shmid_ds ds;
+	int rc = look(seg, &ds);
+	if (rc < 0)
+		return denied(rc, seg->id);
+	ds.shm_perm.mode = mode;
+	return change(seg, &ds);
+}
+
+static int sysv_chown(struct unishm *seg, uid_t user, gid_t group)
+{
+	struct shmid_ds ds;
+	int rc = look(seg, &ds);
+	if (rc < 0)
+		return denied(rc, seg->id);
+	if (user != (uid_t)-1)
+		ds.shm_perm.uid = user;
+	if (group != (gid_t)-1)
+		ds.shm_perm.gid = group;
+	return change(seg, &ds);
+}
+
+void sysv_translate(struct unishm_status *st, int id, const struct shmid_ds *ds, key_t opened_by)
+{
+	st->id = id;
+	st->backend = "sysv";
+	st->removed = sysv_is_removed(ds, opened_by);
+	st->key = st->removed ? UNISHM_PRIVATE : sysv_key_of(ds);
+	st->size = (size_t)ds->shm_segsz;
+	st->mode = ds->shm_perm.mode & 0777; /* systems keep flags beside them */
+	st->number_attached = (unsigned long)ds->shm_nattch;
+	st->creator_process = ds->shm_cpid;
+	st->last_op_process = ds->shm_lpid;
+	st->last_attach_time = ds->shm_atime;
+	st->last_detach_time = ds->shm_dtime;
+	st->last_change_time = ds->shm_ctime;
+	st->creator_user = ds->shm_perm.cuid;
+	st->creator_group = ds->shm_perm.cgid;
+	st->owner_user = ds->shm_perm.uid;
+	st->owner_group = ds->shm_perm.gid;
+	st->locked = sysv_is_locked(ds);
+}
+
+static int sysv_status(struct unishm *seg, struct unishm_status *st)
+{
+	struct shmid_ds ds;
+	int rc = unishm_sys.shmctl(seg->id, IPC_STAT, &ds) < 0 ? sysv_gone(-errno) : 0;
+	if (rc == 0 && !is_same(seg, &ds))
+		return -EIDRM;
+	if (rc < 0)
+		return denied(rc, seg->id);
+	sysv_translate(st, seg->id, &ds, seg->key);
+	return 0;
+}
+
+struct listing {
+	int (*visit)(const struct unishm_status *st, void *arg);
+	void *arg;
+};
+
+/* What may be a maker's first step is shown once its creator is dead: otherwise nobody would
+ * find a private one. */
+static bool is_shown(const struct shmid_ds *ds)
+{
+	if (!sysv_may_be_unfinished(ds))
+		return true;
+	if (unishm_hold_forks() < 0)
+		return false;
+	bool shown = can_open_by_id(ds);
+	unishm_release_forks();
+	return shown;
+}
+
+static int list_one(int id, const struct shmid_ds *ds, void *arg)
+{
+	const struct listing *listing = arg;
+	struct unishm_status st = { .backend = NULL };
+	if (!is_shown(ds))
+		return 0;
+	sysv_translate(&st, id, ds, sysv_key_of(ds));
+	return listing->visit(&st, listing->arg);
+}
+
+static int sysv_list(int (*visit)(const struct unishm_status *, void *), void *arg)
+{
+	struct listing listing = { visit, arg };
+	return sysv_scan(false, list_one, &listing);
+}
+
+const struct unishm_backend unishm_sysv_backend = {
+	.name = "sysv",
+	.priv_size = sizeof(struct sysv_handle),
+	.open = sysv_open,
+	.open_id = sysv_open_id,
+	.close = sysv_close,
+	.granularity = sysv_granularity,
+	.attach = sysv_attach,
+	.detach = sysv_detach,
+	.remove = sysv_remove,
+	.lock = sysv_lock,
+	.unlock = sysv_unlock,
+	.chmod = sysv_chmod,
+	.chown = sysv_chown,
+	.status = sysv_status,
+	.list = sysv_list,
+	.sweep = sysv_sweep,
+	.fork_shed = sysv_fork_shed,
+};
