@@ -22,9 +22,10 @@
  * segment is removed only if it was never attached, its creator is dead, and its owner (or the
  * superuser) creates that key. Whoever removes does so by id, which never hits a successor.
  *
- * In a user namespace that maps none of the numbers there is no mark. Then a maker fills with
- * MODE_FILLING alone; nobody takes such a segment for whole there (SYSV_UNKNOWN), and nobody
- * removes it.
+ * A user namespace may map none of those numbers. There the mark is another segment, the claim,
+ * whose key is made of the id of the first. The maker creates it after the first step, and
+ * removes it just before the last; one that is killed between those two leaves a whole segment
+ * with MODE_FILLING, by which nobody has more rights than its owner.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,10 @@
 #include "sysv.h"
 
 enum { MODE_FILLING = 0611 };
+
+/* What a claim looks like, and its key, for a segment with id 0. */
+enum { MODE_CLAIM = 0431, CLAIM_SIZE = 3559 };
+#define CLAIM_KEY 0xd7a9c34eu
 
 /* User namespaces of containers often map the numbers below 65536 and no others. */
 static const gid_t marks[] = { (gid_t)0xb5a3e6d1u, 59247 };
@@ -73,31 +78,52 @@ static bool is_born(const struct shmid_ds *ds)
 	return kept && mode_of(ds) == SYSV_MODE_BORN && !was_attached(ds);
 }
 
-static bool can_mark(void)
+static key_t claim_key(int id)
 {
-	for (int i = 0; i < MARKS; i++)
-		if (sysv_has_group(marks[i]))
-			return true;
-	return false;
+	return (key_t)(CLAIM_KEY ^ (uint32_t)id);
+}
+
+static bool is_claim(const struct shmid_ds *claim, const struct shmid_ds *ds)
+{
+	return mode_of(claim) == MODE_CLAIM && claim->shm_segsz == CLAIM_SIZE &&
+			claim->shm_perm.cuid == ds->shm_perm.cuid && claim->shm_cpid == ds->shm_cpid;
+}
+
+/* The id of the claim to segment @id; negative: there is none. */
+static int claim_of(int id, const struct shmid_ds *ds)
+{
+	struct shmid_ds claim;
+	int found = unishm_sys.shmget(claim_key(id), 0, 0);
+	if (found < 0 || sysv_stat_any(found, &claim) < 0 || !is_claim(&claim, ds))
+		return -1;
+	return found;
 }
 
 bool sysv_may_be_unfinished(const struct shmid_ds *ds)
 {
-	return mode_of(ds) == MODE_FILLING || is_born(ds);
+	return mode_of(ds) == MODE_FILLING || mode_of(ds) == MODE_CLAIM || is_born(ds);
 }
 
-enum sysv_stage sysv_stage_of(const struct shmid_ds *ds)
+static bool is_claim_to_any(const struct shmid_ds *ds)
 {
-	if (is_born(ds))
-		return SYSV_BORN;
-	if (mode_of(ds) != MODE_FILLING)
+	struct shmid_ds target;
+	int id = (int)(CLAIM_KEY ^ (uint32_t)sysv_key_of(ds));
+	if (mode_of(ds) != MODE_CLAIM || id < 0 || sysv_stat_any(id, &target) < 0)
+		return false;
+	return is_claim(ds, &target);
+}
+
+enum sysv_stage sysv_stage_of(int id, const struct shmid_ds *ds)
+{
+	if (is_claim_to_any(ds))
+		return SYSV_CLAIM;
+	if (mode_of(ds) != MODE_FILLING && !is_born(ds))
 		return SYSV_WHOLE;
-	bool marked = sysv_is_mark(ds);
-	if (!marked && can_mark())
-		return SYSV_WHOLE;
+	if (!sysv_is_mark(ds) && claim_of(id, ds) < 0)
+		return is_born(ds) ? SYSV_BORN : SYSV_WHOLE;
 	if (sysv_is_dead(ds->shm_cpid) || (ds->shm_nattch == 0 && was_attached(ds)))
-		return marked ? SYSV_ABANDONED : SYSV_UNKNOWN;
-	return was_attached(ds) || !marked ? SYSV_FILLING : SYSV_MARKED;
+		return SYSV_ABANDONED;
+	return was_attached(ds) ? SYSV_FILLING : SYSV_MARKED;
 }
 
 /* ---- Making ---------------------------------------------------------------- */
@@ -105,6 +131,7 @@ enum sysv_stage sysv_stage_of(const struct shmid_ds *ds)
 struct making {
 	struct unishm_making base; /* first: the core frees it */
 	int id;
+	int claim; /* its id; negative: the mark is a group number */
 	void *addr;
 	struct shmid_ds born; /* with the true group */
 };
@@ -113,6 +140,18 @@ struct making {
 static int start_over(int rc)
 {
 	return rc == -EIDRM ? SYSV_AGAIN : rc;
+}
+
+/* The segment gets another id when it is made anew, should another program have that key. */
+static int claim(struct making *making)
+{
+	making->claim = unishm_sys.shmget(claim_key(making->id), CLAIM_SIZE,
+			IPC_CREAT | IPC_EXCL | MODE_CLAIM);
+	if (making->claim < 0)
+		return errno == EEXIST ? SYSV_AGAIN : -errno;
+	struct shmid_ds ds = making->born;
+	ds.shm_perm.mode = MODE_FILLING;
+	return start_over(sysv_set(making->id, &ds));
 }
 
 static int mark(struct making *making)
@@ -124,18 +163,24 @@ static int mark(struct making *making)
 		ds.shm_perm.gid = marks[i];
 		rc = making->born.shm_perm.cgid == marks[i] ? -EINVAL : sysv_set(making->id, &ds);
 	}
-	if (rc == -EINVAL) { /* this user namespace maps none of them */
-		ds.shm_perm.gid = making->born.shm_perm.gid;
-		rc = sysv_set(making->id, &ds);
-	}
-	return start_over(rc);
+	return rc == -EINVAL ? claim(making) : start_over(rc);
+}
+
+static int drop_claim(struct making *making)
+{
+	if (making->claim >= 0 && unishm_sys.shmctl(making->claim, IPC_RMID, NULL) < 0)
+		return -errno;
+	making->claim = -1;
+	return 0;
 }
 
 static int publish(struct making *making, mode_t mode)
 {
 	struct shmid_ds ds = making->born;
 	ds.shm_perm.mode = mode;
-	int rc = sysv_set(making->id, &ds);
+	int rc = drop_claim(making);
+	if (rc == 0)
+		rc = sysv_set(making->id, &ds);
 	if (rc == -EIDRM)
 		return unishm_because(rc, "another process removed it while the init callback ran");
 	return rc;
@@ -146,6 +191,7 @@ static void undo(struct unishm_making *base)
 {
 	struct making *making = (struct making *)base;
 	unishm_sys.shmctl(making->id, IPC_RMID, NULL);
+	drop_claim(making);
 	if (making->addr)
 		unishm_sys.shmdt(making->addr);
 }
@@ -210,6 +256,7 @@ int sysv_fill(int id, const struct unishm_options *opt)
 	making->base.abandon = undo;
 	making->base.leave = leave;
 	making->id = id;
+	making->claim = -1;
 	int rc = take_through(making, opt);
 	free(making);
 	return rc;
@@ -249,18 +296,15 @@ static int because_unfinished(enum sysv_stage stage, const struct shmid_ds *ds)
 			maker_text(ds, maker, sizeof maker));
 }
 
-static int because_unknown(int rc, int id)
-{
-	return unishm_because(rc, "its creation may be unfinished, which cannot be proved in this user "
-			"namespace; remove it if nobody needs it (ipcrm -m %d)", id);
-}
-
 /* Remove what a maker left. Another process may be faster. */
 static int clear_away(int id, const struct shmid_ds *ds)
 {
+	int claim = claim_of(id, ds);
 	int rc = unishm_sys.shmctl(id, IPC_RMID, NULL) < 0 ? sysv_gone(-errno) : 0;
 	if (rc == -EPERM)
 		return because_dead(-EACCES, ds);
+	if (rc == 0 && claim >= 0)
+		unishm_sys.shmctl(claim, IPC_RMID, NULL);
 	return rc == -EIDRM ? 0 : rc;
 }
 
@@ -305,7 +349,7 @@ static int settle_filling(int id, const struct shmid_ds *ds, const struct unishm
 	if (opt->oflag & O_EXCL)
 		return because_slow(-EEXIST, ds);
 	uid_t maker = ds->shm_perm.cuid;
-	bool trusted = sysv_is_mark(ds) && (maker == 0 || maker == unishm_sys.geteuid());
+	bool trusted = maker == 0 || maker == unishm_sys.geteuid();
 	int rc = pause_at(wait, id, SYSV_FILLING, trusted || opt->wait_ms ? 0 : FOREIGN_MAKER);
 	return rc == 1 || rc == -ETIMEDOUT ? because_slow(-ETIMEDOUT, ds) : rc;
 }
@@ -313,9 +357,7 @@ static int settle_filling(int id, const struct shmid_ds *ds, const struct unishm
 int sysv_settle(int id, const struct shmid_ds *ds, const struct unishm_options *opt,
 		struct sysv_wait *wait)
 {
-	enum sysv_stage stage = sysv_stage_of(ds);
-	if (stage == SYSV_UNKNOWN)
-		return because_unknown(opt->oflag & O_EXCL ? -EEXIST : -ENOTSUP, id);
+	enum sysv_stage stage = sysv_stage_of(id, ds);
 	if (stage != SYSV_WHOLE && !(opt->oflag & O_CREAT))
 		return because_unfinished(stage, ds);
 	switch (stage) {
@@ -340,11 +382,12 @@ struct sweep {
 	void *arg;
 };
 
-static bool is_abandoned(const struct shmid_ds *ds)
+static bool is_abandoned(int id, const struct shmid_ds *ds)
 {
-	if (!sysv_is_mark(ds) || sysv_is_removed(ds, sysv_key_of(ds)) || unishm_hold_forks() < 0)
+	if (!sysv_may_be_unfinished(ds) || sysv_is_removed(ds, sysv_key_of(ds)) ||
+			unishm_hold_forks() < 0)
 		return false;
-	bool abandoned = sysv_stage_of(ds) == SYSV_ABANDONED;
+	bool abandoned = sysv_stage_of(id, ds) == SYSV_ABANDONED;
 	unishm_release_forks();
 	return abandoned;
 }
@@ -354,14 +397,14 @@ static int sweep_one(int id, const struct shmid_ds *ds, void *arg)
 	const struct sweep *sweep = arg;
 	struct unishm_status st = { .backend = NULL };
 	struct shmid_ds now;
-	if (!is_abandoned(ds))
+	if (!is_abandoned(id, ds))
 		return 0;
 	sysv_translate(&st, id, ds, sysv_key_of(ds));
 	int rc = sweep->visit(&st, sweep->arg);
 	if (rc || sweep->flags & UNISHM_SWEEP_DRY)
 		return rc;
 	rc = sysv_stat_any(id, &now); /* the visitor may have taken its time */
-	if (rc == 0 && is_abandoned(&now))
+	if (rc == 0 && is_abandoned(id, &now))
 		rc = clear_away(id, &now);
 	return rc == -EIDRM || rc == -EACCES ? 0 : rc;
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "sysv.h"
@@ -186,19 +185,4 @@ bool sysv_is_dead(pid_t pid)
 	if (pid <= 0)
 		return false;
 	return kill(pid, 0) < 0 ? errno == ESRCH : is_zombie(pid);
-}
-
-/* Linux: lines of the first number inside, the first outside, and how many. Without the file
- * there are no user namespaces. */
-bool sysv_has_group(gid_t group)
-{
-	unsigned long inside, outside, count;
-	bool found = false;
-	FILE *map = fopen("/proc/self/gid_map", "re");
-	if (!map)
-		return true;
-	while (!found && fscanf(map, "%lu %lu %lu", &inside, &outside, &count) == 3)
-		found = group >= inside && group - inside < count;
-	fclose(map);
-	return found;
 }

@@ -178,7 +178,7 @@ static int adopt(struct unishm *seg, int id, key_t key)
 		return SYSV_AGAIN;
 	if (rc < 0)
 		return denied(rc, id);
-	if (sysv_stage_of(&ds) != SYSV_WHOLE)
+	if (sysv_stage_of(id, &ds) != SYSV_WHOLE)
 		return SYSV_AGAIN;
 	know(seg, id, &ds);
 	return 0;
@@ -193,7 +193,7 @@ static int because_not_opened(int rc, const struct unishm_options *opt)
 	if (unishm_sys.shmget(opt->key, 0, 0400) < 0 && errno == EACCES)
 		rc = -EACCES; /* Linux looks at the size first: permission is the better answer,
 				 and all that POSIX can give */
-	if ((rc == -EACCES || rc == -EINVAL) && sysv_stage_of(&ds) != SYSV_WHOLE)
+	if ((rc == -EACCES || rc == -EINVAL) && sysv_stage_of(id, &ds) != SYSV_WHOLE)
 		return SYSV_AGAIN; /* not there yet */
 	if (rc == -EINVAL && (size_t)ds.shm_segsz < opt->size)
 		return unishm_because(rc, "it has %zu bytes, fewer than the %zu asked for; "
@@ -262,9 +262,9 @@ static int sysv_open(struct unishm *seg, const struct unishm_options *opt)
 
 /* By id also what may be a maker's first step, once its creator is dead: there is no other way
  * to remove a private one. */
-static bool can_open_by_id(const struct shmid_ds *ds)
+static bool can_open_by_id(int id, const struct shmid_ds *ds)
 {
-	enum sysv_stage stage = sysv_stage_of(ds);
+	enum sysv_stage stage = sysv_stage_of(id, ds);
 	return stage == SYSV_WHOLE || (stage == SYSV_BORN && sysv_is_dead(ds->shm_cpid));
 }
 
@@ -272,7 +272,7 @@ static int sysv_open_id(struct unishm *seg, int id)
 {
 	struct shmid_ds ds;
 	int rc = sysv_stat_any(id, &ds);
-	bool there = rc == 0 && !sysv_is_removed(&ds, sysv_key_of(&ds)) && can_open_by_id(&ds);
+	bool there = rc == 0 && !sysv_is_removed(&ds, sysv_key_of(&ds)) && can_open_by_id(id, &ds);
 	if (rc == -EIDRM || (rc == 0 && !there))
 		return -ENOENT;
 	if (rc == 0 && unishm_sys.shmctl(id, IPC_STAT, &ds) < 0) /* permission to read */
@@ -480,13 +480,13 @@ struct listing {
 
 /* What may be a maker's first step is shown once its creator is dead: otherwise nobody would
  * find a private one. */
-static bool is_shown(const struct shmid_ds *ds)
+static bool is_shown(int id, const struct shmid_ds *ds)
 {
 	if (!sysv_may_be_unfinished(ds))
 		return true;
 	if (unishm_hold_forks() < 0)
 		return false;
-	bool shown = can_open_by_id(ds);
+	bool shown = can_open_by_id(id, ds);
 	unishm_release_forks();
 	return shown;
 }
@@ -495,7 +495,7 @@ static int list_one(int id, const struct shmid_ds *ds, void *arg)
 {
 	const struct listing *listing = arg;
 	struct unishm_status st = { .backend = NULL };
-	if (!is_shown(ds))
+	if (!is_shown(id, ds))
 		return 0;
 	sysv_translate(&st, id, ds, sysv_key_of(ds));
 	return listing->visit(&st, listing->arg);

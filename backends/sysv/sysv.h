@@ -37,9 +37,6 @@ int sysv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *ar
  * descriptor: to be called with forks held. */
 bool sysv_is_dead(pid_t pid);
 
-/* Whether segments may be given the group @group here: a user namespace maps some only. */
-bool sysv_has_group(gid_t group);
-
 /* ---- making.c: segments that an init callback fills ----------------------- */
 
 enum sysv_stage {
@@ -48,7 +45,7 @@ enum sysv_stage {
 	SYSV_MARKED,    /* a maker's, never attached */
 	SYSV_FILLING,   /* a maker's, attached */
 	SYSV_ABANDONED, /* a maker's that provably died */
-	SYSV_UNKNOWN,   /* where marks cannot be had: a maker's, or any other's */
+	SYSV_CLAIM,     /* the mark of another segment */
 };
 
 /* Whether @ds may be at another stage than SYSV_WHOLE; makes no system call. */
@@ -56,7 +53,7 @@ bool sysv_may_be_unfinished(const struct shmid_ds *ds);
 
 /* At which stage the segment is; SYSV_BORN also if its creator is dead. To be called with
  * forks held. */
-enum sysv_stage sysv_stage_of(const struct shmid_ds *ds);
+enum sysv_stage sysv_stage_of(int id, const struct shmid_ds *ds);
 
 /* Whether mode and group would make a whole segment look like one that is being filled. */
 bool sysv_is_mark(const struct shmid_ds *ds);
