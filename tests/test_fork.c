@@ -71,7 +71,7 @@ static void use(struct unishm *seg)
 static void use_mine(void)
 {
 	use(mine);
-	board->words[0]++;
+	board->count++;
 }
 
 /* The same while nobody else attaches. */
@@ -102,14 +102,15 @@ static void fork_once(void (*in_child)(void))
 static long fork_with_handlers(long place)
 {
 	void (**handlers)(void) = place < PLACES ? late_handler : early_handler;
+	void (*how)(void) = place % PLACES == IN_PARENT ? use_mine : use_alone; /* beside the child */
 	mine = take(0);
 	void *addr = attach(mine, 0);
-	board->words[0] = 0;
-	handlers[place % PLACES] = use_alone;
+	board->count = 0;
+	handlers[place % PLACES] = how;
 	for (int i = 0; i < 10; i++)
-		fork_once(use_alone);
+		fork_once(how);
 	handlers[place % PLACES] = NULL;
-	expect_rc(board->words[0], 20);
+	expect_rc(board->count, 20);
 	use(mine);
 	detach(mine, addr);
 	unishm_close(mine);
