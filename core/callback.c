@@ -32,7 +32,7 @@ static void enlist(struct unishm_making *making)
 {
 	making->seg = opening;
 	making->thread = pthread_self();
-	making->in_child = making->abandoned = false;
+	making->in_child = making->abandoned = making->orphan = false;
 	unishm_mutex_lock(&lock);
 	making->next = makings;
 	makings = making;
@@ -74,43 +74,64 @@ static void bury(struct unishm_making *making)
 	free(making);
 }
 
-/* One of this thread's that is still to be undone; with @backend NULL any of this thread's. It
- * stays where it is: only this thread takes it out of the list. */
-static struct unishm_making *find(const struct unishm_backend *backend, key_t key)
+/* The first that is so, @like another. It stays valid: only this thread takes its own out of the
+ * list, and whoever takes an orphan out does so in one step. */
+static struct unishm_making *find(bool (*is_so)(const struct unishm_making *, const struct unishm_making *),
+		const struct unishm_making *like, bool take)
 {
-	struct unishm_making *at;
 	unishm_mutex_lock(&lock);
-	for (at = makings; at; at = at->next)
-		if (is_mine(at) && (!backend || (at->backend == backend && at->key == key &&
-				!at->abandoned && !at->in_child)))
-			break;
+	struct unishm_making **at = &makings;
+	while (*at && !is_so(*at, like))
+		at = &(*at)->next;
+	struct unishm_making *found = *at;
+	if (found && take)
+		*at = found->next;
 	unishm_mutex_unlock(&lock);
-	return at;
+	return found;
+}
+
+static bool is_of_thread(const struct unishm_making *making, const struct unishm_making *like)
+{
+	(void)like;
+	return is_mine(making);
+}
+
+static bool is_orphan(const struct unishm_making *making, const struct unishm_making *like)
+{
+	(void)like;
+	return making->orphan;
+}
+
+static bool is_left_behind(const struct unishm_making *making, const struct unishm_making *like)
+{
+	return is_mine(making) && making->backend == like->backend && making->key == like->key &&
+			!making->abandoned && !making->in_child;
 }
 
 void unishm_abandon_key(const struct unishm_backend *backend, key_t key)
 {
+	const struct unishm_making like = { .backend = backend, .key = key };
 	struct unishm_making *making;
-	while (key != UNISHM_PRIVATE && (making = find(backend, key)))
+	while ((making = find(is_orphan, NULL, true)))
+		bury(making);
+	while (key != UNISHM_PRIVATE && (making = find(is_left_behind, &like, false)))
 		abandon(making);
 }
 
-/* In a child, those of other threads are in the list for good, and few. */
 void unishm_abandon_all(void)
 {
 	struct unishm_making *making;
 	if (unishm_hold_forks() < 0)
 		return;
-	while ((making = find(NULL, 0))) {
-		delist(making);
+	while ((making = find(is_of_thread, NULL, true)))
 		bury(making);
-	}
 	unishm_release_forks();
 }
 
 void unishm_leave_makings(void)
 {
 	for (struct unishm_making *making = makings; making; making = making->next) {
+		making->orphan = !is_mine(making);
 		if (making->in_child || making->abandoned)
 			continue;
 		making->in_child = true;
