@@ -123,7 +123,7 @@ static void announce_departure(void)
 
 static void queue(struct unishm_thread *self)
 {
-	while (atomic_load(&gate.closed)) {
+	for (; atomic_load(&gate.closed); unishm_notice_child()) {
 		unsigned seen = atomic_load(&gate.openings);
 		atomic_store(&self->queued, true);
 		if (atomic_load(&gate.closed))
@@ -253,7 +253,7 @@ static void child(void)
 /* A raw clone(2) without CLONE_VM makes a process without any handler run. And handlers of the
  * program that were registered before ours run before ours in the child: where there is no
  * canary, the number of the process tells. */
-static void notice_child(void)
+void unishm_notice_child(void)
 {
 	if (__builtin_expect(!*canary, 0))
 		set_right_in_child();
@@ -298,7 +298,7 @@ int unishm_hold_forks(void)
 {
 	if (__builtin_expect(!atomic_load_explicit(&is_set_up, memory_order_relaxed), 0))
 		return unishm_because(-ENOMEM, "the library could not be set up when it was loaded");
-	notice_child();
+	unishm_notice_child();
 	struct unishm_thread *self = unishm_this_thread();
 	unsigned holds = atomic_load_explicit(&self->inside, memory_order_relaxed);
 	if (holds) {
@@ -318,7 +318,7 @@ void unishm_release_forks(void)
 		atomic_store_explicit(&self->inside, holds - 1, memory_order_relaxed);
 		return;
 	}
-	notice_child();
+	unishm_notice_child();
 	tell_missed();
 	go_out(self);
 }

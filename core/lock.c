@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "core.h"
 #include "os.h"
 
 enum { WAITED = 1, LONG_MS = 1000 };
@@ -57,7 +58,7 @@ static void wait_for(struct unishm_mutex *mutex)
 
 void unishm_mutex_lock(struct unishm_mutex *mutex)
 {
-	while (!unishm_mutex_try(mutex))
+	for (; !unishm_mutex_try(mutex); unishm_notice_child())
 		wait_for(mutex);
 }
 
