@@ -74,10 +74,11 @@ static void bury(struct unishm_making *making)
 	free(making);
 }
 
+typedef bool test(const struct unishm_making *making, const struct unishm_making *like);
+
 /* The first that is so, @like another. It stays valid: only this thread takes its own out of the
  * list, and whoever takes an orphan out does so in one step. */
-static struct unishm_making *find(bool (*is_so)(const struct unishm_making *, const struct unishm_making *),
-		const struct unishm_making *like, bool take)
+static struct unishm_making *find(test *is_so, const struct unishm_making *like, bool take)
 {
 	unishm_mutex_lock(&lock);
 	struct unishm_making **at = &makings;
@@ -183,11 +184,11 @@ static int run(struct unishm_making *making, const struct unishm_options *opt, v
 static int because_not_filled(const struct unishm_making *making, int rc)
 {
 	if (making->in_child)
-		return unishm_because(-ECANCELED, "this process was forked within the init callback, "
-				"and the segment is its parent's; open the key instead");
+		return unishm_because(-ECANCELED, "this process was forked within the init "
+				"callback, and the segment is its parent's; open the key instead");
 	if (making->abandoned)
-		return unishm_because(-ECANCELED, "its init callback used the key that it was called "
-				"for; let it use other keys only");
+		return unishm_because(-ECANCELED, "its init callback used the key that it was "
+				"called for; let it use other keys only");
 	return rc < 0 ? disguise(unishm_because(rc, "its init callback failed with %d", rc)) : rc;
 }
 
@@ -213,8 +214,8 @@ int unishm_call_visit(int (*visit)(const struct unishm_status *, void *),
 
 /* ---- Waiting ------------------------------------------------------------- */
 
-/* From the first pause of a call to its end or to a callback, signal handlers run in pauses only: else one that
- * runs between two of them would go unnoticed, and the wait would not end. */
+/* From the first pause of a call to its end, or to a callback, signal handlers run in pauses only:
+ * else one that runs between two of them would go unnoticed, and the wait would not end. */
 static _Thread_local struct {
 	bool pausing;
 	sigset_t callers;
@@ -254,8 +255,9 @@ int unishm_pause(struct unishm_patience *patience)
 	if (patience->limit_ms && !patience->deadline)
 		patience->deadline = now_ms() + patience->limit_ms;
 	else if (patience->limit_ms && now_ms() >= patience->deadline)
-		return unishm_because(-ETIMEDOUT, "another process is still filling it after %u ms; "
-				"wait longer, or look what that process is at", patience->limit_ms);
+		return unishm_because(-ETIMEDOUT, "another process is still filling it after %u "
+				"ms; wait longer, or look what that process is at",
+				patience->limit_ms);
 	keep_signals_to_pauses();
 	unsigned holds = unishm_release_all_forks();
 	int woken = pselect(0, NULL, NULL, NULL, &moment, &signals.callers) < 0 ? errno : 0;

@@ -97,7 +97,7 @@ static bool close_gate(unsigned tries)
 {
 	struct unishm_thread *self = unishm_known_thread();
 	if (self)
-		atomic_store(&self->queued, false); /* or a fork whose turn it is would wait for us */
+		atomic_store(&self->queued, false); /* or the fork before us would wait for us */
 	if (!take_turn(tries))
 		return false;
 	/* Not for ever: a handler of a signal may have interrupted one that is queued. */
@@ -297,7 +297,8 @@ __attribute__((constructor(101))) static void set_up_early(void)
 int unishm_hold_forks(void)
 {
 	if (__builtin_expect(!atomic_load_explicit(&is_set_up, memory_order_relaxed), 0))
-		return unishm_because(-ENOMEM, "the library could not be set up when it was loaded");
+		return unishm_because(-ENOMEM, "the library was not set up when it was loaded, "
+				"for lack of memory or of keys of threads; start the program anew");
 	unishm_notice_child();
 	struct unishm_thread *self = unishm_this_thread();
 	unsigned holds = atomic_load_explicit(&self->inside, memory_order_relaxed);

@@ -39,8 +39,8 @@ bool unishm_mutex_try(struct unishm_mutex *mutex)
 	uintptr_t nobody = 0;
 	if (__builtin_expect(!atomic_load_explicit(&mutex->next, memory_order_relaxed), 0))
 		list(mutex);
-	return atomic_compare_exchange_strong_explicit(&mutex->owner, &nobody, unishm_thread_token(),
-			memory_order_acquire, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&mutex->owner, &nobody,
+			unishm_thread_token(), memory_order_acquire, memory_order_relaxed);
 }
 
 /* The owner sees WAITED when it unlocks, or has unlocked already; in the latter case it was
@@ -51,7 +51,8 @@ static void wait_for(struct unishm_mutex *mutex)
 	uintptr_t owner = atomic_load(&mutex->owner);
 	if (owner == 0)
 		return;
-	if (!(owner & WAITED) && !atomic_compare_exchange_strong(&mutex->owner, &owner, owner | WAITED))
+	if (!(owner & WAITED) &&
+			!atomic_compare_exchange_strong(&mutex->owner, &owner, owner | WAITED))
 		return;
 	unishm_os_wait(&mutex->wakes, seen, LONG_MS);
 }
