@@ -100,13 +100,13 @@ struct claim {
 
 static int lock_claim(struct claim *claim, int fd)
 {
-	int rc = ushp_map_own(fd, 0, 1, PROT_NONE, &claim->page);
+	int rc = ushp_map_anchor(fd, &claim->page);
 	if (rc < 0)
 		return rc;
 	struct lock_file file = { fd, false, claim->file.dev, claim->file.ino };
 	rc = ushp_lock_take(&file, LOCK_OF_DESCRIPTION, PLACE_CLAIM, 1, true);
 	if (rc < 0)
-		unishm_sys.munmap(claim->page, 1);
+		ushp_unmap_anchor(claim->page);
 	return rc;
 }
 
@@ -134,7 +134,7 @@ static void drop_claim(struct claim *claim)
 	if (claim->by_process)
 		ushp_lock_drop(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1);
 	else
-		unishm_sys.munmap(claim->page, 1);
+		ushp_unmap_anchor(claim->page);
 }
 
 /* ---- Under the claim -------------------------------------------------------------------- */
