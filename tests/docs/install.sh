@@ -51,7 +51,14 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 
 # A fresh clone, and nothing of an earlier installation.
 mkdir "$root/tmp/unishm"
-(cd "$source" && tar -cf - --exclude=./build* --exclude=./.git .) | tar -xf - -C "$root/tmp/unishm"
+(
+	cd "$source"
+	if command -v git >/dev/null && git ls-files --error-unmatch README.md >/dev/null 2>&1; then
+		git ls-files -z | tar -cf - --null -T - # what a clone has, as it is now
+	else
+		tar -cf - --exclude=./build* --exclude=./.git .
+	fi
+) | tar -xf - -C "$root/tmp/unishm"
 rm -rf "$root"/usr/local/lib/libunishm* "$root"/usr/local/lib/*/libunishm* \
 	"$root"/usr/local/include/unishm* "$root"/usr/local/bin/unishm
 
