@@ -59,7 +59,8 @@ mkdir "$root/tmp/unishm"
 		tar -cf - --exclude=./build* --exclude=./.git .
 	fi
 ) | tar -xf - -C "$root/tmp/unishm"
-rm -rf "$root"/usr/local/lib/libunishm* "$root"/usr/local/lib/*/libunishm* \
+rm -rf "$root"/usr/local/lib*/libunishm* "$root"/usr/local/lib/*/libunishm* \
+	"$root"/usr/local/lib*/pkgconfig/unishm.pc "$root"/usr/local/lib/*/pkgconfig/unishm.pc \
 	"$root"/usr/local/include/unishm* "$root"/usr/local/bin/unishm
 
 cat >"$root/tmp/program.c" <<'END'
