@@ -83,7 +83,8 @@ class Runner:
         self.failed = self.done = self.left = 0
         self.alone = 'UNISHM_TEST_INSIDE' in os.environ
         self.valgrind = None
-        with open(os.path.join(BUILD, 'libunishm.so'), 'rb') as library:
+        built = [os.path.join(BUILD, 'libunishm' + end) for end in ('.so', '.a')]
+        with open(next(path for path in built if os.path.exists(path)), 'rb') as library:
             sanitized = re.search(rb'__[atu]b?san_', library.read())
         # examples of the manual stand on each other, so each runs once
         if shutil.which('valgrind') and not sanitized and '/man/' not in DOCUMENT:
