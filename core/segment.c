@@ -119,7 +119,7 @@ static int dispatch_open(struct unishm *seg, const struct unishm_options *opt, i
 	if (rc == 0)
 		unishm_register(seg);
 	unishm_release_forks();
-	return rc;
+	return unishm_answer_of_open(rc);
 }
 
 static int open_handle(struct unishm **out, const struct unishm_backend *backend,
