@@ -59,10 +59,6 @@ struct unishm {
 	_Alignas(max_align_t) unsigned char priv[]; /* backend's */
 };
 
-/* A mode that no segment may be given: the System V backend marks by it what an
- * init callback still has to fill. Refused on all backends alike. */
-enum { UNISHM_MODE_MAKING = 0613 };
-
 struct unishm_backend {
 	/* What users type and tools print: short, stable, lower case. */
 	const char *name;

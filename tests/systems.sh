@@ -11,7 +11,7 @@ cd "$1"
 places='
 backends/posix_os.c
 backends/posix_os.h
-backends/sysv.c
+backends/sysv/system.c
 core/imitate.c
 core/mapping.c
 core/os.c
