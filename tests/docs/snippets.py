@@ -7,6 +7,7 @@ Usage: snippets.py BUILD SOURCE CC CXX|none DOCUMENT
   ```c, ```cpp   With a main: a program, compiled as it stands. Its first line names the
                  file: /* NAME.c ... */. Without one: the body of main, where functions
                  that start at the margin stay functions.
+  ```python      Run with the module of this source.
   ```sh          Run as it stands, where the programs before it were built.
   ```console     Each line that starts with "$ " is run.
 
@@ -45,6 +46,21 @@ PROLOGUE = '''
 #include <sys/wait.h>
 #include <unistd.h>
 #include <unishm.h>
+'''
+PROLOGUE_CXX = '''
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <unistd.h>
+#include <unishm.h>
+#if __has_include(<unishm.hpp>)
+#include <unishm.hpp>
+#endif
 '''
 NO_NAMESPACES = 'needs namespaces of its own, which are refused here'
 FUNCTION = re.compile(r'^(?:static |struct \w+ \{$|enum \{).*?^\}(?:;)?\n', re.M | re.S)
@@ -128,10 +144,10 @@ class Runner:
         self.say(line, what, end.returncode == 0, f'{end.stdout}exit status {end.returncode}')
         return end.returncode == 0
 
-    def wrapped(self, code, given):
+    def wrapped(self, code, given, prologue):
         outside = ''.join(FUNCTION.findall(code))
         inside = FUNCTION.sub('', code)
-        return (f'{PROLOGUE}{"".join(FUNCTION.findall(given))}{outside}\nint main(void)\n{{\n'
+        return (f'{prologue}{"".join(FUNCTION.findall(given))}{outside}\nint main(void)\n{{\n'
                 f'{FUNCTION.sub("", given)}\n{inside}\nreturn 0;\n}}\n')
 
     def program(self, line, language, code, notes):
@@ -140,7 +156,8 @@ class Runner:
         name = named.group(1) if named else f'line{line}'
         whole = re.search(r'\bmain\(', code)
         with open(os.path.join(self.work, f'{name}.{extension}'), 'w', encoding='utf-8') as out:
-            out.write(code if whole else self.wrapped(code, notes.get('given', '') + '\n'))
+            out.write(code if whole else self.wrapped(
+                code, notes.get('given', '') + '\n', PROLOGUE if language == 'c' else PROLOGUE_CXX))
         for header in re.findall(r'#include <(boost/[^>]*)>', code):
             if not os.path.exists('/usr/include/' + header):
                 return self.skip(line, f'needs {header}')
@@ -186,11 +203,21 @@ class Runner:
             code = ''.join(row[2:] + '\n' for row in code.split('\n') if row.startswith('$ '))
         return self.run(line, 'runs', ['sh', '-euc', code])
 
+    def python(self, line, code):
+        if not self.alone or not os.path.exists(os.path.join(BUILD, 'libunishm.so')):
+            return self.skip(line, NO_NAMESPACES if not self.alone else 'needs the shared library')
+        for backend in self.backends:
+            self.run(line, f'runs on {backend}', [sys.executable, '-c', 'import unishm\n' + code],
+                     UNISHM_BACKEND=backend, PYTHONPATH=f'{SOURCE}/python/src')
+        return None
+
     def snippet(self, line, language, code, notes):
         if 'not run' in notes or 'install' in notes:
             self.skip(line, notes.get('not run') or 'the test of the installation does that')
         elif language in ('c', 'cpp'):
             self.program(line, language, code, notes)
+        elif language == 'python':
+            self.python(line, code)
         elif language in ('sh', 'console'):
             self.shell(line, language, code)
         elif language != 'text':
