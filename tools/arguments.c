@@ -41,6 +41,14 @@ static void print_line(const char *format, va_list args, const char *tail)
 	fprintf(stderr, "unishm: %s%s\n", line, tail);
 }
 
+void tell(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	print_line(format, args, "");
+	va_end(args);
+}
+
 int fail(const char *format, ...)
 {
 	va_list args;

@@ -44,7 +44,7 @@ struct command {
 enum {
 	OPT_BYTES = 256, OPT_NOHEADINGS, OPT_MINE, OPT_UNATTACHED, OPT_DEAD_CREATOR, OPT_FOREIGN,
 	OPT_ALL_MINE, OPT_OLDER_THAN, OPT_NORESERVE, OPT_HUGETLB, OPT_OFFSET, OPT_LENGTH, OPT_HEX,
-	OPT_FORCE, OPT_HOLD,
+	OPT_FORCE, OPT_HOLD, OPT_ATTACHED,
 };
 
 extern const struct command list_command, show_command, create_command, remove_command,
@@ -63,6 +63,8 @@ extern const char *chosen_backend;
 int next_option(int argc, char **argv);
 extern int option_status;
 
+/* Print one line on stderr; nothing has failed. */
+void tell(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Each prints one line on stderr and returns the exit status. */
 int fail(const char *format, ...) PRINTF_LIKE(1, 2);
 int usage_error(const char *format, ...) PRINTF_LIKE(1, 2);
@@ -98,6 +100,8 @@ int open_segment(struct unishm **seg, const struct segment_ref *ref);
 /* 0 or a negative errno value; prints nothing. */
 int try_open_segment(struct unishm **seg, const struct segment_ref *ref);
 int open_by_id(struct unishm **seg, const char *backend, int id);
+/* Open what a listing told of: by its key, which is quick, or by its id. */
+int open_listed(struct unishm **seg, const struct unishm_status *st);
 
 /* Open each SEGMENT of argv and call @act, which prints its own failures and returns a status.
  * All are parsed before the first is touched; one that fails does not stop the rest. */
@@ -142,6 +146,8 @@ struct filter {
 };
 
 bool process_is_dead(pid_t pid);
+/* Made by this library, or owned by this user. Only POSIX tells who made a segment. */
+bool is_own(const struct unishm_status *st);
 bool passes(const struct unishm_status *st, const struct filter *filter);
 /* All segments of the chosen backend or of all. DONE, or FAILED after lines on stderr; what
  * could be had is in @rows all the same. */

@@ -74,17 +74,53 @@ static int open_source(struct source *source, size_t *size, bool size_given)
 
 /* ---- The command ---------------------------------------------------------- */
 
+/* A segment that was there before: it is left as it is, and must be what was asked for. */
+static int existed(struct unishm *seg, const struct unishm_options *opt, const char *text,
+		bool mode_given)
+{
+	struct unishm_status st;
+	if (unishm_status(seg, &st) < 0)
+		return library_failed();
+	if (mode_given && st.mode != opt->mode)
+		return fail("create %s: it exists with mode %s, not %s; nothing changed; change it with "
+				"unishm chmod, or leave out --mode", text, mode_letters(st.mode).text,
+				mode_letters(opt->mode).text);
+	tell("%s exists, mode %s, %s; nothing changed", text, mode_letters(st.mode).text,
+			human_size(st.size).text);
+	return DONE;
+}
+
 /* The handle tells enough: a status needs read permission, which the mode may deny. */
-static int created(struct unishm *seg)
+static int created(struct unishm *seg, const struct unishm_options *opt, const char *text,
+		bool mode_given)
 {
 	struct unishm_status st = {
 		.backend = unishm_backend(seg),
 		.key = unishm_key(seg),
 		.id = unishm_id(seg),
 	};
-	puts(segment_spelling(&st).text);
+	int status = unishm_created(seg) ? DONE : existed(seg, opt, text, mode_given);
+	if (status == DONE)
+		puts(segment_spelling(&st).text);
 	unishm_close(seg);
-	return DONE;
+	return status;
+}
+
+/* Why a segment that exists could not be opened with this size. */
+static int too_small(const struct unishm_options *wanted, const char *text)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	struct unishm *seg;
+	opt.backend = wanted->backend;
+	opt.key = wanted->key;
+	if (wanted->key == UNISHM_PRIVATE || unishm_open_with(&seg, &opt) < 0)
+		return DONE;
+	size_t size = unishm_size(seg);
+	unishm_close(seg);
+	if (size >= wanted->size)
+		return DONE;
+	return fail("create %s: it exists and has %zu bytes, fewer than %zu; nothing changed; remove it "
+			"first, or ask for no more", text, size, wanted->size);
 }
 
 static int not_created(int rc, const struct unishm_options *opt, const char *text, bool told)
@@ -96,10 +132,13 @@ static int not_created(int rc, const struct unishm_options *opt, const char *tex
 	if (rc == -EEXIST)
 		return fail("create %s: it exists already; choose another key, or remove it first%s", text,
 				opt->init ? "" : ", or leave out --exclusive");
+	if (rc == -EINVAL && too_small(opt, text) != DONE)
+		return FAILED;
 	return library_failed();
 }
 
-static int create(struct unishm_options *opt, struct source *source, const char *text)
+static int create(struct unishm_options *opt, struct source *source, const char *text,
+		bool mode_given)
 {
 	struct unishm *seg;
 	if (source->name) {
@@ -112,13 +151,15 @@ static int create(struct unishm_options *opt, struct source *source, const char 
 	int rc = unishm_open_with(&seg, opt);
 	if (rc < 0)
 		return not_created(rc, opt, text, source->told);
-	return created(seg);
+	return created(seg, opt, text, mode_given);
 }
 
-static int take_option(int c, struct unishm_options *opt, struct source *source)
+static int take_option(int c, struct unishm_options *opt, struct source *source, bool *mode_given)
 {
 	switch (c) {
-	case 'm': return parse_mode(optarg, &opt->mode);
+	case 'm':
+		*mode_given = true;
+		return parse_mode(optarg, &opt->mode);
 	case 'x': opt->oflag |= O_EXCL; return DONE;
 	case 'f': source->name = optarg; return DONE;
 	case OPT_NORESERVE: opt->flags |= UNISHM_NORESERVE; return DONE;
@@ -132,10 +173,11 @@ static int run_create(int argc, char **argv)
 	struct unishm_options opt = UNISHM_OPTIONS_INIT;
 	struct source source = { NULL, -1, 0, false };
 	struct segment_ref ref;
+	bool mode_given = false;
 	opt.mode = 0600;
 	opt.oflag = O_CREAT;
 	for (int c; (c = next_option(argc, argv)) != -1;) {
-		int rc = take_option(c, &opt, &source);
+		int rc = take_option(c, &opt, &source, &mode_given);
 		if (rc != DONE || c == '?')
 			return rc;
 	}
@@ -151,7 +193,7 @@ static int run_create(int argc, char **argv)
 		return rc;
 	opt.backend = ref.backend;
 	opt.key = ref.key;
-	return create(&opt, &source, argv[optind]);
+	return create(&opt, &source, argv[optind], mode_given);
 }
 
 static const struct option longs[] = {

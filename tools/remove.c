@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* unishm remove */
+/*
+ * unishm remove
+ *
+ * What is named one by one is removed. What is chosen by filters is removed only if it is
+ * unattached and own, unless the user says otherwise, and only after a question.
+ */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,14 +14,50 @@
 
 struct request {
 	struct filter filter;
-	bool bulk, dry_run, yes;
+	bool bulk, dry_run, yes, attached, foreign;
 };
 
+/* What the filters choose, and what they left out. */
+struct choice {
+	struct rows rows;
+	uint64_t bytes;
+	size_t attached, foreign;
+};
+
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 /* ---- Segments that were named --------------------------------------------- */
+
+static void add_name(const struct process *process, void *arg)
+{
+	char *names = arg;
+	size_t used = strlen(names);
+	if (used < 200)
+		snprintf(names + used, 300 - used, "%s%ld (%s)", used ? ", " : "", process->pid,
+				process->command);
+}
+
+/* Who loses the key of a segment is told before it happens. */
+static void tell_attached(const char *text, const struct unishm_status *st)
+{
+	char names[300] = "";
+	unsigned long unreadable;
+	if (!st->number_attached)
+		return;
+	system_attached(st, add_name, names, &unreadable);
+	tell("%s is attached %lu time%s%s%s; its memory is freed when the last process detaches", text,
+			st->number_attached, plural(st->number_attached), *names ? ", by " : "", names);
+}
 
 static int remove_named(struct unishm *seg, const char *text, void *arg)
 {
 	const struct request *request = arg;
+	struct unishm_status st;
+	if (unishm_status(seg, &st) == 0)
+		tell_attached(text, &st);
 	if (request->dry_run) {
 		printf("would remove %s\n", text);
 		return DONE;
@@ -23,7 +65,34 @@ static int remove_named(struct unishm *seg, const char *text, void *arg)
 	return unishm_remove(seg) < 0 ? library_failed() : DONE;
 }
 
-/* ---- All that a filter chooses -------------------------------------------- */
+/* ---- What the filters choose ---------------------------------------------- */
+
+/* Keep in @choice what may go, and count the rest. */
+static void leave_out(struct choice *choice, const struct request *request)
+{
+	struct rows *rows = &choice->rows;
+	size_t kept = 0;
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct unishm_status *st = &rows->item[i].st;
+		if (!request->foreign && !is_own(st)) {
+			choice->foreign++;
+		} else if (!request->attached && st->number_attached) {
+			choice->attached++;
+		} else {
+			choice->bytes += st->size;
+			rows->item[kept++] = rows->item[i];
+		}
+	}
+	rows->count = kept;
+}
+
+static int choose(struct choice *choice, struct request *request)
+{
+	request->filter.removable = true;
+	int status = collect(&choice->rows, &request->filter);
+	leave_out(choice, request);
+	return status;
+}
 
 static void print_choice(FILE *out, const char *verb, const struct unishm_status *st)
 {
@@ -31,13 +100,47 @@ static void print_choice(FILE *out, const char *verb, const struct unishm_status
 			user_name(st->owner_user).text, human_size(st->size).text, st->number_attached);
 }
 
+static void tell_left_out(const struct choice *choice)
+{
+	if (choice->attached)
+		tell("%zu attached segment%s not chosen; --attached chooses attached ones too",
+				choice->attached, choice->attached == 1 ? " was" : "s were");
+	if (choice->foreign)
+		tell("%zu segment%s of other users not chosen; --foreign chooses them too",
+				choice->foreign, choice->foreign == 1 ? " was" : "s were");
+}
+
+/* ---- The question --------------------------------------------------------- */
+
+/* What is attached comes first, then the largest. */
+static void print_summary(FILE *out, struct choice *choice)
+{
+	const size_t most = 5;
+	struct rows *rows = &choice->rows;
+	size_t attached = 0, told = 0;
+	sort_rows(rows, FIELD_SIZE, true);
+	for (size_t i = 0; i < rows->count; i++)
+		attached += rows->item[i].st.number_attached > 0;
+	fprintf(out, "%zu segment%s, %s in all, %zu attached:\n", rows->count, plural(rows->count),
+			human_size(choice->bytes).text, attached);
+	for (size_t i = 0; i < rows->count; i++)
+		if (rows->item[i].st.number_attached && told++ < 20)
+			print_choice(out, "  attached:", &rows->item[i].st);
+	if (told > 20)
+		fprintf(out, "  and %zu more attached ones\n", told - 20);
+	for (size_t i = told = 0; i < rows->count && told < most; i++)
+		if (!rows->item[i].st.number_attached && ++told)
+			print_choice(out, "  ", &rows->item[i].st);
+	if (rows->count - attached > told)
+		fprintf(out, "  and %zu smaller one%s (--dry-run names all)\n",
+				rows->count - attached - told, plural(rows->count - attached - told));
+}
+
 /* Only a plain yes removes. */
-static bool confirmed(const struct rows *rows)
+static bool answered_yes(size_t count)
 {
 	char answer[16] = "";
-	for (size_t i = 0; i < rows->count; i++)
-		print_choice(stderr, "remove", &rows->item[i].st);
-	fprintf(stderr, "Remove %s? [y/N] ", rows->count == 1 ? "this segment" : "these segments");
+	fprintf(stderr, "Remove %s? [y/N] ", count == 1 ? "this segment" : "these segments");
 	fflush(stderr);
 	if (!fgets(answer, sizeof answer, stdin)) {
 		fputc('\n', stderr);
@@ -46,20 +149,44 @@ static bool confirmed(const struct rows *rows)
 	return strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0;
 }
 
-/* Time has passed since it was listed: somebody may have attached it, or removed it. */
+/* DONE: remove them. */
+static int ask(struct choice *choice)
+{
+	size_t count = choice->rows.count;
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+		return fail("remove: %zu segment%s (%s) would be removed, but there is no terminal to ask "
+				"on, and nothing was removed; see them with --dry-run, and give --yes",
+				count, plural(count), human_size(choice->bytes).text);
+	print_summary(stderr, choice);
+	if (!answered_yes(count))
+		return fail("remove: the answer was not y, and nothing was removed");
+	return DONE;
+}
+
+/* ---- Removing them -------------------------------------------------------- */
+
+/* Whether it is still the one that was listed, and still chosen. */
+static bool is_still(const struct unishm_status *now, const struct unishm_status *listed,
+		const struct request *request)
+{
+	return now->id == listed->id && now->key == listed->key && now->size == listed->size
+			&& now->creator_process == listed->creator_process
+			&& now->owner_user == listed->owner_user && passes(now, &request->filter)
+			&& (request->attached || !now->number_attached);
+}
+
 static int remove_if_still(const struct unishm_status *listed, const struct request *request)
 {
 	struct unishm *seg;
 	struct unishm_status now;
-	int rc = open_by_id(&seg, listed->backend, listed->id);
+	int rc = open_listed(&seg, listed);
 	if (rc == -ENOENT || rc == -EIDRM)
 		return DONE;
 	if (rc < 0)
 		return library_failed();
 	rc = unishm_status(seg, &now);
-	bool same = rc == 0 && now.key == listed->key && now.creator_process == listed->creator_process
-			&& passes(&now, &request->filter);
-	if (rc == 0 && same)
+	bool same = rc == 0 && is_still(&now, listed, request);
+	if (same)
 		rc = unishm_remove(seg);
 	unishm_close(seg);
 	if (rc == -EIDRM)
@@ -84,17 +211,17 @@ static int remove_rows(const struct rows *rows, const struct request *request)
 
 static int remove_chosen(struct request *request)
 {
-	struct rows rows = { NULL, 0, 0 };
-	request->filter.removable = true;
-	int status = collect(&rows, &request->filter);
-	sort_rows(&rows, FIELD_BACKEND, false);
-	bool ask = !request->dry_run && !request->yes && rows.count && isatty(STDIN_FILENO);
-	if (ask && !confirmed(&rows))
-		status = fail("remove: nothing was removed; answer y, or give --yes");
-	else if (remove_rows(&rows, request) != DONE)
-		status = FAILED;
-	free_rows(&rows);
-	return status;
+	struct choice choice = { .bytes = 0 };
+	int status = choose(&choice, request);
+	tell_left_out(&choice);
+	int rc = DONE;
+	if (choice.rows.count && !request->dry_run && !request->yes)
+		rc = ask(&choice);
+	sort_rows(&choice.rows, FIELD_BACKEND, false);
+	if (rc == DONE)
+		rc = remove_rows(&choice.rows, request);
+	free_rows(&choice.rows);
+	return rc != DONE ? rc : status;
 }
 
 /* ---- The command ---------------------------------------------------------- */
@@ -107,11 +234,27 @@ static int take_option(int c, struct request *request)
 	case OPT_ALL_MINE: request->filter.mine = request->bulk = true; return DONE;
 	case OPT_UNATTACHED: request->filter.unattached = request->bulk = true; return DONE;
 	case OPT_DEAD_CREATOR: request->filter.dead_creator = request->bulk = true; return DONE;
+	case OPT_ATTACHED: request->attached = true; return DONE;
+	case OPT_FOREIGN: request->foreign = true; return DONE;
 	case OPT_OLDER_THAN:
 		request->filter.older = true;
 		return parse_age(optarg, "--older-than", &request->filter.older_than);
 	default: return option_status;
 	}
+}
+
+static int check_request(const struct request *request, int segments)
+{
+	if (request->bulk && segments)
+		return usage_error("name segments, or choose by --all-mine, --unattached or --dead-creator, "
+				"not both");
+	if (request->attached && request->filter.unattached)
+		return usage_error("--attached and --unattached exclude each other");
+	if (!request->bulk && (request->filter.older || request->attached || request->foreign))
+		return usage_error("%s needs --all-mine, --unattached or --dead-creator",
+				request->filter.older ? "--older-than" : request->attached ? "--attached"
+				: "--foreign");
+	return DONE;
 }
 
 static int run_remove(int argc, char **argv)
@@ -122,13 +265,11 @@ static int run_remove(int argc, char **argv)
 		if (rc != DONE || c == '?')
 			return rc;
 	}
-	if (request.bulk && optind < argc)
-		return usage_error("name segments, or choose by --all-mine, --unattached or --dead-creator, "
-				"not both");
+	int rc = check_request(&request, argc - optind);
+	if (rc != DONE)
+		return rc;
 	if (request.bulk)
 		return remove_chosen(&request);
-	if (request.filter.older)
-		return usage_error("--older-than needs --all-mine, --unattached or --dead-creator");
 	return for_each_segment(argc - optind, argv + optind, remove_named, &request);
 }
 
@@ -136,6 +277,8 @@ static const struct option longs[] = {
 	{ "all-mine", no_argument, NULL, OPT_ALL_MINE },
 	{ "unattached", no_argument, NULL, OPT_UNATTACHED },
 	{ "dead-creator", no_argument, NULL, OPT_DEAD_CREATOR },
+	{ "attached", no_argument, NULL, OPT_ATTACHED },
+	{ "foreign", no_argument, NULL, OPT_FOREIGN },
 	{ "older-than", required_argument, NULL, OPT_OLDER_THAN },
 	{ "dry-run", no_argument, NULL, 'n' },
 	{ "yes", no_argument, NULL, 'y' },
@@ -151,8 +294,10 @@ const struct command remove_command = {
 		"      --dead-creator    all that a process created that is gone\n"
 		"                        (given together: what all of them choose)\n"
 		"      --older-than AGE  of these, what was not used for so long: 90s, 5m, 1h, 7d, 2w\n"
+		"      --attached        attached ones too; else none of them is chosen\n"
+		"      --foreign         System V segments of other users too\n"
 		"  -n, --dry-run         say what would be removed, and remove nothing\n"
-		"  -y, --yes             do not ask on a terminal\n",
+		"  -y, --yes             do not ask; needed where there is no terminal\n",
 	.shorts = ":" SHORT_OPTIONS "ny",
 	.longs = longs,
 	.run = run_remove,

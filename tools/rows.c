@@ -25,6 +25,11 @@ static time_t last_use(const struct unishm_status *st)
 	return st->last_detach_time > last ? st->last_detach_time : last;
 }
 
+bool is_own(const struct unishm_status *st)
+{
+	return strcmp(st->backend, "posix") == 0 || st->owner_user == geteuid();
+}
+
 static bool may_remove(const struct unishm_status *st)
 {
 	uid_t user = geteuid();

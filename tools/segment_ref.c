@@ -146,6 +146,16 @@ int open_by_id(struct unishm **seg, const char *backend, int id)
 	return unishm_open_id(seg, id);
 }
 
+int open_listed(struct unishm **seg, const struct unishm_status *st)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	if (st->key == UNISHM_PRIVATE)
+		return open_by_id(seg, st->backend, st->id);
+	opt.backend = st->backend;
+	opt.key = st->key;
+	return unishm_open_with(seg, &opt);
+}
+
 int try_open_segment(struct unishm **seg, const struct segment_ref *ref)
 {
 	if (ref->by_id)
