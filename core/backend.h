@@ -115,6 +115,9 @@ struct unishm_backend {
 	/* As unishm_list(). No lock and no descriptor is held during @visit. */
 	int (*list)(int (*visit)(const struct unishm_status *st, void *arg), void *arg);
 
+	/* Optional. As unishm_sweep(); @visit is not NULL. */
+	int (*sweep)(int flags, int (*visit)(const struct unishm_status *st, void *arg), void *arg);
+
 	/* Optional, for backends whose attachments the kernel does not carry
 	 * across fork(2): around a fork, with the handle locked. prepare runs in
 	 * the parent before, and must get ready what the child's attachments

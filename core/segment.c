@@ -51,7 +51,9 @@ static int read_options(struct unishm_options *known, const struct unishm_option
 		if (((const unsigned char *)given)[i])
 			return unishm_because(-EINVAL, "the options hold a choice that this "
 					"version of the library does not know; use a newer one");
-	memcpy(known, given, sizeof *known);
+	*known = (struct unishm_options)UNISHM_OPTIONS_INIT;
+	memcpy(known, given, size < sizeof *known ? size : sizeof *known);
+	known->oflag &= ~O_RDWR; /* users of shm_open() type it; rights come from the mode */
 	return 0;
 }
 
@@ -69,14 +71,18 @@ static int check_mode(mode_t mode)
 static int check_options(const struct unishm_options *opt)
 {
 	if (opt->oflag != 0 && opt->oflag != O_CREAT && opt->oflag != (O_CREAT | O_EXCL))
-		return unishm_because(-EINVAL, "oflag 0x%x is not 0, O_CREAT or O_CREAT | O_EXCL",
-				(unsigned)opt->oflag);
+		return unishm_because(-EINVAL, "oflag has the bits 0x%x; only O_CREAT, "
+				"O_CREAT | O_EXCL and O_RDWR mean something here", (unsigned)opt->oflag);
 	int rc = check_mode(opt->mode);
 	if (rc < 0)
 		return rc;
-	if (opt->flags & ~(unsigned)(UNISHM_NORESERVE | UNISHM_HUGETLB))
+	if (opt->flags & ~(unsigned)(UNISHM_NORESERVE | UNISHM_HUGETLB | UNISHM_BY_ID))
 		return unishm_because(-EINVAL, "unknown bits in flags 0x%x", opt->flags);
-	return 0;
+	if (!(opt->flags & UNISHM_BY_ID))
+		return 0;
+	if (opt->key != UNISHM_PRIVATE || opt->oflag != 0)
+		return unishm_because(-EINVAL, "with UNISHM_BY_ID the key must be UNISHM_PRIVATE and oflag 0");
+	return opt->id < 0 ? unishm_because(-EINVAL, "ids are not negative") : 0;
 }
 
 static struct unishm *new_handle(const struct unishm_backend *backend)
@@ -136,7 +142,10 @@ int unishm_open_with(struct unishm **seg, const struct unishm_options *opt)
 		rc = unishm_find_backend(known.backend, &backend);
 	if (rc < 0)
 		return unishm_fail(rc, "open a segment");
-	rc = open_handle(seg, backend, &known, -1);
+	bool by_id = known.flags & UNISHM_BY_ID;
+	rc = open_handle(seg, backend, by_id ? NULL : &known, known.id);
+	if (rc < 0 && by_id)
+		return unishm_fail(rc, "open the %s segment with id %d", backend->name, known.id);
 	if (rc < 0)
 		unishm_fail(rc, "%s %s", known.oflag || known.key == UNISHM_PRIVATE
 				? "create" : "open", label_key(backend, known.key).text);
@@ -423,7 +432,7 @@ struct visitor {
 static int call_visitor(const struct unishm_status *st, void *arg)
 {
 	struct visitor *visitor = arg;
-	return visitor->result = visitor->visit(st, visitor->arg);
+	return visitor->visit ? (visitor->result = visitor->visit(st, visitor->arg)) : 0;
 }
 
 int unishm_list(const char *name, int (*visit)(const struct unishm_status *, void *), void *arg)
@@ -442,6 +451,24 @@ int unishm_list(const char *name, int (*visit)(const struct unishm_status *, voi
 	if (visitor.result)
 		return visitor.result;
 	return rc < 0 ? unishm_fail(rc, "list the %s segments", backend->name) : 0;
+}
+
+int unishm_sweep(const char *name, int flags,
+		int (*visit)(const struct unishm_status *, void *), void *arg)
+{
+	const struct unishm_backend *backend;
+	unishm_begin();
+	int rc = unishm_find_backend(name, &backend);
+	if (rc == 0 && flags & ~UNISHM_SWEEP_DRY)
+		rc = unishm_because(-EINVAL, "unknown bits in flags 0x%x", (unsigned)flags);
+	if (rc < 0)
+		return unishm_fail(rc, "sweep unfinished segments");
+	struct visitor visitor = { visit, arg, 0 };
+	if (backend->sweep)
+		rc = backend->sweep(flags, call_visitor, &visitor);
+	if (visitor.result)
+		return visitor.result;
+	return rc < 0 ? unishm_fail(rc, "sweep unfinished %s segments", backend->name) : 0;
 }
 
 size_t unishm_size(const struct unishm *seg)

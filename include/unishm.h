@@ -13,7 +13,8 @@
  *   unishm_errmsg() says in one sentence what went wrong and what to do.
  * - Every function is safe to call from any thread, also on one handle at the
  *   same time; only unishm_close() must be the last use of its handle. None is
- *   async-signal-safe, except that fork(2) may be called at any time.
+ *   a cancellation point. None is async-signal-safe, except that fork(2) may be
+ *   called at any time, also in a signal handler that interrupted a call.
  * - The library starts no thread and no process, installs no signal handler,
  *   prints nothing, and never calls exit(3), abort(3) or umask(2).
  * - Every descriptor it opens is close-on-exec. One that the program closed or
@@ -47,6 +48,9 @@ extern "C" {
 #endif
 
 /* The version of this header; unishm_version() is that of the library. */
+#define UNISHM_VERSION_MAJOR 0
+#define UNISHM_VERSION_MINOR 1
+#define UNISHM_VERSION_PATCH 0
 #define UNISHM_VERSION "0.1.0"
 
 /* As key: always a new segment, found again only by handle, by fork(2), or by
@@ -64,6 +68,8 @@ enum {
 	UNISHM_NORESERVE = 1 << 0, /* set no memory aside: a full system then
 				      answers with SIGBUS at first touch */
 	UNISHM_HUGETLB = 1 << 1,   /* huge pages (System V on Linux) */
+	UNISHM_BY_ID = 1 << 2,     /* open the segment that has @id; @key must be
+				      UNISHM_PRIVATE, @oflag 0 or O_RDWR */
 };
 
 /*
@@ -72,9 +78,15 @@ enum {
  * @size: how many.
  * @arg:  what struct unishm_options carried.
  *
- * Called once, in the process that creates the segment, before anyone else can
- * open it. It must neither fork nor use the library on the same key. Return 0,
- * or a negative errno value: then nothing is created and the open fails so.
+ * Called once, in the process that creates the segment, before any other process
+ * can open it. The library holds no lock meanwhile: the callback may take long,
+ * fork, and use the library on other keys. In a child that it forks, a return from
+ * the callback makes the child's unishm_open_with() fail with -ECANCELED; the
+ * parent's goes on. Return 0, or a negative errno value: then nothing is created
+ * and the open fails so. A callback that is left by longjmp(3), an exception or
+ * pthread_exit(3) leaves the segment unfinished; it is removed when the thread
+ * ends, or when the thread opens the key again, at the latest as if the process
+ * had been killed.
  */
 typedef int (*unishm_init_fn)(void *addr, size_t size, void *arg);
 
@@ -90,19 +102,24 @@ struct unishm_options {
 	int oflag;            /* 0, O_CREAT, or O_CREAT | O_EXCL */
 	size_t size;          /* bytes */
 	mode_t mode;          /* permission bits of a new segment, 0 to 0777 */
-	unsigned flags;       /* UNISHM_NORESERVE, UNISHM_HUGETLB */
+	unsigned flags;       /* UNISHM_NORESERVE, UNISHM_HUGETLB, UNISHM_BY_ID */
 	unishm_init_fn init;  /* NULL: bytes stay zero */
 	void *arg;            /* for @init */
+	int id;               /* with UNISHM_BY_ID: as unishm_id() tells */
+	unsigned wait_ms;     /* how long O_CREAT waits for the init callback of another
+				 process, in milliseconds; 0: no limit */
 };
 
-#define UNISHM_OPTIONS_INIT { sizeof(struct unishm_options), NULL, UNISHM_PRIVATE, 0, 0, 0, 0, NULL, NULL }
+#define UNISHM_OPTIONS_INIT \
+	{ sizeof(struct unishm_options), NULL, UNISHM_PRIVATE, 0, 0, 0, 0, NULL, NULL, 0, 0 }
 
 /*
  * unishm_open - open or create a segment. Opening does not attach.
  * @seg:   receives the handle; end it with unishm_close().
  * @key:   which segment; UNISHM_PRIVATE always makes a new one.
  * @oflag: 0: it must exist. O_CREAT: make it if it does not.
- *         O_CREAT | O_EXCL: it must not exist. Other bits: -EINVAL.
+ *         O_CREAT | O_EXCL: it must not exist. O_RDWR may be added to each and
+ *         says nothing. Other bits: -EINVAL.
  * @size:  bytes. A new segment has exactly this size, never rounded, and reads
  *         as zero; 1 or more. For one that exists: the least that will do; 0
  *         takes any.
@@ -123,7 +140,9 @@ struct unishm_options {
  *          system's limit for a new segment, @size larger than the existing
  *          segment, or $UNISHM_BACKEND is not built in
  * -ENOENT  no such segment, and no O_CREAT
- * -EEXIST  it exists, and O_CREAT | O_EXCL
+ * -EEXIST  it exists or is in the making, and O_CREAT | O_EXCL
+ * -EINTR   a signal arrived while O_CREAT waited for the init callback of another
+ *          process
  * -EACCES  no permission to read it (or to create one here)
  * -ENOSPC  no room: the shared memory file system is full, or SHMMNI/SHMALL is
  *          reached
@@ -143,8 +162,9 @@ UNISHM_API int unishm_open(struct unishm **seg, key_t key, int oflag, size_t siz
  * @opt: see struct unishm_options; read during the call only.
  *
  * Return: as unishm_open(); also -EINVAL for a NULL @opt, a @struct_size of no
- * known version, unknown @flags, or a @backend that is not built in; and what
- * @init returned.
+ * known version, unknown @flags, or a @backend that is not built in; -ETIMEDOUT
+ * after @wait_ms; -ECANCELED in a child that @init forked; what @init returned;
+ * and with UNISHM_BY_ID as unishm_open_id().
  */
 UNISHM_API int unishm_open_with(struct unishm **seg, const struct unishm_options *opt);
 
@@ -319,6 +339,7 @@ struct unishm_status {
 					  does not */
 	unsigned inexact;              /* of those, what may be off now: see
 					  unishm(7) */
+	uint64_t reserved[6];          /* 0: for what later versions tell */
 };
 
 /*
@@ -344,6 +365,29 @@ UNISHM_API int unishm_status(struct unishm *seg, struct unishm_status *st);
  * -ENOTSUP (this system does not tell), -ENOMEM, -EMFILE, -ENFILE.
  */
 UNISHM_API int unishm_list(const char *backend,
+		int (*visit)(const struct unishm_status *st, void *arg), void *arg);
+
+/* Flags of unishm_sweep(). */
+enum {
+	UNISHM_SWEEP_DRY = 1 << 0, /* visit only; remove nothing */
+};
+
+/*
+ * unishm_sweep - remove what makers of segments left unfinished when they died.
+ * @backend: by name, or NULL: the default.
+ * @flags:   0 or UNISHM_SWEEP_DRY.
+ * @visit:   called for each before it is removed; NULL: none. A non-zero return
+ *           keeps it, ends the sweep and is returned.
+ * @arg:     passed to @visit.
+ *
+ * Touches nothing but unfinished work of this library whose maker is proved to be
+ * dead. Nobody has to call it: whoever creates the same key removes such a rest as
+ * well. Those of other users need privilege; they are visited, and stay.
+ *
+ * Return: 0, what @visit returned, -EINVAL (unknown @backend or @flags), -ENOTSUP
+ * (this system does not tell), -ENOMEM, -EMFILE, -ENFILE.
+ */
+UNISHM_API int unishm_sweep(const char *backend, int flags,
 		int (*visit)(const struct unishm_status *st, void *arg), void *arg);
 
 /*
