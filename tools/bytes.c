@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "segments.h"
 #include "transfer.h"
 
 struct request {
@@ -39,8 +40,6 @@ static const char *why(int error)
 {
 	if (error == EFAULT)
 		return "the system has no memory left for its pages";
-	if (error == EPIPE)
-		return "nobody reads the output any more";
 	return strerror(error);
 }
 
@@ -150,6 +149,8 @@ static int copy_out(const char *bytes, size_t length, const char *text)
 		transfer_progress("read", done, length);
 	}
 	transfer_end_progress();
+	if (error == EPIPE)
+		return end_by_sigpipe(); /* without a line, as other programs */
 	if (error)
 		return fail("read %s: %s; %zu of %zu bytes were written", text, why(error), done, length);
 	if (done < length)
@@ -219,7 +220,7 @@ static int left_out(const char *text, size_t room)
 /* @end: the room ends with the segment, so that input beyond it is lost. */
 static int copy_in(char *bytes, size_t room, const char *text, size_t offset, bool end)
 {
-	size_t done = 0, expected = input_left();
+	size_t done = 0, expected = input_left(); /* 0: not known */
 	bool more = true;
 	int error = 0;
 	while (more && done < room && !error && !transfer_interrupted()) {
@@ -228,7 +229,7 @@ static int copy_in(char *bytes, size_t room, const char *text, size_t offset, bo
 			error = errno;
 		more = got != 0;
 		done += got > 0 ? (size_t)got : 0;
-		transfer_progress("written", done, expected && expected < room ? expected : room);
+		transfer_progress("written", done, expected < room ? expected : room);
 	}
 	transfer_end_progress();
 	if (error)
@@ -280,7 +281,8 @@ static int run(int argc, char **argv, int (*act)(struct unishm *, const char *, 
 			return rc;
 	}
 	if (argc - optind != 1)
-		return usage_error(optind < argc ? "one segment at a time" : "which segment?");
+		return usage_error(optind < argc ? "%s takes one segment" : "%s: no segment is named",
+				this_command->name);
 	return for_each_segment(1, argv + optind, act, &request);
 }
 
@@ -294,40 +296,22 @@ static int run_write(int argc, char **argv)
 	return run(argc, argv, write_segment);
 }
 
-static const struct option read_longs[] = {
-	{ "offset", required_argument, NULL, OPT_OFFSET },
-	{ "length", required_argument, NULL, OPT_LENGTH },
-	{ "hex", no_argument, NULL, 'x' },
-	{ "force", no_argument, NULL, OPT_FORCE },
-	COMMON_OPTIONS
-};
-
-static const struct option write_longs[] = {
-	{ "offset", required_argument, NULL, OPT_OFFSET },
-	{ "length", required_argument, NULL, OPT_LENGTH },
-	COMMON_OPTIONS
-};
-
 const struct command read_command = {
+	.bit = READ,
 	.name = "read",
 	.arguments = "[OPTION]... SEGMENT",
-	.summary = "copy the bytes of a segment to standard output",
-	.help = "      --offset BYTES    start here (default: 0)\n"
-		"      --length BYTES    so many (default: all)\n"
-		"  -x, --hex             as a dump in hexadecimal\n"
-		"      --force           bytes that are no text, to a terminal, too\n",
-	.shorts = ":" SHORT_OPTIONS "x",
-	.longs = read_longs,
+	.summary = "Copy the bytes of a segment to standard output",
+	.notes = "",
+	.first = WORD_SEGMENT,
 	.run = run_read,
 };
 
 const struct command write_command = {
+	.bit = WRITE,
 	.name = "write",
 	.arguments = "[OPTION]... SEGMENT",
-	.summary = "copy standard input into a segment",
-	.help = "      --offset BYTES    start here (default: 0)\n"
-		"      --length BYTES    write no more than so many\n",
-	.shorts = ":" SHORT_OPTIONS,
-	.longs = write_longs,
+	.summary = "Copy standard input into a segment",
+	.notes = "",
+	.first = WORD_SEGMENT,
 	.run = run_write,
 };

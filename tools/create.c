@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "segments.h"
 #include "transfer.h"
 
 struct source {
@@ -159,7 +160,7 @@ static int take_option(int c, struct unishm_options *opt, struct source *source,
 	switch (c) {
 	case 'm':
 		*mode_given = true;
-		return parse_mode(optarg, &opt->mode);
+		return parse_mode(optarg, opt->mode, &opt->mode);
 	case 'x': opt->oflag |= O_EXCL; return DONE;
 	case 'f': source->name = optarg; return DONE;
 	case OPT_NORESERVE: opt->flags |= UNISHM_NORESERVE; return DONE;
@@ -196,27 +197,14 @@ static int run_create(int argc, char **argv)
 	return create(&opt, &source, argv[optind], mode_given);
 }
 
-static const struct option longs[] = {
-	{ "mode", required_argument, NULL, 'm' },
-	{ "exclusive", no_argument, NULL, 'x' },
-	{ "from", required_argument, NULL, 'f' },
-	{ "noreserve", no_argument, NULL, OPT_NORESERVE },
-	{ "hugetlb", no_argument, NULL, OPT_HUGETLB },
-	COMMON_OPTIONS
-};
-
 const struct command create_command = {
+	.bit = CREATE,
 	.name = "create",
 	.arguments = "[OPTION]... KEY SIZE",
-	.summary = "create a segment",
-	.help = "KEY is a SEGMENT other than id:NUMBER, or private. SIZE is in bytes, or with K, M, G, T.\n"
-		"  -m, --mode MODE       permission bits, octal (default: 0600)\n"
-		"  -x, --exclusive       fail if it exists\n"
-		"  -f, --from FILE       fill it from FILE (-: standard input); implies --exclusive,\n"
-		"                        and SIZE may be left out\n"
-		"      --noreserve       set no memory aside\n"
-		"      --hugetlb         huge pages\n",
-	.shorts = ":" SHORT_OPTIONS "m:xf:",
-	.longs = longs,
+	.summary = "Create a segment",
+	.notes = "KEY is a SEGMENT other than id:NUMBER, or private. SIZE is in bytes, or with a unit: "
+		"64K, 4KiB, 1.5M. A segment that exists is left as it is.",
+	.first = WORD_KEY,
+	.rest = WORD_OTHER,
 	.run = run_create,
 };

@@ -11,10 +11,11 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "segments.h"
 
 struct request {
 	struct filter filter;
-	bool bulk, dry_run, yes, attached, foreign;
+	bool bulk, dry_run, yes, attached, foreign, unfinished;
 };
 
 /* What the filters choose, and what they left out. */
@@ -24,32 +25,20 @@ struct choice {
 	size_t attached, foreign;
 };
 
-static const char *plural(size_t count)
-{
-	return count == 1 ? "" : "s";
-}
-
 /* ---- Segments that were named --------------------------------------------- */
 
-static void add_name(const struct process *process, void *arg)
-{
-	char *names = arg;
-	size_t used = strlen(names);
-	if (used < 200)
-		snprintf(names + used, 300 - used, "%s%ld (%s)", used ? ", " : "", process->pid,
-				process->command);
-}
-
-/* Who loses the key of a segment is told before it happens. */
+/* Who attaches a segment is told before it is removed. */
 static void tell_attached(const char *text, const struct unishm_status *st)
 {
-	char names[300] = "";
-	unsigned long unreadable;
+	struct attachments all;
 	if (!st->number_attached)
 		return;
-	system_attached(st, add_name, names, &unreadable);
+	find_attachments(&all);
+	const struct text_long names = attached_names(&all, st);
 	tell("%s is attached %lu time%s%s%s; its memory is freed when the last process detaches", text,
-			st->number_attached, plural(st->number_attached), *names ? ", by " : "", names);
+			st->number_attached, plural(st->number_attached), *names.text ? ", by " : "",
+			names.text);
+	free_attachments(&all);
 }
 
 static int remove_named(struct unishm *seg, const char *text, void *arg)
@@ -224,6 +213,63 @@ static int remove_chosen(struct request *request)
 	return rc != DONE ? rc : status;
 }
 
+/* ---- Unfinished ones -------------------------------------------------------- */
+
+/* What a question was answered for. */
+static bool was_asked(const struct rows *rows, const struct unishm_status *st)
+{
+	for (size_t i = 0; i < rows->count; i++)
+		if (rows->item[i].st.id == st->id
+				&& strcmp(rows->item[i].st.backend, st->backend) == 0)
+			return true;
+	return false;
+}
+
+struct sweep {
+	const struct choice *choice;
+	size_t removed;
+};
+
+/* Nonzero keeps it, and ends the sweep. */
+static int sweep_one(const struct unishm_status *st, void *arg)
+{
+	struct sweep *sweep = arg;
+	if (!was_asked(&sweep->choice->rows, st))
+		return 1;
+	sweep->removed++;
+	print_choice(stdout, "removed", st);
+	return 0;
+}
+
+static int sweep_all(const struct choice *choice)
+{
+	struct sweep sweep = { choice, 0 };
+	int worst = DONE;
+	for (const char *const *name = unishm_backends(); *name; name++) {
+		if (chosen_backend && strcmp(*name, chosen_backend) != 0)
+			continue;
+		int rc = unishm_sweep(*name, 0, sweep_one, &sweep);
+		if (rc < 0 && rc != -ENOTSUP)
+			worst = library_failed();
+	}
+	return worst;
+}
+
+/* The library proves of each that its maker is dead, and that it is its own work. */
+static int remove_unfinished(const struct request *request)
+{
+	struct choice choice = { .bytes = 0 };
+	int status = collect_unfinished(&choice.rows) < 0 ? library_failed() : DONE;
+	for (size_t i = 0; i < choice.rows.count; i++)
+		choice.bytes += choice.rows.item[i].st.size;
+	if (status == DONE && choice.rows.count && !request->dry_run && !request->yes)
+		status = ask(&choice);
+	if (status == DONE)
+		status = request->dry_run ? remove_rows(&choice.rows, request) : sweep_all(&choice);
+	free_rows(&choice.rows);
+	return status;
+}
+
 /* ---- The command ---------------------------------------------------------- */
 
 static int take_option(int c, struct request *request)
@@ -234,6 +280,7 @@ static int take_option(int c, struct request *request)
 	case OPT_ALL_MINE: request->filter.mine = request->bulk = true; return DONE;
 	case OPT_UNATTACHED: request->filter.unattached = request->bulk = true; return DONE;
 	case OPT_DEAD_CREATOR: request->filter.dead_creator = request->bulk = true; return DONE;
+	case OPT_UNFINISHED: request->unfinished = true; return DONE;
 	case OPT_ATTACHED: request->attached = true; return DONE;
 	case OPT_FOREIGN: request->foreign = true; return DONE;
 	case OPT_OLDER_THAN:
@@ -243,17 +290,22 @@ static int take_option(int c, struct request *request)
 	}
 }
 
+static const char FILTERS[] = "--all-mine, --unattached or --dead-creator";
+
 static int check_request(const struct request *request, int segments)
 {
-	if (request->bulk && segments)
-		return usage_error("name segments, or choose by --all-mine, --unattached or --dead-creator, "
-				"not both");
+	bool narrowed = request->filter.older || request->attached || request->foreign;
+	if (segments && (request->bulk || request->unfinished))
+		return usage_error("name segments, or choose them by filters, not both");
+	if (request->unfinished && (request->bulk || narrowed))
+		return usage_error("--unfinished cannot be combined with other filters");
 	if (request->attached && request->filter.unattached)
 		return usage_error("--attached and --unattached exclude each other");
-	if (!request->bulk && (request->filter.older || request->attached || request->foreign))
-		return usage_error("%s needs --all-mine, --unattached or --dead-creator",
-				request->filter.older ? "--older-than" : request->attached ? "--attached"
-				: "--foreign");
+	if (!request->bulk && narrowed)
+		return usage_error("%s needs %s", request->filter.older ? "--older-than"
+				: request->attached ? "--attached" : "--foreign", FILTERS);
+	if (!request->bulk && !request->unfinished && !segments)
+		return usage_error("no segment is named; name segments, or choose by %s", FILTERS);
 	return DONE;
 }
 
@@ -268,37 +320,24 @@ static int run_remove(int argc, char **argv)
 	int rc = check_request(&request, argc - optind);
 	if (rc != DONE)
 		return rc;
+	if (request.unfinished)
+		return remove_unfinished(&request);
 	if (request.bulk)
 		return remove_chosen(&request);
 	return for_each_segment(argc - optind, argv + optind, remove_named, &request);
 }
 
-static const struct option longs[] = {
-	{ "all-mine", no_argument, NULL, OPT_ALL_MINE },
-	{ "unattached", no_argument, NULL, OPT_UNATTACHED },
-	{ "dead-creator", no_argument, NULL, OPT_DEAD_CREATOR },
-	{ "attached", no_argument, NULL, OPT_ATTACHED },
-	{ "foreign", no_argument, NULL, OPT_FOREIGN },
-	{ "older-than", required_argument, NULL, OPT_OLDER_THAN },
-	{ "dry-run", no_argument, NULL, 'n' },
-	{ "yes", no_argument, NULL, 'y' },
-	COMMON_OPTIONS
-};
-
 const struct command remove_command = {
+	.bit = REMOVE,
 	.name = "remove",
-	.arguments = "[OPTION]... SEGMENT... | --all-mine | --unattached | --dead-creator",
-	.summary = "remove segments",
-	.help = "      --all-mine        all that I own\n"
-		"      --unattached      all that no process attaches and that I may remove\n"
-		"      --dead-creator    all that a process created that is gone\n"
-		"                        (given together: what all of them choose)\n"
-		"      --older-than AGE  of these, what was not used for so long: 90s, 5m, 1h, 7d, 2w\n"
-		"      --attached        attached ones too; else none of them is chosen\n"
-		"      --foreign         System V segments of other users too\n"
-		"  -n, --dry-run         say what would be removed, and remove nothing\n"
-		"  -y, --yes             do not ask; needed where there is no terminal\n",
-	.shorts = ":" SHORT_OPTIONS "ny",
-	.longs = longs,
+	.alias = "rm",
+	.arguments = "[OPTION]... SEGMENT... | FILTER...",
+	.summary = "Remove segments",
+	.notes = "A FILTER is --all-mine, --unattached, --dead-creator or --unfinished; several choose "
+		"what all of them do. Filters choose only segments that no process attaches, and that "
+		"this library made or that you own; --attached and --foreign choose more. The command "
+		"then asks before it removes anything.",
+	.first = WORD_SEGMENT,
+	.rest = WORD_SEGMENT,
 	.run = run_remove,
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "segments.h"
 
 /* ---- Parsing -------------------------------------------------------------- */
 
@@ -38,6 +39,9 @@ static int take_backend(const char **text, struct segment_ref *ref)
 			*text += length + 1;
 			ref->backend = *name;
 			ref->prefixed = true;
+			if (chosen_backend && strcmp(chosen_backend, *name) != 0)
+				return usage_error("%s is a segment of another backend than --backend %s",
+						ref->text, chosen_backend);
 			return DONE;
 		}
 	}
@@ -84,7 +88,7 @@ static int parse_path(const char *text, struct segment_ref *ref)
 		return bad_segment(ref->text);
 	char *path = strndup(text, (size_t)(colon - text));
 	if (!path)
-		return fail("cannot look for %s: no memory is left; end other programs", text);
+		return out_of_memory();
 	ref->key = unishm_key_from_path(path, (int)project);
 	free(path);
 	return ref->key == (key_t)-1 ? library_failed() : DONE;
@@ -138,12 +142,13 @@ int parse_new_segment(const char *text, struct segment_ref *ref)
 
 /* ---- Opening -------------------------------------------------------------- */
 
-/* The library opens ids of its default backend only; the environment sets that. */
-int open_by_id(struct unishm **seg, const char *backend, int id)
+static int open_by_id(struct unishm **seg, const char *backend, int id)
 {
-	if (setenv("UNISHM_BACKEND", backend, 1) != 0)
-		return -ENOMEM;
-	return unishm_open_id(seg, id);
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	opt.backend = backend;
+	opt.flags = UNISHM_BY_ID;
+	opt.id = id;
+	return unishm_open_with(seg, &opt);
 }
 
 int open_listed(struct unishm **seg, const struct unishm_status *st)
@@ -202,10 +207,10 @@ int for_each_segment(int count, char **texts,
 		int (*act)(struct unishm *seg, const char *text, void *arg), void *arg)
 {
 	if (count < 1)
-		return usage_error("which segment?");
+		return usage_error("no segment is named");
 	struct segment_ref *refs = calloc((size_t)count, sizeof *refs);
 	if (!refs)
-		return fail("cannot %s: no memory is left; end other programs", this_command->name);
+		return out_of_memory();
 	int worst = DONE;
 	for (int i = 0; i < count && worst == DONE; i++)
 		worst = parse_segment(texts[i], &refs[i]);
