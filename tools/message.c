@@ -87,24 +87,25 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* How many letters must be added, dropped or replaced to make @a of @b. */
+/* How many letters must be added, dropped, replaced or swapped with the next to make @b of @a. */
 static size_t distance(const char *a, const char *b)
 {
-	size_t row[LONGEST + 1], length = strlen(b);
+	size_t rows[3][LONGEST + 1], length = strlen(b), i;
 	if (strlen(a) > LONGEST || length > LONGEST)
 		return LONGEST;
 	for (size_t j = 0; j <= length; j++)
-		row[j] = j;
-	for (size_t i = 0; a[i]; i++) {
-		size_t diagonal = row[0];
+		rows[0][j] = j;
+	for (i = 0; a[i]; i++) {
+		const size_t *before = rows[(i + 2) % 3], *above = rows[i % 3];
+		size_t *row = rows[(i + 1) % 3];
 		row[0] = i + 1;
 		for (size_t j = 0; j < length; j++) {
-			size_t above = row[j + 1];
-			row[j + 1] = least(diagonal + (a[i] != b[j]), 1 + least(above, row[j]));
-			diagonal = above;
+			row[j + 1] = least(above[j] + (a[i] != b[j]), 1 + least(above[j + 1], row[j]));
+			if (i && j && a[i] == b[j - 1] && a[i - 1] == b[j])
+				row[j + 1] = least(row[j + 1], before[j - 1] + 1);
 		}
 	}
-	return row[length];
+	return rows[i % 3][length];
 }
 
 const char *closest_name(const char *text, const char *(*name)(size_t), size_t count)

@@ -228,8 +228,9 @@ static int unknown_long(const char *text)
 		return usage_error("option --%s takes no value", name);
 	if (same > 1)
 		return usage_error("option %s is ambiguous: %zu options begin so", text, same);
-	return usage_error("there is no option %s%s", text,
-			did_you_mean(closest_name(name, long_name, count)).text);
+	const char *meant = closest_name(name, long_name, count);
+	return usage_error("there is no option %s%s%s%s", text, meant ? "; did you mean --" : "",
+			meant ? meant : "", meant ? "?" : "");
 }
 
 static int bad_option(char **argv)

@@ -95,8 +95,10 @@ static void tell_left_out(const struct choice *choice)
 		tell("%zu attached segment%s not chosen; --attached chooses attached ones too",
 				choice->attached, choice->attached == 1 ? " was" : "s were");
 	if (choice->foreign)
-		tell("%zu segment%s of other users not chosen; --foreign chooses them too",
-				choice->foreign, choice->foreign == 1 ? " was" : "s were");
+		tell("%zu segment%s of other users %s not chosen; --foreign chooses %s too",
+				choice->foreign, plural(choice->foreign),
+				choice->foreign == 1 ? "was" : "were",
+				choice->foreign == 1 ? "it" : "them");
 }
 
 /* ---- The question --------------------------------------------------------- */
@@ -119,7 +121,7 @@ static void print_summary(FILE *out, struct choice *choice)
 		fprintf(out, "  and %zu more attached ones\n", told - 20);
 	for (size_t i = told = 0; i < rows->count && told < most; i++)
 		if (!rows->item[i].st.number_attached && ++told)
-			print_choice(out, "  ", &rows->item[i].st);
+			print_choice(out, " ", &rows->item[i].st);
 	if (rows->count - attached > told)
 		fprintf(out, "  and %zu smaller one%s (--dry-run names all)\n",
 				rows->count - attached - told, plural(rows->count - attached - told));

@@ -93,6 +93,92 @@ test_foreign() {
 	rm "$foreign"
 }
 
-for_each_backend list_and_show
+test_columns() {
+	"$unishm" create "$b:0x5c110001" 64K -m 640 >/dev/null
+	"$unishm" create "$b:0x5c110002" 3 >/dev/null
+	works 'ls' ls -B "$b"
+	check 'headings and cells are aligned: sizes and counts right' "$(awk '
+		/^BACKEND/ { at = index($0, "SIZE") + 4; count = index($0, "ATTACHED") + 8 }
+		/ 0x5c11/ { print substr($0, at - 3, 3) substr($0, count - 1, 1) }' "$tmp/out")" = '64K0
+  30'
+	check 'times are aligned right, too' "$(awk '{ print length }' "$tmp/out" | sort -u | wc -l)" = 1
+	u list -B "$b" -o +NAME,rss
+	check 'list -o +COLUMN adds to the default ones' \
+		"$(head -1 "$tmp/out" | grep -c '^BACKEND .*LAST-ATTACH.* NAME  *RSS$')" = 1
+	u list -B "$b" -o KEY,Size,attached --noheadings
+	check 'columns in any case, and by their headings' "$(has '0x5c110001 64K 0')" = yes
+	u list --output kye
+	check 'did you mean' "$status $(grep -c 'did you mean "key"' "$tmp/err")" = '2 1'
+	cells size -b
+	check 'list -b' "$(out | tr '\n' ' ')" = '65536 3 '
+	u list -B "$b" --raw -o key,size,mode --noheadings
+	check 'list --raw' "$(has '0x5c110001 64K rw-r-----')" = yes
+	u list -B "$b" --raw
+	check 'list --raw separates by one blank' "$(grep -c '  ' "$tmp/out")" = 0
+	cells last_change_time --time-format=iso
+	check '--time-format=iso' "$(grep -Ec '^[0-9-]{10}T[0-9:]{8}\+00:00$' "$tmp/out")" = 2
+	cells last_change_time --time-format=full
+	check '--time-format=full' "$(grep -Ec '^[A-Z][a-z]{2} [A-Z][a-z]{2} [0-9]{2} [0-9:]{8} [0-9]{4}$' \
+		"$tmp/out")" = 2
+	cells last_change_time --time-format short
+	check '--time-format=short' "$(grep -Ec '^[0-9]{2}:[0-9]{2}:[0-9]{2}$' "$tmp/out")" = 2
+	fails 'an unknown time format' 2 list --time-format=long
+	hold "$b:0x5c110001"
+	if [ -z "$UNISHM_TEST_EMULATOR" ]; then
+		cells pids,command
+		check 'columns pids and command' "$(head -1 "$tmp/out")" = "$holder unishm"
+	fi
+	release
+	u -B "$b" list --noheadings -o key
+	check '-B before the command' "$(grep -c 0x5c11 "$tmp/out")" = 2
+	works '-B twice, the same' -B "$b" show -B "$b" 0x5c110001
+	fails '-B with two backends' 2 -B posix show -B sysv 0x5c110001
+	fails '-B and a segment of another backend' 2 -B "$b" show "$other:0x5c110001"
+	u show "$b:0x5c110001"
+	check 'show: key in hexadecimal and decimal' "$(has '0x5c110001 (1544617985)')" = yes
+	check 'show: size' "$(has '65536 (64K)')" = yes
+	check 'show: mode' "$(has 'rw-r----- (0640)')" = yes
+	check 'show: values are aligned' "$(awk '/^attached_proc/ { exit } !/^ / { match($0, /: */)
+		print RSTART + RLENGTH }' "$tmp/out" | sort -u)" = 21
+	check 'show: 80 columns are enough' "$(awk 'length > 80' "$tmp/out" | wc -l)" = 0
+	if [ "$b" = posix ] && [ -d /dev/shm ]; then
+		check 'show: path' "$(has "/dev/shm/ushm.5c110001")" = yes
+	fi
+	command -v jq >/dev/null || return
+	u list --json
+	check 'JSON has the key both ways' "$(json '.segments[] | select(.key == 1544617985) | .key_hex')" = \
+		0x5c110001
+	u list -J -o key,size
+	check 'JSON has the columns that were asked for' "$(json '.segments[0] | keys | join(",")')" = \
+		'key,key_hex,size'
+	[ -n "$UNISHM_TEST_INSIDE" ] || return
+	if others_can_run; then
+		run as_nobody "$unishm" list -B "$b"
+		check 'list says what it may not read' "$status $(grep -c '1 segment is not listed' \
+			"$tmp/err")" = '0 0'
+		"$unishm" chmod 600 "$b:0x5c110001"
+		run as_nobody "$unishm" list -B "$b"
+		check 'one or more segments' "$status $(grep -c '2 segments are not listed' "$tmp/err")" = '0 1'
+		run as_nobody "$unishm" list -B "$b" --json
+		check 'also in JSON' "$(json .unreadable)" = 2
+	fi
+}
+
+# Names as wide as the terminal shows them.
+test_wide() {
+	locale=$(locale -a 2>/dev/null | grep -im1 'utf-*8')
+	if [ -z "$UNISHM_TEST_INSIDE" ] || [ -z "$locale" ]; then
+		skip 'wide characters' 'needs namespaces and a UTF-8 locale'
+		return
+	fi
+	printf x >/dev/shm/unishm-$(printf '\346\227\245\346\234\254')
+	printf x >/dev/shm/unishm-four
+	LC_ALL=$locale u list --foreign -o name,backend --noheadings
+	check 'wide characters count as two columns' "$(out)" = "unishm-four foreign
+unishm-$(printf '\346\227\245\346\234\254') foreign"
+	rm /dev/shm/unishm-*
+}
+
+for_each_backend list_and_show columns
 case $backends in *sysv*) test_removed ;; esac
-case $backends in *posix*) test_foreign ;; esac
+case $backends in *posix*) test_foreign; test_wide ;; esac

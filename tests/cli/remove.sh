@@ -34,4 +34,121 @@ test_bulk() {
 	sweep
 }
 
-for_each_backend bulk
+# What the choice of the filters was: the keys of this test.
+chosen() {
+	sed -n 's/^would remove .*:\(0x5c11[0-9a-f]*\) .*/\1/p' "$tmp/out" | tr '\n' ' '
+}
+
+test_attached() {
+	"$unishm" create "$b:0x5c110001" 4K >/dev/null
+	"$unishm" create "$b:0x5c110002" 8K >/dev/null
+	hold "$b:0x5c110002"
+	u remove -B "$b" --dead-creator --dry-run
+	check 'remove --dead-creator leaves out what is attached' "$status $(chosen)" = '0 0x5c110001 '
+	check 'and says so' "$(grep -c 'attached segments* w.* not chosen; --attached' "$tmp/err")" = 1
+	u remove -B "$b" --dead-creator --attached --dry-run
+	check 'remove --dead-creator --attached chooses it' "$(chosen)" = '0x5c110001 0x5c110002 '
+	u remove -B "$b" --all-mine --dry-run
+	check 'remove --all-mine leaves out what is attached' "$(chosen)" = '0x5c110001 '
+	fails '--attached and --unattached' 2 remove --attached --unattached --dry-run
+	fails '--attached alone' 2 remove --attached --dry-run
+	fails '--foreign alone' 2 remove --foreign --dry-run
+	fails '--unfinished and another filter' 2 remove --unfinished --all-mine --dry-run
+	u remove "$b:0x5c110002"
+	check 'remove of a named one that is attached says so first' \
+		"$status $(grep -c "^unishm: $b:0x5c110002 is attached 1 time" "$tmp/err")" = '0 1'
+	if [ -z "$UNISHM_TEST_EMULATOR" ]; then
+		check 'and by whom' "$(grep -c 'by [0-9]* (unishm)' "$tmp/err")" = 1
+	fi
+	release
+}
+
+# Nothing is removed without a yes.
+test_question() {
+	if [ -z "$UNISHM_TEST_INSIDE" ]; then
+		skip 'remove asks' 'it would remove what is not of this test'
+		return
+	fi
+	for key in 1 2 3 4 5 6 7 8; do
+		"$unishm" create "$b:0x5c11000$key" "${key}K" >/dev/null
+	done
+	u remove -B "$b" --all-mine </dev/null
+	check 'without a terminal, remove refuses' "$status $(one_line)" = '1 yes'
+	check 'says what it would remove, and how to' \
+		"$(grep -c '8 segments (36K) would be removed.*--yes' "$tmp/err")" = 1
+	u remove -B "$b" --all-mine --older-than 0s </dev/null
+	check 'refuses with each filter' "$status $("$unishm" list -o key | grep -c 0x5c11)" = '1 8'
+	on_terminal 300,send=y,enter sh -c "'$unishm' remove -B $b --all-mine 2>'$tmp/x'"
+	check 'a question that cannot be seen is none' "$(has '[status 1]') $("$unishm" list -o key |
+		grep -c 0x5c11)" = 'yes 8'
+	hold "$b:0x5c110001"
+	on_terminal 300,send=n,enter "$unishm" remove -B "$b" --all-mine --attached
+	check 'remove asks with count, size and what is attached' \
+		"$(has '8 segments, 36K in all, 1 attached:') $(grep -c "attached: $b:0x5c110001" \
+		"$tmp/out")" = 'yes 1'
+	check 'and with the largest' "$(grep -c "^  $b:0x5c11000[4-8] " "$tmp/out") $(
+		has 'and 2 smaller ones')" = '5 yes'
+	check 'and removes nothing at no' "$("$unishm" list -o key | grep -c 0x5c11)" = 8
+	release
+	on_terminal 300,send=y,enter "$unishm" rm -B "$b" --all-mine
+	check 'and all at yes' "$(has '[status 0]') $("$unishm" list -o key | grep -c 0x5c11)" = 'yes 0'
+}
+
+# Root may remove all; filters choose what others made only when told to.
+test_of_others() {
+	if [ -z "$UNISHM_TEST_INSIDE" ] || ! others_can_run; then
+		skip 'segments of others' 'needs namespaces and other users'
+		return
+	fi
+	as_nobody "$unishm" create sysv:0x5c110001 4K >/dev/null
+	as_nobody "$unishm" create posix:0x5c110002 4K >/dev/null
+	u remove --unattached --dry-run
+	check 'filters choose no System V segment of other users' "$(chosen)" = '0x5c110002 '
+	check 'and say so' "$(grep -c '1 segment of other users was not chosen; --foreign' "$tmp/err")" = 1
+	u remove --unattached --foreign --dry-run
+	check 'but with --foreign' "$(chosen)" = '0x5c110002 0x5c110001 '
+	u remove --all-mine --dry-run
+	check '--all-mine chooses none of them' "$(chosen)" = ''
+	works 'named, it is removed' remove sysv:0x5c110001
+	works 'and the other' remove posix:0x5c110002
+}
+
+# Nothing that only reads removes anything.
+test_readers() {
+	[ -n "$UNISHM_TEST_INSIDE" ] || return
+	: >/dev/shm/ushm.5c1100aa
+	echo foreign >/dev/shm/ushm.5c1100bb
+	[ "$b" = posix ] || ipcmk -M 4096 -p 0613 >/dev/null
+	ls /dev/shm >"$tmp/before"
+	ipcs -m >>"$tmp/before"
+	for what in list 'list --json' 'list --foreign' 'show 0x5c1100aa' 'show 0x5c1100bb' \
+		'read 0x5c1100bb' doctor 'watch -c 1' 'remove --unattached --dry-run' \
+		'remove --unfinished --dry-run' '__complete show '; do
+		# shellcheck disable=SC2086
+		u $what
+	done
+	{ ls /dev/shm; ipcs -m; } | cmp -s - "$tmp/before"
+	check 'what reads removes nothing' $? = 0
+	u remove --unattached --yes
+	check 'filters do not choose what is not whole' -f /dev/shm/ushm.5c1100aa
+	check 'nor what has a name of ours' -f /dev/shm/ushm.5c1100bb
+	rm -f /dev/shm/ushm.5c1100aa /dev/shm/ushm.5c1100bb
+	ipcrm --all=shm 2>/dev/null
+}
+
+test_many() {
+	if [ -z "$UNISHM_TEST_INSIDE" ] || [ -n "$UNISHM_TEST_EMULATOR" ]; then
+		skip 'many segments' 'needs namespaces, and time'
+		return
+	fi
+	i=0
+	while [ $i -lt 1000 ]; do
+		printf '%s:0x5c11%04x\n' "$b" $i
+		i=$((i + 1))
+	done | xargs -n 1 -P 2 sh -c '"$0" create "$1" 1 >/dev/null' "$unishm"
+	u remove -B "$b" --all-mine --yes
+	check 'a thousand segments are removed' "$status $(grep -c '^removed' "$tmp/out")" = '0 1000'
+}
+
+for_each_backend bulk attached question readers many
+case $backends in *posix*sysv*) test_of_others ;; esac

@@ -174,6 +174,7 @@ fi
 for_each_backend() {
 	for backend in $backends; do
 		b=$backend
+		other=$([ "$b" = posix ] && echo sysv || echo posix)
 		for group; do
 			"test_$group"
 			sweep
