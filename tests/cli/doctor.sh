@@ -81,4 +81,41 @@ test_doctor() {
 	fi
 }
 
+test_objects() {
+	[ -n "$UNISHM_TEST_INSIDE" ] || return
+	: >/dev/shm/ushm.5c1100aa
+	echo damaged >/dev/shm/ushm.5c1100bb
+	echo damaged >/dev/shm/ushp.5c1100cc
+	echo foreign >/dev/shm/foreign
+	ls -l /dev/shm >"$tmp/before"
+	u doctor
+	check 'doctor: objects under our names' "$(grep -c '/dev/shm/ushm.5c1100bb (8) has a name of this' \
+		"$tmp/out") $(grep -c '/dev/shm/ushp.5c1100cc (8) has a name of this' "$tmp/out")" = '1 1'
+	check 'doctor: objects of other programs' "$(grep -c '1 object of other programs holds 4K' \
+		"$tmp/out")" = 1
+	ls -l /dev/shm | cmp -s - "$tmp/before"
+	check 'doctor removes nothing' $? = 0
+	rm /dev/shm/ushm.5c1100aa /dev/shm/ushm.5c1100bb /dev/shm/ushp.5c1100cc /dev/shm/foreign
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		"$unishm" doctor >/dev/null 2>&1 &
+		victim=$!
+		sleep 0.00$i
+		kill -INT "$victim" 2>/dev/null
+		wait "$victim"
+	done
+	u list --noheadings
+	check 'doctor, interrupted, leaks nothing' "$(out)" = ''
+	u doctor
+	check 'doctor: a summary' "$(tail -1 "$tmp/out" | grep -Ec \
+		'(No problem|[0-9]+ problems?) found; [0-9]+ notes?; [0-9]+ checks? passed\.$')" = 1
+	check 'doctor: unlimited is called so' "$(has 'is unlimited (kernel.shmmax)') $(has '15E')" = 'yes '
+	if others_can_run; then
+		"$unishm" create posix:0x5c110001 1 >/dev/null
+		run as_nobody "$unishm" doctor
+		check 'doctor: what cannot be read' "$(has '1 segment was not examined')" = yes
+		"$unishm" remove posix:0x5c110001
+	fi
+}
+
 test_doctor
+case $backends in *posix*) test_objects ;; esac

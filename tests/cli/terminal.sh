@@ -74,4 +74,24 @@ $(grep -c '^\[modes as before\]' "$tmp/out") $(has '[status 0]')" = 'yes
 	sweep
 }
 
-for_each_backend terminal
+# The screen without escape sequences, one line for each of it.
+screen() {
+	sed "s/${esc}\[[?0-9;]*[a-zA-Z]//g" "$tmp/out" | tr -d '\r'
+}
+
+test_scrolling() {
+	"$unishm" create "$b:0x5c110001" 4K >/dev/null
+	run "$pty" 10x40 400,send=q "$unishm" watch -B "$b"
+	check 'watch marks what is cut at the right' "$(screen | grep -c '^  BACKEND .*>$') $(screen |
+		awk 'length > 40 && !/^ *$/' | wc -l)" = '1 0'
+	run "$pty" 10x40 400,send=llllllll,400,send=q "$unishm" watch -B "$b"
+	check 'watch scrolls sideways' "$(screen | grep -c '^<.*LAST-ATTACH$') $(screen |
+		grep -c '^<.*>$')" != '0 0'
+	run "$pty" 10x40 "400,send=${esc}[C,400,send=${esc}[D,400,send=q" "$unishm" watch -B "$b"
+	check 'and by arrow keys, there and back' \
+		"$(screen | grep -c '^<.*>$') $(screen | grep -c '^  BACKEND .*>$')" = '2 2'
+	run "$pty" 10x40 "400,send=${esc}[B${esc}OB,300,send=q" "$unishm" watch -B "$b"
+	check 'an arrow key is no q' "$(has '[status 0]')" = yes
+}
+
+for_each_backend terminal scrolling
