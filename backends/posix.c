@@ -462,13 +462,52 @@ static int write_record(int fd, const struct unishm_options *opt, uint32_t state
 	return put == sizeof head ? 0 : -ENOSPC;
 }
 
+extern const struct unishm_backend unishm_posix_backend;
+
+struct filling {
+	struct unishm_making making;
+	char name[OS_NAME_MAX];
+	int fd;
+	void *addr;
+	size_t size;
+};
+
+static void leave_making(struct unishm_making *making)
+{
+	struct filling *filling = (struct filling *)making;
+	if (!making->in_child)
+		unishm_sys.munmap(filling->addr, filling->size);
+	unishm_sys.close(filling->fd);
+}
+
+static void abandon(struct unishm_making *making)
+{
+	struct filling *filling = (struct filling *)making;
+	if (*filling->name)
+		os_object_unlink(filling->name);
+	leave_making(making);
+}
+
 /* Run the init callback on what @fd is open on. */
-static int fill(int fd, const struct unishm_options *opt)
+static int fill(int fd, const struct unishm_options *opt, const char *name, bool *lost)
 {
 	void *addr = unishm_sys.mmap(NULL, opt->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (addr == MAP_FAILED)
 		return -errno;
-	int rc = unishm_call_init(opt, addr);
+	struct filling *filling = calloc(1, sizeof *filling);
+	int rc = -ENOMEM;
+	if (filling) {
+		filling->making = (struct unishm_making){ .backend = &unishm_posix_backend,
+			.key = opt->key, .abandon = abandon, .leave = leave_making };
+		if (name)
+			snprintf(filling->name, sizeof filling->name, "%s", name);
+		filling->fd = fd;
+		filling->addr = addr;
+		filling->size = opt->size;
+		rc = unishm_call_init(&filling->making, opt, addr);
+		*lost = filling->making.in_child || filling->making.abandoned;
+	}
+	free(filling);
 	unishm_sys.munmap(addr, opt->size);
 	return rc;
 }
@@ -503,7 +542,7 @@ static int furnish(int fd, const struct unishm_options *opt, bool named, struct 
 }
 
 static int publish_and_fill(int fd, const char *name, const struct unishm_options *opt,
-		const struct stat *st)
+		const struct stat *st, bool *lost)
 {
 	struct os_lock claim = { fd, false };
 	int rc = os_lock(claim, PLACE_CLAIM, 1, true);
@@ -511,7 +550,9 @@ static int publish_and_fill(int fd, const char *name, const struct unishm_option
 		rc = os_object_publish(fd, name);
 	if (rc < 0)
 		return rc;
-	rc = fill(fd, opt);
+	rc = fill(fd, opt, name, lost);
+	if (*lost)
+		return rc;
 	if (rc == 0)
 		rc = write_record(fd, opt, RECORD_READY, st);
 	if (rc < 0)
@@ -550,6 +591,7 @@ static int create_named(struct unishm *seg, const char *name, const struct unish
 
 static int create_whole(struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
+	bool lost = false;
 	struct stat st;
 	if (make_under_its_name(opt)) {
 		int rc = create_named(seg, name, opt);
@@ -561,10 +603,10 @@ static int create_whole(struct unishm *seg, const char *name, const struct unish
 		return fd;
 	int rc = furnish(fd, opt, false, &st);
 	if (rc == 0)
-		rc = opt->init ? publish_and_fill(fd, name, opt, &st) : os_object_publish(fd, name);
-	if (rc < 0)
+		rc = opt->init ? publish_and_fill(fd, name, opt, &st, &lost) : os_object_publish(fd, name);
+	if (rc < 0 && !lost)
 		unishm_sys.close(fd);
-	else
+	else if (rc == 0)
 		settle_in(seg, fd, true, &st, name, opt->size, opt->key);
 	return rc;
 }
@@ -578,28 +620,29 @@ static int make_data(const char *name, const struct unishm_options *opt)
 	int rc = unishm_sys.ftruncate(fd, (off_t)opt->size) < 0 ? -errno : 0; /* macOS: once */
 	if (rc == 0)
 		rc = reserve(fd, opt, true);
+	bool lost = false;
 	if (rc == 0 && opt->init)
-		rc = fill(fd, opt);
+		rc = fill(fd, opt, NULL, &lost);
 	unishm_sys.close(fd);
 	return rc;
 }
 
 /* Names are given and taken under this lock by the threads of one process, since
  * locks of the process do not keep them apart. */
-static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER;
+static struct unishm_mutex naming = UNISHM_MUTEX_INIT;
 
 /* Claim a new file beside. -EAGAIN: somebody took it for a dead maker's, in the
  * moment between its creation and our lock, and swept it away. */
 static int claim_beside(const struct posix *p, struct os_lock claim)
 {
 	struct stat st;
-	pthread_mutex_lock(&naming);
+	unishm_mutex_lock(&naming);
 	int rc = seat_lock_place(p, claim, PLACE_CLAIM, true);
 	if (rc == 0 && (unishm_sys.fstat(claim.fd, &st) < 0 || st.st_nlink == 0)) {
 		seat_unlock_place(p, claim, PLACE_CLAIM);
 		rc = -EAGAIN;
 	}
-	pthread_mutex_unlock(&naming);
+	unishm_mutex_unlock(&naming);
 	return rc;
 }
 
@@ -768,7 +811,7 @@ static int see_to_unfinished(int fd, bool writable, const char *name, key_t key,
 {
 	struct os_lock claim = { fd, OS_PROCESS_LOCKS };
 	struct span found;
-	pthread_mutex_lock(&naming);
+	unishm_mutex_lock(&naming);
 	int rc = seat_find_lock(fd, st, PLACE_CLAIM, PLACE_CLAIM, &found);
 	if (rc > 0)
 		rc = -EAGAIN;
@@ -782,7 +825,7 @@ static int see_to_unfinished(int fd, bool writable, const char *name, key_t key,
 			rc = sweep(fd, name, key);
 		os_unlock(claim, PLACE_CLAIM, 1);
 	}
-	pthread_mutex_unlock(&naming);
+	unishm_mutex_unlock(&naming);
 	if (rc == -EACCES || rc == -EPERM)
 		return because_unfinished(st);
 	if (busy && os_is_new(st) && !os_is_young(st))
@@ -868,6 +911,7 @@ static int posix_open(struct unishm *seg, const struct unishm_options *opt)
 {
 	char name[OS_NAME_MAX];
 	bool make = opt->oflag & O_CREAT;
+	struct unishm_patience patience = { opt->wait_ms, 0 };
 	if (opt->flags & UNISHM_HUGETLB)
 		return unishm_because(-ENOTSUP, "POSIX shared memory has no huge pages of its own; "
 				"use the System V backend");
@@ -883,10 +927,13 @@ static int posix_open(struct unishm *seg, const struct unishm_options *opt)
 		}
 		if (rc == -EBUSY && !make)
 			return -ENOENT; /* not there yet */
-		if (rc == -EBUSY)
-			unishm_pause();
-		else if (rc != -EAGAIN)
+		if (rc == -EBUSY) {
+			rc = unishm_pause(&patience);
+			if (rc < 0)
+				return rc;
+		} else if (rc != -EAGAIN) {
 			return rc;
+		}
 	}
 }
 
@@ -1288,9 +1335,9 @@ static int posix_remove(struct unishm *seg)
 	if (fd < 0)
 		return fd;
 	seat_secure_light(seg); /* what has no name cannot be opened again */
-	pthread_mutex_lock(&naming);
+	unishm_mutex_lock(&naming);
 	rc = unlink_if_same(fd, p->dev, p->ino, p->name);
-	pthread_mutex_unlock(&naming);
+	unishm_mutex_unlock(&naming);
 	if (fd != p->fd)
 		posix_close_fd(fd, p->dev, p->ino);
 	if (rc < 0)
@@ -1450,6 +1497,12 @@ static int posix_status(struct unishm *seg, struct unishm_status *st)
 	return 0;
 }
 
+static void fork_missed(struct unishm *seg, bool in_child)
+{
+	if (in_child)
+		seat_fork_child(seg);
+}
+
 const struct unishm_backend unishm_posix_backend = {
 	.name = "posix",
 	.priv_size = sizeof(struct posix),
@@ -1471,4 +1524,5 @@ const struct unishm_backend unishm_posix_backend = {
 	.fork_parent = seat_fork_parent,
 	.fork_shed = seat_fork_shed,
 	.fork_child = seat_fork_child,
+	.fork_missed = fork_missed,
 };

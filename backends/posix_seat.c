@@ -70,7 +70,7 @@ struct guarded {
 	} fds[16];
 };
 
-static pthread_mutex_t guarding = PTHREAD_MUTEX_INITIALIZER;
+static struct unishm_mutex guarding = UNISHM_MUTEX_INIT;
 static struct guarded *all_guarded;
 
 static char was_parked; /* who owns such a descriptor, until a handle does */
@@ -93,7 +93,7 @@ int posix_open_fd(const char *name, int access)
 	struct stat st;
 	int fd = -1;
 	if (__atomic_load_n(&all_guarded, __ATOMIC_ACQUIRE) && os_object_stat(name, &st) == 0) {
-		pthread_mutex_lock(&guarding);
+		unishm_mutex_lock(&guarding);
 		struct guarded *file = find_guarded(st.st_dev, st.st_ino);
 		for (unsigned i = 0; file && fd < 0 && i < file->parked; i++) {
 			if (access != O_RDONLY && !file->fds[i].writable)
@@ -102,21 +102,21 @@ int posix_open_fd(const char *name, int access)
 			file->fds[i] = file->fds[--file->parked];
 			os_own(fd, &was_parked);
 		}
-		pthread_mutex_unlock(&guarding);
+		unishm_mutex_unlock(&guarding);
 	}
 	return fd >= 0 ? fd : os_object_open(name, access);
 }
 
 void posix_close_fd(int fd, dev_t dev, ino_t ino)
 {
-	pthread_mutex_lock(&guarding);
+	unishm_mutex_lock(&guarding);
 	struct guarded *file = find_guarded(dev, ino);
 	bool keep = file && file->locks;
 	if (keep && file->parked < sizeof file->fds / sizeof *file->fds) {
 		file->fds[file->parked].fd = fd;
 		file->fds[file->parked++].writable = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
 	} /* else better lose a descriptor than a lock */
-	pthread_mutex_unlock(&guarding);
+	unishm_mutex_unlock(&guarding);
 	if (!keep)
 		unishm_sys.close(fd);
 }
@@ -137,7 +137,7 @@ static bool add_place(struct guarded *file, uint64_t place)
 
 static bool begin_process_lock(const struct posix *p, uint64_t place)
 {
-	pthread_mutex_lock(&guarding);
+	unishm_mutex_lock(&guarding);
 	struct guarded *file = find_guarded(p->dev, p->ino);
 	if (!file && (file = unishm_sys.calloc(1, sizeof *file))) {
 		file->next = all_guarded;
@@ -146,13 +146,13 @@ static bool begin_process_lock(const struct posix *p, uint64_t place)
 		__atomic_store_n(&all_guarded, file, __ATOMIC_RELEASE);
 	}
 	bool done = file && add_place(file, place);
-	pthread_mutex_unlock(&guarding);
+	unishm_mutex_unlock(&guarding);
 	return done;
 }
 
 static void end_process_lock(const struct posix *p, uint64_t place)
 {
-	pthread_mutex_lock(&guarding);
+	unishm_mutex_lock(&guarding);
 	struct guarded *file = find_guarded(p->dev, p->ino);
 	for (size_t i = 0; file && i < file->locks; i++) {
 		if (file->places[i] != place)
@@ -162,7 +162,7 @@ static void end_process_lock(const struct posix *p, uint64_t place)
 			unishm_sys.close(file->fds[--file->parked].fd);
 		break;
 	}
-	pthread_mutex_unlock(&guarding);
+	unishm_mutex_unlock(&guarding);
 }
 
 static bool find_own(dev_t dev, ino_t ino, uint64_t from, uint64_t to, uint64_t *place)
@@ -170,13 +170,13 @@ static bool find_own(dev_t dev, ino_t ino, uint64_t from, uint64_t to, uint64_t 
 	bool found = false;
 	if (!__atomic_load_n(&all_guarded, __ATOMIC_ACQUIRE))
 		return false;
-	pthread_mutex_lock(&guarding);
+	unishm_mutex_lock(&guarding);
 	struct guarded *file = find_guarded(dev, ino);
 	for (size_t i = 0; file && !found && i < file->locks; i++) {
 		*place = file->places[i];
 		found = from <= *place && *place <= to;
 	}
-	pthread_mutex_unlock(&guarding);
+	unishm_mutex_unlock(&guarding);
 	return found;
 }
 

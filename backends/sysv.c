@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
@@ -187,7 +188,7 @@ static int stage(const struct shmid_ds *ds)
 
 /* Wait until segment @id is under construction no more, and sweep it away if its
  * creator died. 0: look again. */
-static int settle(int id)
+static int settle(int id, struct unishm_patience *patience)
 {
 	struct shmid_ds ds;
 	while (stat_as_owner(id, &ds) == 0) {
@@ -201,19 +202,56 @@ static int settle(int id)
 					"that user, or root, must open or remove it first",
 					(unsigned long)ds.shm_perm.uid);
 		}
-		unishm_pause();
+		int rc = unishm_pause(patience);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }
 
+struct filling {
+	struct unishm_making making;
+	int id;
+	void *addr;
+};
+
+static void abandon(struct unishm_making *making)
+{
+	const struct filling *filling = (const struct filling *)making;
+	unishm_sys.shmdt(filling->addr);
+	unishm_sys.shmctl(filling->id, IPC_RMID, NULL);
+}
+
+static void leave(struct unishm_making *making)
+{
+	(void)making;
+}
+
+static const struct unishm_backend *this_backend(void);
+
+static int call_init(int id, const struct unishm_options *opt, void *addr, bool *lost)
+{
+	struct filling *filling = calloc(1, sizeof *filling);
+	if (!filling)
+		return -ENOMEM;
+	filling->making = (struct unishm_making){ .backend = this_backend(), .key = opt->key,
+		.abandon = abandon, .leave = leave };
+	filling->id = id;
+	filling->addr = addr;
+	int rc = unishm_call_init(&filling->making, opt, addr);
+	*lost = filling->making.in_child || filling->making.abandoned;
+	free(filling);
+	return rc;
+}
+
 /* Fill a new segment, then give it its true mode: that publishes it. */
-static int fill(int id, const struct unishm_options *opt)
+static int fill(int id, const struct unishm_options *opt, bool *lost)
 {
 	struct shmid_ds ds;
 	void *addr = unishm_sys.shmat(id, NULL, 0);
 	if (addr == (void *)-1)
 		return -errno;
-	int rc = unishm_call_init(opt, addr);
+	int rc = call_init(id, opt, addr, lost);
 	if (rc == 0)
 		rc = stat_segment(id, &ds);
 	if (rc == 0) {
@@ -257,9 +295,11 @@ static int create(struct unishm *seg, const struct unishm_options *opt)
 	if (id < 0)
 		return because_not_created(-errno, opt);
 	if (opt->init) {
-		int rc = fill(id, opt);
+		bool lost = false;
+		int rc = fill(id, opt, &lost);
 		if (rc < 0) {
-			unishm_sys.shmctl(id, IPC_RMID, NULL);
+			if (!lost)
+				unishm_sys.shmctl(id, IPC_RMID, NULL);
 			return rc;
 		}
 	}
@@ -317,7 +357,7 @@ static int open_existing(struct unishm *seg, const struct unishm_options *opt)
 
 /* What stands in the way of opt->key: someone was faster, or the segment is in
  * the making or going. 0: try again. */
-static int look_again(const struct unishm_options *opt)
+static int look_again(const struct unishm_options *opt, struct unishm_patience *patience)
 {
 	struct shmid_ds ds;
 	int id = unishm_sys.shmget(opt->key, 0, 0);
@@ -331,11 +371,14 @@ static int look_again(const struct unishm_options *opt)
 		return opt->oflag & O_EXCL ? -EEXIST : 0;
 	if (now == IN_MAKING && !(opt->oflag & O_CREAT))
 		return -ENOENT;
-	return settle(id);
+	if (now == IN_MAKING && opt->oflag & O_EXCL)
+		return -EEXIST;
+	return settle(id, patience);
 }
 
 static int sysv_open(struct unishm *seg, const struct unishm_options *opt)
 {
+	struct unishm_patience patience = { opt->wait_ms, 0 };
 	if (opt->key == UNISHM_PRIVATE)
 		return create(seg, opt);
 	for (;;) {
@@ -343,7 +386,7 @@ static int sysv_open(struct unishm *seg, const struct unishm_options *opt)
 		if (rc == -ENOENT && opt->oflag & O_CREAT)
 			rc = create(seg, opt);
 		if (rc == -EAGAIN || rc == -EEXIST)
-			rc = look_again(opt);
+			rc = look_again(opt, &patience);
 		else
 			return rc;
 		if (rc < 0)
@@ -566,3 +609,8 @@ const struct unishm_backend unishm_sysv_backend = {
 	.status = sysv_status,
 	.list = sysv_list,
 };
+
+static const struct unishm_backend *this_backend(void)
+{
+	return &unishm_sysv_backend;
+}
