@@ -89,7 +89,8 @@ struct text_long attached_names(const struct attachments *all, const struct unis
 	const struct attachment *one = attachments_of(all, st, &count);
 	for (size_t i = 0; i < count; i++) {
 		if (used > 150) {
-			snprintf(names.text + used, sizeof names.text - used, " and %zu more", count - i);
+			snprintf(names.text + used, sizeof names.text - used, " and %zu more",
+					count - i);
 			break;
 		}
 		used += (size_t)snprintf(names.text + used, sizeof names.text - used, "%s%ld (%s)",

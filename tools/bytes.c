@@ -23,8 +23,8 @@ static int find_part(struct unishm *seg, const char *text, const struct request 
 {
 	size_t size = unishm_size(seg);
 	if (request->offset > size)
-		return fail("%s %s: offset %zu lies behind the end of the segment; it has %zu bytes",
-				this_command->name, text, request->offset, size);
+		return fail("%s %s: offset %zu lies behind the end of the segment; it has %zu "
+				"bytes", this_command->name, text, request->offset, size);
 	*length = size - request->offset;
 	*left_out = 0;
 	if (request->length_given && request->length > *length)
@@ -47,8 +47,8 @@ static const char *why(int error)
 
 enum { FETCHED = 4096 }; /* what any pipe takes at once */
 
-/* Copy from the mapping through a pipe: where its pages cannot be had (no memory left, or a stranger
- * cut the object), the kernel says so, and no SIGBUS ends us. */
+/* Copy from the mapping through a pipe: where its pages cannot be had (no memory is left, or
+ * another program cut the object), the kernel says so, and no SIGBUS ends the command. */
 static int fetch(unsigned char *to, const unsigned char *from, size_t count)
 {
 	static int ends[2] = { -1, -1 };
@@ -152,9 +152,11 @@ static int copy_out(const char *bytes, size_t length, const char *text)
 	if (error == EPIPE)
 		return end_by_sigpipe(); /* without a line, as other programs */
 	if (error)
-		return fail("read %s: %s; %zu of %zu bytes were written", text, why(error), done, length);
+		return fail("read %s: %s; %zu of %zu bytes were written", text, why(error), done,
+				length);
 	if (done < length)
-		return fail("read %s: interrupted; %zu of %zu bytes were written", text, done, length);
+		return fail("read %s: interrupted; %zu of %zu bytes were written", text, done,
+				length);
 	return DONE;
 }
 
@@ -164,9 +166,11 @@ static int output_part(const char *addr, size_t length, const char *text,
 	const char *bytes = addr + request->offset;
 	if (request->hex)
 		return dump_part((const unsigned char *)bytes, length, text, request->offset);
-	if (!request->force && isatty(STDOUT_FILENO) && !is_all_text((const unsigned char *)bytes, length))
-		return fail("read %s: it holds bytes that are no text, which could upset this terminal; use "
-				"--hex, redirect the output, or insist with --force", text);
+	if (!request->force && isatty(STDOUT_FILENO) && !is_all_text((const unsigned char *)bytes,
+			length))
+		return fail("read %s: it holds bytes that are no text, which could upset this "
+				"terminal; use --hex, redirect the output, or insist with --force",
+				text);
 	return copy_out(bytes, length, text);
 }
 
@@ -183,8 +187,8 @@ static int read_segment(struct unishm *seg, const char *text, void *arg)
 	transfer_catch_signals();
 	status = output_part(addr, length, text, request);
 	if (status == DONE && left_out)
-		return fail("read %s: %zu bytes were left out: the segment ends after %zu", text, left_out,
-				unishm_size(seg));
+		return fail("read %s: %zu bytes were left out: the segment ends after %zu", text,
+				left_out, unishm_size(seg));
 	return status;
 }
 
@@ -205,16 +209,16 @@ static int left_out(const char *text, size_t room)
 	size_t more = input_left();
 	char byte;
 	if (more)
-		return fail("write %s: %zu bytes were left out: only %zu fit; create a larger segment",
-				text, more, room);
+		return fail("write %s: %zu bytes were left out: only %zu fit; create a larger "
+				"segment", text, more, room);
 	ssize_t got;
 	do
 		got = read(STDIN_FILENO, &byte, 1);
 	while (got < 0 && errno == EINTR && !transfer_interrupted());
 	if (got <= 0)
 		return DONE;
-	return fail("write %s: the input goes on, and the rest was left out: only %zu bytes fit; create a "
-			"larger segment", text, room);
+	return fail("write %s: the input goes on, and the rest was left out: only %zu bytes fit; "
+			"create a larger segment", text, room);
 }
 
 /* @end: the room ends with the segment, so that input beyond it is lost. */
@@ -233,11 +237,11 @@ static int copy_in(char *bytes, size_t room, const char *text, size_t offset, bo
 	}
 	transfer_end_progress();
 	if (error)
-		return fail("write %s: %s; %zu bytes from offset %zu were written", text, why(error), done,
-				offset);
+		return fail("write %s: %s; %zu bytes from offset %zu were written", text,
+				why(error), done, offset);
 	if (transfer_interrupted())
-		return fail("write %s: interrupted; %zu bytes from offset %zu were written; write again to "
-				"have them all", text, done, offset);
+		return fail("write %s: interrupted; %zu bytes from offset %zu were written; write "
+				"again to have them all", text, done, offset);
 	return more && end ? left_out(text, room) : DONE;
 }
 
@@ -281,8 +285,8 @@ static int run(int argc, char **argv, int (*act)(struct unishm *, const char *, 
 			return rc;
 	}
 	if (argc - optind != 1)
-		return usage_error(optind < argc ? "%s takes one segment" : "%s: no segment is named",
-				this_command->name);
+		return usage_error(optind < argc ? "%s takes one segment"
+				: "%s: no segment is named", this_command->name);
 	return for_each_segment(1, argv + optind, act, &request);
 }
 

@@ -160,8 +160,8 @@ static int lock_one(struct unishm *seg, const char *text, void *arg)
 {
 	const struct hold *hold = arg;
 	if (!hold->asked && strcmp(unishm_backend(seg), "posix") == 0)
-		return fail("lock %s: a posix lock ends with the process that made it; use --hold, or "
-				"lock it in the program that uses it", text);
+		return fail("lock %s: a posix lock ends with the process that made it; use --hold, "
+				"or lock it in the program that uses it", text);
 	if (unishm_lock(seg) < 0)
 		return library_failed();
 	if (!hold->asked)

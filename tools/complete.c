@@ -47,10 +47,10 @@ static void offer_columns(const char *typed, bool several)
 	const char *comma = several ? strrchr(typed, ',') : NULL;
 	size_t before = comma ? (size_t)(comma - typed) + 1 : *typed == '+' || *typed == '-';
 	const char *list = *typed == '+' ? typed + 1 : typed;
+	size_t start = (size_t)(list - typed), length = before > start ? before - start : 0;
 	for (int i = 0; i < FIELDS; i++) {
 		char candidate[700];
 		const char *name = field_name((enum field)i);
-		size_t length = before > (size_t)(list - typed) ? before - (size_t)(list - typed) : 0;
 		if (is_among(name, list, length))
 			continue;
 		snprintf(candidate, sizeof candidate, "%.*s%s", (int)before, typed, name);
@@ -63,6 +63,7 @@ static void offer_path(const char *typed, const char *start)
 {
 	const char *slash = strrchr(start, '/');
 	size_t length = slash ? (size_t)(slash - start) + 1 : 0;
+	size_t before = (size_t)(start - typed) + length;
 	char *directory = length ? strndup(start, length) : strdup(".");
 	DIR *all = directory ? opendir(directory) : NULL;
 	for (struct dirent *entry; all && (entry = readdir(all));) {
@@ -72,8 +73,8 @@ static void offer_path(const char *typed, const char *start)
 			continue;
 		bool is_directory = fstatat(dirfd(all), entry->d_name, &st, 0) == 0
 				&& S_ISDIR(st.st_mode);
-		snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)(start - typed + (long)length),
-				typed, entry->d_name, is_directory ? "/" : ":");
+		snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)before, typed, entry->d_name,
+				is_directory ? "/" : ":");
 		make_printable(candidate);
 		offer(typed, candidate, "");
 	}

@@ -64,7 +64,7 @@ static int take_segment(const struct system_segment *segment, void *arg)
 	return 0;
 }
 
-/* The system does not tell how much of an object is swapped out: its memory is in use either way. */
+/* The system does not tell how much of an object is swapped out; its memory is in use anyway. */
 static int take_object(const struct system_object *object, void *arg)
 {
 	struct row *row = object->ours ? find(arg, false, object->id) : NULL;

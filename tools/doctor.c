@@ -27,11 +27,13 @@ static struct {
 	time_t stale_after;
 } report;
 
-static void print_finding(enum level level, const char *subject, const char *text, const char *remedy)
+static void print_finding(enum level level, const char *subject, const char *text,
+		const char *remedy)
 {
 	static const enum style styles[] = { GREEN, YELLOW, BOLD_RED };
 	enum style style = report.colour ? styles[level] : PLAIN;
-	printf("%s%-7s%s %s: %s\n", style_on(style), level_names[level], style_off(style), subject, text);
+	printf("%s%-7s%s %s: %s\n", style_on(style), level_names[level], style_off(style), subject,
+			text);
 	if (*remedy)
 		printf("        -> %s\n", remedy);
 }
@@ -118,9 +120,9 @@ static const char *remedy_for(int rc, const char *backend)
 	switch (rc) {
 	case -ENOSPC:
 	case -ENOMEM:
-		return posix ? "remove unused segments (unishm list; unishm list --foreign), or enlarge "
-				"/dev/shm" : "remove unused segments (unishm list), or raise the limit "
-				"(see kernel.shmmni and kernel.shmall below)";
+		return posix ? "remove unused segments (unishm list; unishm list --foreign), or "
+				"enlarge /dev/shm" : "remove unused segments (unishm list), or "
+				"raise the limit (see kernel.shmmni and kernel.shmall below)";
 	case -EMFILE:
 	case -ENFILE:
 		return "raise the limit of open files (ulimit -n, fs.file-max)";
@@ -173,10 +175,9 @@ static void check_shmmni(uint64_t segments)
 	if (!system_number(SYSTEM_SHMMNI, &most))
 		return;
 	enum level level = fullness(segments, most);
-	find(level, "sysv", level == OK ? "" : "remove unused ones (unishm remove --unattached), or "
-			"sysctl -w kernel.shmmni=NUMBER",
-			"%llu of %llu possible segments exist (kernel.shmmni)",
-			(unsigned long long)segments, (unsigned long long)most);
+	find(level, "sysv", level == OK ? "" : "remove unused ones (unishm remove --unattached), "
+			"or sysctl -w kernel.shmmni=NUMBER", "%llu of %llu possible segments exist "
+			"(kernel.shmmni)", (unsigned long long)segments, (unsigned long long)most);
 }
 
 static void check_shmall(uint64_t pages)
@@ -225,8 +226,8 @@ static void check_rmid_forced(void)
 	uint64_t forced;
 	if (system_number(SYSTEM_SHM_RMID_FORCED, &forced) && forced)
 		find(PROBLEM, "sysv", "sysctl -w kernel.shm_rmid_forced=0",
-				"kernel.shm_rmid_forced is %llu: a segment is removed when the last "
-				"process detaches it", (unsigned long long)forced);
+				"kernel.shm_rmid_forced is %llu: a segment is removed when the "
+				"last process detaches it", (unsigned long long)forced);
 }
 
 /* ---- The shared memory file system ---------------------------------------- */
@@ -240,13 +241,16 @@ static void check_space(const char *directory, const struct statvfs *fs)
 	enum level level = size ? fullness(size - room, size) : NOTE;
 	if (size)
 		find(level, directory, level == OK ? "" : more, "%s of %s are free (%u%% used)",
-				human_size(room).text, human_size(size).text, percent(size - room, size));
+				human_size(room).text, human_size(size).text, percent(size - room,
+				size));
 	else
-		find(NOTE, directory, "mount -o remount,size=BYTES /dev/shm", "its size is unlimited");
+		find(NOTE, directory, "mount -o remount,size=BYTES /dev/shm",
+				"its size is unlimited");
 	if (size && size <= (uint64_t)64 << 20)
 		find(PROBLEM, directory, "mount -o remount,size=BYTES /dev/shm; for a container: "
 				"docker run --shm-size=BYTES, or an emptyDir of medium Memory",
-				"it has only %s, as in a container by default", human_size(size).text);
+				"it has only %s, as in a container by default",
+				human_size(size).text);
 	if (fs->f_files && fs->f_ffree * 10 < fs->f_files)
 		find(PROBLEM, directory, "remove unused segments, or mount -o "
 				"remount,nr_inodes=NUMBER /dev/shm", "%llu of %llu inodes are free",
@@ -257,9 +261,10 @@ static void check_directory_mode(const char *directory)
 {
 	struct stat st;
 	if (stat(directory, &st) == 0 && (st.st_mode & 07777) != 01777)
-		find(st.st_mode & S_ISVTX ? NOTE : PROBLEM, directory, "chmod 1777 /dev/shm",
-				"its mode is %04lo, not 1777: other users may have no access, or "
-				"may remove segments that are not theirs", (unsigned long)(st.st_mode & 07777));
+		find(st.st_mode & S_ISVTX ? NOTE : PROBLEM, directory, "chmod 1777 /dev/shm", "its "
+				"mode is %04lo, not 1777: other users may have no access, or may "
+				"remove segments that are not theirs",
+				(unsigned long)(st.st_mode & 07777));
 	if (access(directory, W_OK | X_OK) != 0)
 		find(PROBLEM, directory, "mount it for writing, with mode 1777",
 				"this user cannot create anything there: %s", strerror(errno));
@@ -289,8 +294,9 @@ static void check_protected_regular(void)
 {
 	uint64_t level;
 	if (system_number(SYSTEM_PROTECTED_REGULAR, &level) && level)
-		find(NOTE, "posix", "", "fs.protected_regular is %llu: plain shm_open with O_CREAT fails "
-				"on segments of other users; this library works all the same", (unsigned long long)level);
+		find(NOTE, "posix", "", "fs.protected_regular is %llu: plain shm_open with O_CREAT "
+				"fails on segments of other users; this library works all the same",
+				(unsigned long long)level);
 }
 
 /* ---- Limits of this process ----------------------------------------------- */
@@ -315,9 +321,10 @@ static void check_memlock(void)
 	bool none = limit.rlim_cur == 0 && !root;
 	bool unlimited = root || limit.rlim_cur == RLIM_INFINITY;
 	find(none ? NOTE : OK, "limits", none ? "raise it with ulimit -l, or in limits.conf" : "",
-			unlimited ? "this user may lock any amount of memory (RLIMIT_MEMLOCK is %s%s)"
-			: "this user may lock %s of memory (RLIMIT_MEMLOCK)%s",
-			limit_text(limit.rlim_cur, true).text, unlimited && root ? ", which root exceeds" : "");
+			unlimited ? "this user may lock any amount of memory (RLIMIT_MEMLOCK is "
+			"%s%s)" : "this user may lock %s of memory (RLIMIT_MEMLOCK)%s",
+			limit_text(limit.rlim_cur, true).text, unlimited
+			&& root ? ", which root exceeds" : "");
 }
 
 static void check_files(void)
@@ -326,9 +333,9 @@ static void check_files(void)
 	uint64_t used, most;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		bool few = limit.rlim_cur < 64;
-		find(few ? PROBLEM : OK, "limits", few ? "raise it with ulimit -n, or in limits.conf" : "",
-				"a process may have %s open files (RLIMIT_NOFILE)",
-				limit_text(limit.rlim_cur, false).text);
+		find(few ? PROBLEM : OK, "limits", few ? "raise it with ulimit -n, or in "
+				"limits.conf" : "", "a process may have %s open files "
+				"(RLIMIT_NOFILE)", limit_text(limit.rlim_cur, false).text);
 	}
 	if (!system_open_files(&used, &most) || most > INT64_MAX)
 		return;
@@ -355,12 +362,12 @@ static void check_namespaces(void)
 {
 	if (system_foreign_namespace("ipc") == 1)
 		find(NOTE, "sysv", "enter it with nsenter --ipc --target PID to see its segments",
-				"this process is in another IPC namespace than process 1: it sees other "
-				"segments");
+				"this process is in another IPC namespace than process 1: it sees "
+				"other segments");
 	if (system_foreign_namespace("mnt") == 1)
-		find(NOTE, "posix", "enter it with nsenter --mount --target PID to see its segments",
-				"this process is in another mount namespace than process 1: /dev/shm may "
-				"be another");
+		find(NOTE, "posix", "enter it with nsenter --mount --target PID to see its "
+				"segments", "this process is in another mount namespace than "
+				"process 1: /dev/shm may be another");
 }
 
 static void check_remove_ipc(void)
@@ -371,8 +378,8 @@ static void check_remove_ipc(void)
 	bool spared = geteuid() < 1000; /* systemd spares system users */
 	find(spared ? NOTE : PROBLEM, "systemd", "set RemoveIPC=no in /etc/systemd/logind.conf, or "
 			"let a system user own the segments, or run loginctl enable-linger USER",
-			"RemoveIPC is on (%s): when a user logs out, logind removes all segments of that "
-			"user, of both kinds%s", *origin ? origin : "the default",
+			"RemoveIPC is on (%s): when a user logs out, logind removes all segments "
+			"of that user, of both kinds%s", *origin ? origin : "the default",
 			spared ? "; not those of this system user" : "");
 }
 
@@ -383,9 +390,9 @@ static void report_stale(const struct unishm_status *st, const struct filter *fi
 	char remedy[128];
 	snprintf(remedy, sizeof remedy, "unishm remove %s, if no program will use it again",
 			segment_spelling(st).text);
-	find(passes(st, filter) ? PROBLEM : NOTE, st->backend, remedy,
-			"%s (%s, owner %s) may be stale: no process attaches it, and process %ld, which "
-			"created it, has ended", segment_spelling(st).text, human_size(st->size).text,
+	find(passes(st, filter) ? PROBLEM : NOTE, st->backend, remedy, "%s (%s, owner %s) may be "
+			"stale: no process attaches it, and process %ld, which created it, has "
+			"ended", segment_spelling(st).text, human_size(st->size).text,
 			user_name(st->owner_user).text, (long)st->creator_process);
 }
 
@@ -394,9 +401,9 @@ static void report_orphan(const struct unishm_status *st)
 	char remedy[128];
 	snprintf(remedy, sizeof remedy, "end the processes that unishm show %s names, to free it",
 			segment_spelling(st).text);
-	find(NOTE, st->backend, remedy, "%s was removed, but is attached %lu time%s, which keeps its %s",
-			segment_spelling(st).text, st->number_attached, plural(st->number_attached),
-			human_size(st->size).text);
+	find(NOTE, st->backend, remedy, "%s was removed, but is attached %lu time%s, which keeps "
+			"its %s", segment_spelling(st).text, st->number_attached,
+			plural(st->number_attached), human_size(st->size).text);
 }
 
 /* Many of one kind are summed up. */
@@ -491,8 +498,8 @@ static void examine_name(const struct system_object *object)
 			object->name);
 	find(NOTE, "posix", rc == -ENOTSUP ? "use the newer version of unishm for it" : remedy,
 			"%s/%s (%s) has a name of this library, but is no whole segment: %s",
-			system_shm_directory(), object->name, human_size((uint64_t)object->st->st_size).text,
-			unishm_errmsg());
+			system_shm_directory(), object->name,
+			human_size((uint64_t)object->st->st_size).text, unishm_errmsg());
 }
 
 static int examine_object(const struct system_object *object, void *arg)

@@ -44,9 +44,8 @@ static const struct {
 /* UNISHM_EMULATED_*, bit by bit. */
 static const char *const bit_names[] = {
 	"number_attached", "creator_process", "last_op_process", "last_attach_time",
-	"last_detach_time", "last_change_time", "creator_user", "creator_group", "key", "size", "id",
-	"locked", "removed",
-};
+			"last_detach_time", "last_change_time", "creator_user", "creator_group",
+			"key", "size", "id", "locked", "removed", };
 
 const struct columns default_columns = {
 	{ FIELD_BACKEND, FIELD_ID, FIELD_KEY, FIELD_OWNER_USER, FIELD_MODE, FIELD_SIZE,
@@ -139,8 +138,8 @@ static void print_bits(unsigned bits, struct cell *cell)
 	size_t used = 0;
 	for (size_t i = 0; i < sizeof bit_names / sizeof *bit_names; i++)
 		if (bits & 1u << i)
-			used += (size_t)snprintf(cell->text + used, sizeof cell->text - used, "%s%s",
-					used ? "," : "", bit_names[i]);
+			used += (size_t)snprintf(cell->text + used, sizeof cell->text - used,
+					"%s%s", used ? "," : "", bit_names[i]);
 	if (!used)
 		strcpy(cell->text, "-");
 }
@@ -150,7 +149,8 @@ static void print_key(const struct unishm_status *st, struct cell *cell)
 	if (st->key == UNISHM_PRIVATE)
 		strcpy(cell->text, st->removed ? "removed" : "private");
 	else
-		snprintf(cell->text, sizeof cell->text, "0x%08lx", (unsigned long)(uint32_t)st->key);
+		snprintf(cell->text, sizeof cell->text, "0x%08lx",
+				(unsigned long)(uint32_t)st->key);
 }
 
 static struct text size_text(uint64_t bytes, const struct format *format)
@@ -311,7 +311,8 @@ static bool is_name(const char *name, const char *text, size_t length)
 int parse_field(const char *text, size_t length, enum field *field)
 {
 	for (int i = 0; i < FIELDS; i++) {
-		if (is_name(fields[i].name, text, length) || is_name(fields[i].heading, text, length)) {
+		if (is_name(fields[i].name, text, length) || is_name(fields[i].heading, text,
+				length)) {
 			*field = (enum field)i;
 			return DONE;
 		}
@@ -373,7 +374,8 @@ static int compare_field(enum field field, const struct row *a, const struct row
 	if (field == FIELD_BACKEND)
 		return strcmp(a->st.backend, b->st.backend);
 	if (kind == TEXT || kind == USER || kind == GROUP)
-		return strcmp(field_cell(field, a, &format).text, field_cell(field, b, &format).text);
+		return strcmp(field_cell(field, a, &format).text, field_cell(field, b,
+				&format).text);
 	long long x = number_of(field, a), y = number_of(field, b);
 	return x < y ? -1 : x > y;
 }

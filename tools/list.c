@@ -157,8 +157,8 @@ static int run_list(int argc, char **argv)
 			return rc;
 	}
 	if (optind < argc)
-		return usage_error("list takes no argument \"%s\"; unishm show tells of one segment",
-				argv[optind]);
+		return usage_error("list takes no argument \"%s\"; unishm show tells of one "
+				"segment", argv[optind]);
 	complete_request(&request);
 	return collect_and_output(&request);
 }
@@ -172,7 +172,7 @@ const struct command list_command = {
 	.notes = "Columns: segment, backend, id, key, owner_user, owner_group, creator_user, "
 		"creator_group, mode, size, number_attached, creator_process, last_op_process, "
 		"last_attach_time, last_detach_time, last_change_time, locked, removed, emulated, "
-		"inexact, name (of the POSIX object), rss and swap (memory in use), pids and command "
-		"(of the processes that attach it).",
+		"inexact, name (of the POSIX object), rss and swap (memory in use), pids and "
+		"command (of the processes that attach it).",
 	.run = run_list,
 };

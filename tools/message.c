@@ -100,7 +100,8 @@ static size_t distance(const char *a, const char *b)
 		size_t *row = rows[(i + 1) % 3];
 		row[0] = i + 1;
 		for (size_t j = 0; j < length; j++) {
-			row[j + 1] = least(above[j] + (a[i] != b[j]), 1 + least(above[j + 1], row[j]));
+			row[j + 1] = least(above[j] + (a[i] != b[j]), 1 + least(above[j + 1],
+					row[j]));
 			if (i && j && a[i] == b[j - 1] && a[i - 1] == b[j])
 				row[j + 1] = least(row[j + 1], before[j - 1] + 1);
 		}

@@ -38,7 +38,7 @@ const struct option_spec option_table[] = {
 		"Do not ask. Needed where there is no terminal." },
 	/* How it is printed. */
 	{ LIST, 'o', 0, "output", "COLUMN,...", WORD_COLUMNS,
-		"Print these columns, with times in ISO 8601. +COLUMN,... adds to the default ones." },
+		"Print these columns, with times in ISO 8601. +COLUMN,... adds to the default." },
 	{ LIST, 's', 0, "sort", "COLUMN", WORD_SORT,
 		"Sort by this column; -COLUMN sorts descending (default: backend)." },
 	{ LIST | SHOW | DOCTOR, 'J', 'j', "json", NULL, WORD_NONE,
@@ -57,14 +57,14 @@ const struct option_spec option_table[] = {
 	{ CREATE, 'x', 0, "exclusive", NULL, WORD_NONE,
 		"Fail if the segment exists." },
 	{ CREATE, 'f', 0, "from", "FILE", WORD_FILE,
-		"Fill it from FILE (-: standard input). Implies --exclusive; SIZE may be left out." },
+		"Fill it from FILE (-: standard input). Implies --exclusive. SIZE is optional." },
 	{ CREATE, OPT_NORESERVE, 0, "noreserve", NULL, WORD_NONE,
 		"Set no memory aside." },
 	{ CREATE, OPT_HUGETLB, 0, "hugetlb", NULL, WORD_NONE,
 		"Use huge pages." },
 	{ LOCK, OPT_HOLD, 0, "hold", NULL, WORD_NONE,
-		"Keep the lock until interrupted, then unlock. A POSIX lock needs it: it ends with the "
-		"process that made it." },
+		"Keep the lock until interrupted, then unlock. A POSIX lock needs it: it ends "
+		"with the process that made it." },
 	/* Bytes. */
 	{ READ | WRITE, OPT_OFFSET, 0, "offset", "BYTES", WORD_OTHER,
 		"Start here (default: 0)." },
@@ -118,8 +118,9 @@ static void print_option(const struct option_spec *option)
 	if (option->id < 256)
 		snprintf(left, sizeof left, "-%c, ", option->id);
 	size_t used = strlen(left);
-	snprintf(left + used, sizeof left - used, "--%s%s%s", option->name, option->value ? " " : "",
-			option->value ? option->value : "");
+	const char *value = option->value ? option->value : "";
+	snprintf(left + used, sizeof left - used, "--%s%s%s", option->name, *value ? " " : "",
+			value);
 	int width = printf("  %s", left);
 	if (width >= HELP_AT)
 		printf("\n%*s", HELP_AT, "");
@@ -171,7 +172,8 @@ static struct {
 static void add_letter(int letter, bool value)
 {
 	size_t used = strlen(parser.shorts);
-	snprintf(parser.shorts + used, sizeof parser.shorts - used, "%c%s", letter, value ? ":" : "");
+	const char *colon = value ? ":" : "";
+	snprintf(parser.shorts + used, sizeof parser.shorts - used, "%c%s", letter, colon);
 }
 
 /* What getopt wants to know. */
@@ -256,8 +258,8 @@ static int choose_backend(void)
 	if (!is_backend(optarg))
 		return stop(usage_error("backend \"%s\" is not built in", optarg));
 	if (chosen_backend && strcmp(chosen_backend, optarg) != 0)
-		return stop(usage_error("--backend names both %s and %s; one backend, or none for all",
-				chosen_backend, optarg));
+		return stop(usage_error("--backend names both %s and %s; one backend, or none for "
+				"all", chosen_backend, optarg));
 	chosen_backend = optarg;
 	return 0;
 }

@@ -27,14 +27,14 @@ static bool digits(const char *text, uint64_t *number, const char **end)
 
 static int too_large(const char *text, const char *what)
 {
-	return usage_error("%s \"%s\" is too large: the most that this system can address is %zu", what,
-			text, SIZE_MAX);
+	return usage_error("%s \"%s\" is too large: the most that this system can address is %zu",
+			what, text, SIZE_MAX);
 }
 
 static int no_size(const char *text, const char *what)
 {
-	return usage_error("%s \"%s\" is no number of bytes; give digits and perhaps K, M, G or T, as in "
-			"64K, 4KiB, 1.5M", what, text);
+	return usage_error("%s \"%s\" is no number of bytes; give digits and perhaps K, M, G or T, "
+			"as in 64K, 4KiB, 1.5M", what, text);
 }
 
 /* K, M, G or T, KiB and so on, in any case. The shift that it means, or -1. */
@@ -73,8 +73,8 @@ int parse_bytes(const char *text, const char *what, size_t least, size_t *bytes)
 	if (*end == '.' && !parse_fraction(&end, &fraction, &scale))
 		return no_size(text, what);
 	if (strlen(end) == 2 && (end[1] == 'B' || end[1] == 'b') && unit_shift(end) < 0)
-		return usage_error("%s \"%s\": \"%s\" may mean 1000 or 1024; write %ciB for powers of 1024",
-				what, text, end, *end);
+		return usage_error("%s \"%s\": \"%s\" may mean 1000 or 1024; write %ciB for powers "
+				"of 1024", what, text, end, *end);
 	int shift = unit_shift(end);
 	if (shift < 0)
 		return no_size(text, what);
@@ -101,7 +101,8 @@ int parse_age(const char *text, const char *what, time_t *seconds)
 	uint64_t number;
 	const char *end;
 	if (!digits(text, &number, &end))
-		return usage_error("%s \"%s\" is no time; give a number and s, m, h, d or w", what, text);
+		return usage_error("%s \"%s\" is no time; give a number and s, m, h, d or w", what,
+				text);
 	long unit = 1;
 	const char *found = *end ? strchr(units, *end) : NULL;
 	if (found) {
@@ -109,8 +110,8 @@ int parse_age(const char *text, const char *what, time_t *seconds)
 		end++;
 	}
 	if (*end || number > (uint64_t)(INT32_MAX / unit))
-		return usage_error("%s \"%s\" is no time; give a number up to %ld and s, m, h, d or w",
-				what, text, INT32_MAX / unit);
+		return usage_error("%s \"%s\" is no time; give a number up to %ld and s, m, h, d "
+				"or w", what, text, INT32_MAX / unit);
 	*seconds = (time_t)number * unit;
 	return DONE;
 }
@@ -120,7 +121,8 @@ int parse_count(const char *text, const char *what, unsigned long *count)
 	uint64_t number;
 	const char *end;
 	if (!digits(text, &number, &end) || *end || number < 1 || number > INT32_MAX)
-		return usage_error("%s \"%s\" is no number from 1 to %ld", what, text, (long)INT32_MAX);
+		return usage_error("%s \"%s\" is no number from 1 to %ld", what, text,
+				(long)INT32_MAX);
 	*count = (unsigned long)number;
 	return DONE;
 }
@@ -204,7 +206,7 @@ int parse_mode(const char *text, mode_t before, mode_t *mode)
 	else if (!count && parse_symbolic(text, &symbolic))
 		*mode = symbolic;
 	else
-		return usage_error("mode \"%s\" is neither octal, 0 to 0777, nor symbolic, as in u=rw,g+r",
-				text);
+		return usage_error("mode \"%s\" is neither octal, 0 to 0777, nor symbolic, as in "
+				"u=rw,g+r", text);
 	return DONE;
 }

@@ -35,9 +35,9 @@ static void tell_attached(const char *text, const struct unishm_status *st)
 		return;
 	find_attachments(&all);
 	const struct text_long names = attached_names(&all, st);
-	tell("%s is attached %lu time%s%s%s; its memory is freed when the last process detaches", text,
-			st->number_attached, plural(st->number_attached), *names.text ? ", by " : "",
-			names.text);
+	tell("%s is attached %lu time%s%s%s; its memory is freed when the last process detaches",
+			text, st->number_attached, plural(st->number_attached),
+			*names.text ? ", by " : "", names.text);
 	free_attachments(&all);
 }
 
@@ -85,8 +85,9 @@ static int choose(struct choice *choice, struct request *request)
 
 static void print_choice(FILE *out, const char *verb, const struct unishm_status *st)
 {
-	fprintf(out, "%s %s (id %d, %s, %s, %lu attached)\n", verb, segment_spelling(st).text, st->id,
-			user_name(st->owner_user).text, human_size(st->size).text, st->number_attached);
+	fprintf(out, "%s %s (id %d, %s, %s, %lu attached)\n", verb, segment_spelling(st).text,
+			st->id, user_name(st->owner_user).text, human_size(st->size).text,
+			st->number_attached);
 }
 
 static void tell_left_out(const struct choice *choice)
@@ -122,9 +123,9 @@ static void print_summary(FILE *out, struct choice *choice)
 	for (size_t i = told = 0; i < rows->count && told < most; i++)
 		if (!rows->item[i].st.number_attached && ++told)
 			print_choice(out, " ", &rows->item[i].st);
-	if (rows->count - attached > told)
-		fprintf(out, "  and %zu smaller one%s (--dry-run names all)\n",
-				rows->count - attached - told, plural(rows->count - attached - told));
+	size_t more = rows->count - attached - told;
+	if (more)
+		fprintf(out, "  and %zu smaller one%s (--dry-run names all)\n", more, plural(more));
 }
 
 /* Only a plain yes removes. */
@@ -145,9 +146,9 @@ static int ask(struct choice *choice)
 {
 	size_t count = choice->rows.count;
 	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
-		return fail("remove: %zu segment%s (%s) would be removed, but there is no terminal to ask "
-				"on, and nothing was removed; see them with --dry-run, and give --yes",
-				count, plural(count), human_size(choice->bytes).text);
+		return fail("remove: %zu segment%s (%s) would be removed, but there is no terminal "
+				"to ask on, and nothing was removed; see them with --dry-run, and "
+				"give --yes", count, plural(count), human_size(choice->bytes).text);
 	print_summary(stderr, choice);
 	if (!answered_yes(count))
 		return fail("remove: the answer was not y, and nothing was removed");
@@ -335,10 +336,10 @@ const struct command remove_command = {
 	.alias = "rm",
 	.arguments = "[OPTION]... SEGMENT... | FILTER...",
 	.summary = "Remove segments",
-	.notes = "A FILTER is --all-mine, --unattached, --dead-creator or --unfinished; several choose "
-		"what all of them do. Filters choose only segments that no process attaches, and that "
-		"this library made or that you own; --attached and --foreign choose more. The command "
-		"then asks before it removes anything.",
+	.notes = "A FILTER is --all-mine, --unattached, --dead-creator or --unfinished; several "
+		"choose what all of them do. Filters choose only segments that no process "
+		"attaches, and that this library made or that you own; --attached and --foreign "
+		"choose more. The command then asks before it removes anything.",
 	.first = WORD_SEGMENT,
 	.rest = WORD_SEGMENT,
 	.run = run_remove,

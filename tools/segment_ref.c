@@ -40,8 +40,8 @@ static int take_backend(const char **text, struct segment_ref *ref)
 			ref->backend = *name;
 			ref->prefixed = true;
 			if (chosen_backend && strcmp(chosen_backend, *name) != 0)
-				return usage_error("%s is a segment of another backend than --backend %s",
-						ref->text, chosen_backend);
+				return usage_error("%s is a segment of another backend than "
+						"--backend %s", ref->text, chosen_backend);
 			return DONE;
 		}
 	}
@@ -73,7 +73,8 @@ static int parse_key(const char *text, struct segment_ref *ref)
 {
 	long long number;
 	bool hex = strncmp(text, "0x", 2) == 0 || strncmp(text, "0X", 2) == 0;
-	if (!whole_number(hex ? text + 2 : text, hex ? 16 : 10, hex ? 0 : INT32_MIN, UINT32_MAX, &number))
+	if (!whole_number(hex ? text + 2 : text, hex ? 16 : 10, hex ? 0 : INT32_MIN, UINT32_MAX,
+			&number))
 		return bad_segment(ref->text);
 	ref->key = (key_t)(int32_t)(uint32_t)number;
 	return DONE;
@@ -127,8 +128,8 @@ int parse_segment(const char *text, struct segment_ref *ref)
 {
 	int rc = parse_any(text, ref, false);
 	if (rc == DONE && !ref->by_id && ref->key == UNISHM_PRIVATE)
-		return usage_error("%s is the key of all private segments: name one of them by id:NUMBER",
-				text);
+		return usage_error("%s is the key of all private segments: name one of them by "
+				"id:NUMBER", text);
 	return rc;
 }
 
@@ -136,7 +137,8 @@ int parse_new_segment(const char *text, struct segment_ref *ref)
 {
 	int rc = parse_any(text, ref, true);
 	if (rc == DONE && ref->by_id)
-		return usage_error("\"%s\": the system chooses the id of a new segment; give a key", text);
+		return usage_error("\"%s\": the system chooses the id of a new segment; give a key",
+				text);
 	return rc;
 }
 

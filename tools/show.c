@@ -38,8 +38,8 @@ static const char *what_is_missing(const struct unishm_status *st, const struct 
 		return "no memory was left to list them all";
 	unsigned long missing = st->number_attached - found;
 	if (all->unreadable)
-		snprintf(room, size, "%lu more, perhaps in the %lu process%s that this user may not "
-				"look into; root may", missing, all->unreadable,
+		snprintf(room, size, "%lu more, perhaps in the %lu process%s that this user may "
+				"not look into; root may", missing, all->unreadable,
 				all->unreadable == 1 ? "" : "es");
 	else
 		snprintf(room, size, "%lu more, in processes that cannot be seen from here (ended "
@@ -188,7 +188,8 @@ static void print_json(const struct row *row, const struct attachments *all)
 	struct json json = { .out = stdout };
 	json_object(&json, NULL);
 	json_fields(&json, row, &status_columns);
-	snprintf(room, sizeof room, "%s/%s", system_shm_directory(), row->object ? row->object : "");
+	snprintf(room, sizeof room, "%s/%s", system_shm_directory(),
+			row->object ? row->object : "");
 	json_string(&json, "path", row->object ? room : NULL);
 	json_array(&json, "attached_processes");
 	for (size_t i = 0; i < count; i++) {
@@ -282,7 +283,8 @@ static int run_show(int argc, char **argv)
 			return rc;
 	}
 	if (argc - optind != 1)
-		return usage_error(optind < argc ? "show takes one segment" : "no segment is named");
+		return usage_error(optind < argc ? "show takes one segment"
+				: "no segment is named");
 	return show(argv[optind], &request);
 }
 

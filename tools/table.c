@@ -88,7 +88,8 @@ static void print_raw_cell(const char *text, FILE *out)
 	}
 }
 
-static void print_line(const struct table *table, long row, const struct table_print *how, FILE *out)
+static void print_line(const struct table *table, long row, const struct table_print *how,
+		FILE *out)
 {
 	for (size_t i = 0; i < table->columns; i++) {
 		if (!how->raw) {
@@ -137,8 +138,10 @@ static void put(struct window *window, const char *text, enum style style)
 			start += text_fitting(text + start, 2, &shown);
 			shown = 0;
 		}
-		size_t length = text_fitting(text + start, room - (left > 0 ? left : 0) - gap, &shown);
-		fprintf(window->out, "%*s%s%.*s%s", gap, "", style_on(style), (int)length, text + start,
+		text += start;
+		room -= (left > 0 ? left : 0) + gap;
+		size_t length = text_fitting(text, room, &shown);
+		fprintf(window->out, "%*s%s%.*s%s", gap, "", style_on(style), (int)length, text,
 				style_off(style));
 	}
 	window->at += width;

@@ -45,7 +45,7 @@ struct table_print {
 void table_print(const struct table *table, const struct table_print *how, FILE *out);
 
 /* One line of a table, shown through a window: @from columns are scrolled out to the left, @width
- * are there. What is cut on either side is marked by '<' and '>'. @row: TABLE_HEADINGS for those. */
+ * are there. What is cut off on either side is marked by '<' and '>'. @row: or TABLE_HEADINGS. */
 enum { TABLE_HEADINGS = -1 };
 void table_print_window(const struct table *table, long row, int from, int width, bool colour,
 		FILE *out);

@@ -78,7 +78,8 @@ static void print_progress(const char *verb, size_t done, size_t total, double p
 	int used = snprintf(line, sizeof line, "%s %s", verb, human_size(done).text);
 	if (total)
 		used += snprintf(line + used, sizeof line - (size_t)used, " of %s (%u%%)",
-				human_size(total).text, (unsigned)((double)done / (double)total * 100));
+				human_size(total).text,
+				(unsigned)((double)done / (double)total * 100));
 	used += snprintf(line + used, sizeof line - (size_t)used, ", %s/s",
 			human_size((uint64_t)rate).text);
 	if (total && done)

@@ -70,7 +70,8 @@ static const struct row *find_same(const struct rows *rows, const struct row *ro
 
 static bool has_changed(enum field field, const struct row *now, const struct row *before)
 {
-	return strcmp(field_cell(field, now, &exact).text, field_cell(field, before, &exact).text) != 0;
+	return strcmp(field_cell(field, now, &exact).text, field_cell(field, before, &exact).text)
+			!= 0;
 }
 
 static bool any_changed(const struct row *now, const struct row *before)
@@ -114,7 +115,8 @@ static void print_changed(const struct row *now, const struct row *before)
 static void print_lines(const struct watch *watch)
 {
 	for (size_t i = 0; i < watch->now.count; i++) {
-		const struct row *row = &watch->now.item[i], *before = find_same(&watch->before, row);
+		const struct row *row = &watch->now.item[i], *before = find_same(&watch->before,
+				row);
 		if (!before)
 			print_new(watch->looks > 1 ? "new" : "found", row);
 		else if (any_changed(row, before))
@@ -162,14 +164,16 @@ static void put_title(const struct watch *watch, int *lines_left)
 		snprintf(title, sizeof title, "%s  %.60s: %s  q quits", now.text, watch->ref.text,
 				watch->now.count ? "exists" : "no such segment");
 	else
-		snprintf(title, sizeof title, "%s  %zu segment%s, %s  q quits, hjkl scroll", now.text,
-				watch->now.count, plural(watch->now.count), human_size(sum).text);
+		snprintf(title, sizeof title, "%s  %zu segment%s, %s  q quits, hjkl scroll",
+				now.text, watch->now.count, plural(watch->now.count),
+				human_size(sum).text);
 	make_printable(title);
 	put_line(watch, lines_left, BOLD, title);
 }
 
 /* A mark, and the columns of list. */
-static void add_row(const struct watch *watch, struct table *table, const struct row *row, bool gone)
+static void add_row(const struct watch *watch, struct table *table, const struct row *row,
+		bool gone)
 {
 	static const struct format format = { false, TIME_SHORT };
 	const struct row *before = gone ? NULL : find_same(&watch->before, row);
@@ -342,12 +346,20 @@ static int check_segment(struct watch *watch, const char *text)
 	return rc;
 }
 
+static int take_option(int c, struct watch *watch)
+{
+	switch (c) {
+	case 'i': return parse_count(optarg, "--interval", &watch->interval);
+	case 'c': return parse_count(optarg, "--count", &watch->count);
+	default: return option_status;
+	}
+}
+
 static int run_watch(int argc, char **argv)
 {
 	struct watch watch = { .interval = 2 };
 	for (int c; (c = next_option(argc, argv)) != -1;) {
-		int rc = c == 'i' ? parse_count(optarg, "--interval", &watch.interval)
-				: c == 'c' ? parse_count(optarg, "--count", &watch.count) : option_status;
+		int rc = take_option(c, &watch);
 		if (rc != DONE || c == '?')
 			return rc;
 	}
@@ -374,8 +386,8 @@ const struct command watch_command = {
 	.name = "watch",
 	.arguments = "[OPTION]... [SEGMENT]",
 	.summary = "Show segments, and what changes, until q is pressed",
-	.notes = "Keys: q quits, space looks again at once, h, j, k, l and the arrow keys scroll. When the "
-		"output is no terminal, each change is one line.",
+	.notes = "Keys: q quits, space looks again at once, h, j, k, l and the arrow keys scroll. "
+		"When the output is no terminal, each change is one line.",
 	.first = WORD_SEGMENT,
 	.run = run_watch,
 };

@@ -15,7 +15,8 @@ test_bytes() {
 	check 'read all' "$status $(wc -c <"$tmp/out")" = '0 20'
 	u read "$b:0x5c110001" --offset 18 --length 5
 	check 'read beyond the end: gives what there is, and says so' \
-		"$status $(wc -c <"$tmp/out") $(grep -c '3 bytes were left out' "$tmp/err")" = '1 2 1'
+		"$status $(wc -c <"$tmp/out") $(grep -c '3 bytes were left out' "$tmp/err")" \
+		= '1 2 1'
 	u read "$b:0x5c110001" --offset 20
 	check 'read at the end: nothing' "$status $(wc -c <"$tmp/out")" = '0 0'
 	fails 'read behind the end' 1 read "$b:0x5c110001" --offset 21
@@ -88,7 +89,8 @@ test_trouble() {
 	rm "$tmp/pipe"
 
 	"$unishm" create "$b:0x5c110003" 4M >/dev/null
-	{ "$unishm" read "$b:0x5c110003" 2>"$tmp/err"; echo $? >"$tmp/status"; } | head -c 1 >"$tmp/out"
+	{ "$unishm" read "$b:0x5c110003" 2>"$tmp/err"; echo $? >"$tmp/status"; } | head -c 1 \
+		>"$tmp/out"
 	status=$(cat "$tmp/status")
 	check 'read to a closed pipe ends by SIGPIPE, silently' "$status $(err)" = '141 '
 	{ "$unishm" read --hex "$b:0x5c110001" 2>"$tmp/err"; echo $? >"$tmp/status"; } | exec true
@@ -110,7 +112,8 @@ test_trouble() {
 	fi
 	if [ -n "$UNISHM_TEST_INSIDE" ] && [ "$b" = posix ]; then
 		fails 'create beyond the file system' 1 create "$b:0x5c110004" 100M
-		works 'create --noreserve beyond the file system' create "$b:0x5c110004" 100M --noreserve
+		works 'create --noreserve beyond the file system' create "$b:0x5c110004" 100M \
+			--noreserve
 		u write "$b:0x5c110004" </dev/zero
 		check 'write into a full system: a line, no crash' "$status $(one_line)" = '1 yes'
 		run "$unishm" read "$b:0x5c110004"

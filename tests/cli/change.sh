@@ -14,11 +14,13 @@ test_changes() {
 	if is_root; then
 		works 'chown' chown 65534:65533 "$b:0x5c110001"
 		u list -B "$b" --json
-		check 'changed owner and group' "$(json '.segments[] | select(.key == 1544617985) | [.owner_user, .owner_group] | @json')" \
+		check 'changed owner and group' "$(json '.segments[] | select(.key == 1544617985) |
+			[.owner_user, .owner_group] | @json')" \
 			= '[65534,65533]'
 		works 'chown of the group alone' chown :0 "$b:0x5c110001"
 		u list -B "$b" --json
-		check 'changed the group' "$(json '.segments[] | select(.key == 1544617985) | [.owner_user, .owner_group] | @json')" \
+		check 'changed the group' "$(json '.segments[] | select(.key == 1544617985) |
+			[.owner_user, .owner_group] | @json')" \
 			= '[65534,0]'
 		works 'chown back' chown 0 "$b:0x5c110001"
 	fi

@@ -6,16 +6,19 @@ test_create_and_remove() {
 	u create "$b:0x5c110001" 64K --mode 640
 	check 'create says how the segment is spelled' "$status $(out)" = "0 $b:0x5c110001"
 	u create "$b:0x5c110001" 64K
-	check 'create of one that exists says so' "$status $(out) $(err)" = "0 $b:0x5c110001 unishm: \
+	check 'create of one that exists says so' "$status $(out) $(err)" \
+		= "0 $b:0x5c110001 unishm: \
 $b:0x5c110001 exists, mode rw-r-----, 64K; nothing changed"
 	u create "$b:0x5c110001" 1 --mode 640
 	check 'create of one that exists with the same mode' "$status $(out)" = "0 $b:0x5c110001"
 	fails 'create of one that exists with another mode fails' 1 create "$b:0x5c110001" 1 -m 600
-	check 'and says which' "$(grep -c 'exists with mode rw-r-----, not rw-------; nothing changed' \
+	check 'and says which' \
+		"$(grep -c 'exists with mode rw-r-----, not rw-------; nothing changed' \
 		"$tmp/err")" = 1
 	fails 'create --exclusive of one that exists fails' 1 create -x "$b:0x5c110001" 64K
 	fails 'create larger than what exists fails' 1 create "$b:0x5c110001" 65K
-	check 'and says how large it is' "$(grep -c 'has 65536 bytes, fewer than 66560' "$tmp/err")" = 1
+	check 'and says how large it is' \
+		"$(grep -c 'has 65536 bytes, fewer than 66560' "$tmp/err")" = 1
 	works 'remove' remove "$b:0x5c110001"
 	fails 'remove of what is gone fails' 1 remove "$b:0x5c110001"
 	u create "$b:private" 10
@@ -64,11 +67,13 @@ test_sizes_and_modes() {
 }
 
 test_bad_arguments() {
-	for size in 0 -1 '' 10E 10KB 1.5 1. 1.5X 1.5.5K .5K K 0x10 ' 1' 4KiBB 4iB 99999999999999999999 18446744073709551616 17179869184G
+	for size in 0 -1 '' 10E 10KB 1.5 1. 1.5X 1.5.5K .5K K 0x10 ' 1' 4KiBB 4iB \
+		99999999999999999999 18446744073709551616 17179869184G
 	do
 		fails "size \"$size\" is a usage error" 2 create -- "$b:0x5c110001" "$size"
 	done
-	for segment in '' x id: id:x id:-1 id:99999999999 0x 0xg 010 4294967296 -2147483649 name path:/ \
+	for segment in '' x id: id:x id:-1 id:99999999999 0x 0xg 010 4294967296 -2147483649 name \
+		path:/ \
 		path:/:x other:10 0x5c11zz ' 1' '1 '
 	do
 		fails "segment \"$segment\" is a usage error" 2 show -- "$b:$segment"

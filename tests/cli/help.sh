@@ -3,7 +3,8 @@
 # Help, versions, and completion.
 
 test_help() {
-	for command in '' list show create remove chmod chown lock unlock read write watch doctor; do
+	for command in '' list show create remove chmod chown lock unlock read write watch \
+		doctor; do
 		# shellcheck disable=SC2086
 		u $command --help
 		check "$command --help" "$status $(grep -c '^Usage: unishm' "$tmp/out")" = '0 1'
@@ -20,37 +21,47 @@ test_help() {
 
 test_language() {
 	works 'help' help
-	check 'help lists commands in sentences' "$(grep -Ec '^  [a-z]+ +[A-Z].*\.$' "$tmp/out")" = 13
+	check 'help lists commands in sentences' "$(grep -Ec '^  [a-z]+ +[A-Z].*\.$' "$tmp/out")" \
+		= 13
 	for command in list ls remove rm watch; do
 		u help "$command"
-		check "help $command" "$status $(sed -n 2p "$tmp/out" | grep -c '^[A-Z].*\.$')" = '0 1'
+		check "help $command" "$status $(sed -n 2p "$tmp/out" | grep -c '^[A-Z].*\.$')" \
+			= '0 1'
 		check "help $command: 80 columns" "$(awk 'length > 80' "$tmp/out" | wc -l)" = 0
-		check "help $command: descriptions are aligned" "$(awk '/^  +-/ { text = substr($0, 27)
-			print substr(text, 1, 1) ~ /[A-Z]/ || length($0) < 27 }' "$tmp/out" | sort -u)" = 1
+		awk '/^  +-/ { print substr($0, 27, 1) ~ /[A-Z]/ || length($0) < 27 }' "$tmp/out" |
+			sort -u >"$tmp/aligned"
+		check "help $command: descriptions are aligned" "$(cat "$tmp/aligned")" = 1
 	done
 	fails 'help of an unknown command' 2 help frobnicate
 	fails 'help of two commands' 2 help list show
 	u lsit
-	check 'did you mean: a command' "$status $(grep -c 'did you mean "list"' "$tmp/err")" = '2 1'
+	check 'did you mean: a command' "$status $(grep -c 'did you mean "list"' "$tmp/err")" \
+		= '2 1'
 	u remvoe
 	check 'did you mean: remove' "$status $(grep -c 'did you mean "remove"' "$tmp/err")" = '2 1'
 	u xyzzy
 	check 'did you mean: nothing alike' "$status $(grep -c 'did you mean' "$tmp/err")" = '2 0'
 	u list --outptu key
-	check 'did you mean: an option' "$status $(grep -c -e 'did you mean --output' "$tmp/err")" = '2 1'
+	check 'did you mean: an option' \
+		"$status $(grep -c -e 'did you mean --output' "$tmp/err")" = '2 1'
 	u list --bytes=1
-	check 'an option that takes no value' "$status $(grep -c 'takes no value' "$tmp/err")" = '2 1'
+	check 'an option that takes no value' "$status $(grep -c 'takes no value' "$tmp/err")" \
+		= '2 1'
 	u list --no
 	check 'a beginning is enough, if it is clear' "$status" = 0
 	fails 'a beginning of two options' 2 list --ba --b
 	fails 'an unknown letter' 2 list -q
 	fails 'a missing value' 2 list -o
-	check 'escape sequences are in one file' "$(cd "$source/tools" && grep -l '\\033\|\\x1b\|\\e\[' ./*.c ./*.h)" \
+	check 'escape sequences are in one file' \
+		"$(cd "$source/tools" && grep -l '\\033\|\\x1b\|\\e\[' ./*.c ./*.h)" \
 		= ./style.c
-	check 'the manual has every option' "$(for command in list show create remove lock read write watch \
-		doctor; do "$unishm" help $command; done | grep -oE '^  +(-., )?--[a-z-]+' | grep -oE -e '--[a-z-]+' |
-		sort -u | while read -r option; do
-			grep -q -e "Fl -${option#--}" "$source/docs/unishm.1" || echo "$option"; done)" = ''
+	for command in list show create remove lock read write watch doctor; do
+		"$unishm" help $command
+	done | grep -oE '^  +(-., )?--[a-z-]+' | grep -oE -e '--[a-z-]+' | sort -u >"$tmp/options"
+	while read -r option; do
+		grep -q -e "Fl -${option#--}" "$source/docs/unishm.1" || echo "$option"
+	done <"$tmp/options" >"$tmp/out"
+	check 'the manual has every option' "$(out)" = ''
 }
 
 # What the words complete to: the last one is typed so far.
@@ -80,7 +91,8 @@ test_completion() {
 	mkdir -p "$tmp/some/deep"
 	: >"$tmp/some/data"
 	completes 'a path' "path:$tmp/some/data: path:$tmp/some/deep/ " create "path:$tmp/some/d"
-	completes 'a path with a backend' "posix:path:$tmp/some/deep/ " show "posix:path:$tmp/some/de"
+	completes 'a path with a backend' "posix:path:$tmp/some/deep/ " show \
+		"posix:path:$tmp/some/de"
 	completes 'nothing after a free operand' '' create private 6
 	for b in $backends; do
 		"$unishm" create "$b:0x5c110001" 1 >/dev/null

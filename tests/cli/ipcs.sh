@@ -28,7 +28,7 @@ test_same_as_ipcs() {
 	awk '{ print $1, $2, $3 }' "$tmp/out" | sort | cmp - "$tmp/ipcs"
 	check 'ipcs -m -p: the same' $? = 0
 	for id in $("$unishm" list -B sysv --noheadings -o id); do
-		ipcs -m -i "$id" | tr -s ' \t' '  ' | sed -n 's/.*uid=\([0-9]*\) gid=\([0-9]*\) cuid=\([0-9]*\) cgid=\([0-9]*\).*/\1 \2 \3 \4/p'
+		ipcs -m -i "$id" | grep -o '[cu]*[ug]id=[0-9]*' | sed 's/.*=//' | paste -sd ' ' -
 	done | sort >"$tmp/ipcs"
 	u list -B sysv --json
 	json '.segments[] | [.owner_user, .owner_group, .creator_user, .creator_group] | @tsv' |
@@ -36,17 +36,20 @@ test_same_as_ipcs() {
 	check 'ipcs -m -i: the same owners and creators' $? = 0
 
 	lsipc -m -J -b -P --time-format=iso \
-		-o KEY,ID,UID,GID,CUID,CGID,PERMS,SIZE,NATTCH,CPID,LPID,CTIME,ATTACH,DETACH,USER,GROUP |
-		jq -r '.sharedmemory // .shared_memory // .[] | .[] | [.key, .id, .uid, .gid, .cuid, .cgid,
-			.perms, .size, .nattch, .cpid, .lpid, .ctime, .attach, .detach, .user, .group] |
-			map(. // "" | tostring) | join(" ")' | sed 's/  */ /g; s/ $//' | sort >"$tmp/lsipc"
+		-o "KEY,ID,UID,GID,CUID,CGID,PERMS,SIZE,NATTCH,CPID,LPID,CTIME,ATTACH,DETACH,USER,GROUP" |
+		jq -r '.sharedmemory // .shared_memory // .[] | .[] |
+			[.key, .id, .uid, .gid, .cuid, .cgid, .perms, .size, .nattch, .cpid, .lpid,
+			.ctime, .attach, .detach, .user, .group] |
+			map(. // "" | tostring) | join(" ")' |
+		sed 's/  */ /g; s/ $//' | sort >"$tmp/lsipc"
 	# lsipc leaves a name out where there is none; ours gives the number.
 	json 'def named(n): if . == (n | tostring) then "" else . end;
-		.segments[] | [.key, .id, .owner_user, .owner_group, .creator_user, .creator_group, .mode,
-			.size, .number_attached, .creator_process, .last_op_process,
+		.segments[] | [.key, .id, .owner_user, .owner_group, .creator_user, .creator_group,
+			.mode, .size, .number_attached, .creator_process, .last_op_process,
 			.last_change_time, .last_attach_time, .last_detach_time,
 			(.owner_user as $u | .owner_user_name | named($u)),
-			(.owner_group as $g | .owner_group_name | named($g))] | map(. // "" | tostring) | join(" ")' |
+			(.owner_group as $g | .owner_group_name | named($g))] |
+			map(. // "" | tostring) | join(" ")' |
 		while read -r key rest; do
 			echo "$(printf '0x%08x' "$key") $rest"
 		done | sed 's/  */ /g; s/ $//' | sort >"$tmp/ours"

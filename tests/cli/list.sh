@@ -26,9 +26,11 @@ test_list_and_show() {
 	check 'list --dead-creator --mine' "$(out | wc -l)" = 2
 	u show "$b:0x5c110002"
 	if [ -n "$UNISHM_TEST_EMULATOR" ]; then
-		skip 'show names the attached process' "to the system, the process is $UNISHM_TEST_EMULATOR"
+		skip 'show names the attached process' \
+			"to the system, the process is $UNISHM_TEST_EMULATOR"
 	else
-		check 'show names the attached process' "$(grep -c '^  [0-9][0-9]* unishm$' "$tmp/out")" = 1
+		check 'show names the attached process' \
+			"$(grep -c '^  [0-9][0-9]* unishm$' "$tmp/out")" = 1
 	fi
 	check 'show has the status' "$(grep -c '^number_attached:  *1$' "$tmp/out")" = 1
 	if command -v jq >/dev/null; then
@@ -41,13 +43,15 @@ unishm'
 		fi
 		u list --json
 		check 'list --json: numbers are numbers' "$(json \
-			'[.segments[] | .id, .key, .size, .number_attached, .creator_process, .owner_user |
-			type] | unique | join(" ")')" = number
-		check 'list --json: values' "$(json ".segments[] | select(.segment == \"$b:0x5c110001\") |
+			'[.segments[] | .id, .key, .size, .number_attached, .creator_process,
+			.owner_user | type] | unique | join(" ")')" = number
+		check 'list --json: values' \
+			"$(json ".segments[] | select(.segment == \"$b:0x5c110001\") |
 			[.backend, .key, .size, .mode, .last_attach_time, .removed] | @json")" = \
 			"[\"$b\",1544617985,65537,\"0640\",null,false]"
 		check 'list --json: ISO 8601 times' "$(json '.segments[].last_change_time |
-			test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[+-][0-9]{2}:[0-9]{2}$")' | sort -u)" = true
+			test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[+-][0-9]{2}:[0-9]{2}$")' |
+			sort -u)" = true
 	else
 		skip 'JSON' 'no jq'
 	fi
@@ -84,7 +88,8 @@ test_foreign() {
 	check 'list --foreign shows it, without control characters' \
 		"$(has 'unishm-cli-test-a?[2J"b') $(has "$esc")" = 'yes '
 	u list --foreign --json
-	check 'list --foreign --json' "$(json '.foreign[] | select(.name | startswith("unishm-cli-test")) |
+	check 'list --foreign --json' \
+		"$(json '.foreign[] | select(.name | startswith("unishm-cli-test")) |
 		.size')" = 5000
 	u list
 	check 'not without --foreign' "$(has unishm-cli-test)" = ''
@@ -101,7 +106,8 @@ test_columns() {
 		/^BACKEND/ { at = index($0, "SIZE") + 4; count = index($0, "ATTACHED") + 8 }
 		/ 0x5c11/ { print substr($0, at - 3, 3) substr($0, count - 1, 1) }' "$tmp/out")" = '64K0
   30'
-	check 'times are aligned right, too' "$(awk '{ print length }' "$tmp/out" | sort -u | wc -l)" = 1
+	check 'times are aligned right, too' \
+		"$(awk '{ print length }' "$tmp/out" | sort -u | wc -l)" = 1
 	u list -B "$b" -o +NAME,rss
 	check 'list -o +COLUMN adds to the default ones' \
 		"$(head -1 "$tmp/out" | grep -c '^BACKEND .*LAST-ATTACH.* NAME  *RSS$')" = 1
@@ -118,7 +124,8 @@ test_columns() {
 	cells last_change_time --time-format=iso
 	check '--time-format=iso' "$(grep -Ec '^[0-9-]{10}T[0-9:]{8}\+00:00$' "$tmp/out")" = 2
 	cells last_change_time --time-format=full
-	check '--time-format=full' "$(grep -Ec '^[A-Z][a-z]{2} [A-Z][a-z]{2} [0-9]{2} [0-9:]{8} [0-9]{4}$' \
+	check '--time-format=full' \
+		"$(grep -Ec '^[A-Z][a-z]{2} [A-Z][a-z]{2} [0-9]{2} [0-9:]{8} [0-9]{4}$' \
 		"$tmp/out")" = 2
 	cells last_change_time --time-format short
 	check '--time-format=short' "$(grep -Ec '^[0-9]{2}:[0-9]{2}:[0-9]{2}$' "$tmp/out")" = 2
@@ -146,19 +153,23 @@ test_columns() {
 	fi
 	command -v jq >/dev/null || return
 	u list --json
-	check 'JSON has the key both ways' "$(json '.segments[] | select(.key == 1544617985) | .key_hex')" = \
+	check 'JSON has the key both ways' \
+		"$(json '.segments[] | select(.key == 1544617985) | .key_hex')" = \
 		0x5c110001
 	u list -J -o key,size
-	check 'JSON has the columns that were asked for' "$(json '.segments[0] | keys | join(",")')" = \
+	check 'JSON has the columns that were asked for' \
+		"$(json '.segments[0] | keys | join(",")')" = \
 		'key,key_hex,size'
 	[ -n "$UNISHM_TEST_INSIDE" ] || return
 	if others_can_run; then
 		run as_nobody "$unishm" list -B "$b"
-		check 'list says what it may not read' "$status $(grep -c '1 segment is not listed' \
+		check 'list says what it may not read' \
+			"$status $(grep -c '1 segment is not listed' \
 			"$tmp/err")" = '0 0'
 		"$unishm" chmod 600 "$b:0x5c110001"
 		run as_nobody "$unishm" list -B "$b"
-		check 'one or more segments' "$status $(grep -c '2 segments are not listed' "$tmp/err")" = '0 1'
+		check 'one or more segments' \
+			"$status $(grep -c '2 segments are not listed' "$tmp/err")" = '0 1'
 		run as_nobody "$unishm" list -B "$b" --json
 		check 'also in JSON' "$(json .unreadable)" = 2
 	fi

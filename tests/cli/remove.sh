@@ -7,7 +7,8 @@ test_bulk() {
 	"$unishm" create "$b:0x5c110002" 4K >/dev/null
 	hold "$b:0x5c110002"
 	u remove -B "$b" --unattached --dry-run
-	check 'remove --unattached --dry-run' "$status $(grep -c '^would remove .*0x5c11' "$tmp/out")" = '0 1'
+	check 'remove --unattached --dry-run' \
+		"$status $(grep -c '^would remove .*0x5c11' "$tmp/out")" = '0 1'
 	u remove "$b:0x5c110001" --dry-run
 	check 'remove SEGMENT --dry-run' "$status $(out)" = "0 would remove $b:0x5c110001"
 	u remove -B "$b" --unattached --older-than 1h --yes $harmless
@@ -20,12 +21,15 @@ test_bulk() {
 		skip 'remove --all-mine' 'it would remove what is not of this test'
 	else
 		u remove -B "$b" --unattached --older-than 0s --yes
-		check 'remove --unattached' "$status $(grep -c 'removed .*0x5c110001' "$tmp/out")" = '0 1'
+		check 'remove --unattached' \
+			"$status $(grep -c 'removed .*0x5c110001' "$tmp/out")" = '0 1'
 		cells key
 		check 'keeps what is attached' "$(out)" = 0x5c110002
 		u remove -B "$b" --all-mine --yes
-		check 'remove --all-mine leaves what is attached' "$status $(out)$(one_line)" = '0 yes'
-		check 'and says how many' "$(grep -c '1 attached segment was not chosen' "$tmp/err")" = 1
+		check 'remove --all-mine leaves what is attached' "$status $(out)$(one_line)" \
+			= '0 yes'
+		check 'and says how many' \
+			"$(grep -c '1 attached segment was not chosen' "$tmp/err")" = 1
 		u remove -B "$b" --all-mine --attached --yes
 		check 'remove --all-mine --attached' \
 			"$status $(grep -c 'removed .*0x5c110002' "$tmp/out")" = '0 1'
@@ -44,8 +48,10 @@ test_attached() {
 	"$unishm" create "$b:0x5c110002" 8K >/dev/null
 	hold "$b:0x5c110002"
 	u remove -B "$b" --dead-creator --dry-run
-	check 'remove --dead-creator leaves out what is attached' "$status $(chosen)" = '0 0x5c110001 '
-	check 'and says so' "$(grep -c 'attached segments* w.* not chosen; --attached' "$tmp/err")" = 1
+	check 'remove --dead-creator leaves out what is attached' "$status $(chosen)" \
+		= '0 0x5c110001 '
+	check 'and says so' \
+		"$(grep -c 'attached segments* w.* not chosen; --attached' "$tmp/err")" = 1
 	u remove -B "$b" --dead-creator --attached --dry-run
 	check 'remove --dead-creator --attached chooses it' "$(chosen)" = '0x5c110001 0x5c110002 '
 	u remove -B "$b" --all-mine --dry-run
@@ -79,7 +85,8 @@ test_question() {
 	u remove -B "$b" --all-mine --older-than 0s </dev/null
 	check 'refuses with each filter' "$status $("$unishm" list -o key | grep -c 0x5c11)" = '1 8'
 	on_terminal 300,send=y,enter sh -c "'$unishm' remove -B $b --all-mine 2>'$tmp/x'"
-	check 'a question that cannot be seen is none' "$(has '[status 1]') $("$unishm" list -o key |
+	check 'a question that cannot be seen is none' \
+		"$(has '[status 1]') $("$unishm" list -o key |
 		grep -c 0x5c11)" = 'yes 8'
 	hold "$b:0x5c110001"
 	on_terminal 300,send=n,enter "$unishm" remove -B "$b" --all-mine --attached
@@ -91,7 +98,8 @@ test_question() {
 	check 'and removes nothing at no' "$("$unishm" list -o key | grep -c 0x5c11)" = 8
 	release
 	on_terminal 300,send=y,enter "$unishm" rm -B "$b" --all-mine
-	check 'and all at yes' "$(has '[status 0]') $("$unishm" list -o key | grep -c 0x5c11)" = 'yes 0'
+	check 'and all at yes' "$(has '[status 0]') $("$unishm" list -o key | grep -c 0x5c11)" \
+		= 'yes 0'
 }
 
 # Root may remove all; filters choose what others made only when told to.
@@ -104,7 +112,8 @@ test_of_others() {
 	as_nobody "$unishm" create posix:0x5c110002 4K >/dev/null
 	u remove --unattached --dry-run
 	check 'filters choose no System V segment of other users' "$(chosen)" = '0x5c110002 '
-	check 'and say so' "$(grep -c '1 segment of other users was not chosen; --foreign' "$tmp/err")" = 1
+	check 'and say so' \
+		"$(grep -c '1 segment of other users was not chosen; --foreign' "$tmp/err")" = 1
 	u remove --unattached --foreign --dry-run
 	check 'but with --foreign' "$(chosen)" = '0x5c110002 0x5c110001 '
 	u remove --all-mine --dry-run
@@ -147,7 +156,8 @@ test_many() {
 		i=$((i + 1))
 	done | xargs -n 1 -P 2 sh -c '"$0" create "$1" 1 >/dev/null' "$unishm"
 	u remove -B "$b" --all-mine --yes
-	check 'a thousand segments are removed' "$status $(grep -c '^removed' "$tmp/out")" = '0 1000'
+	check 'a thousand segments are removed' "$status $(grep -c '^removed' "$tmp/out")" \
+		= '0 1000'
 }
 
 for_each_backend bulk attached question readers many

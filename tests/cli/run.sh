@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# run.sh TEST UNISHM PTY SOURCE: TEST.sh, the command from outside, in TAP. What cannot be tried here
-# (no root, no jq, no lsipc) is skipped by name.
+# run.sh TEST UNISHM PTY SOURCE: TEST.sh, the command from outside, in TAP. What cannot be tried
+# here (no root, no jq, no lsipc) is skipped by name.
 # All keys are 0x5c11....; where the system allows, everything runs in namespaces of its own.
 
 test=$1 unishm=$2 pty=$3 source=$4
 for inside in -mi -rmi; do # as root, or as root of a user namespace
-	if [ -z "$UNISHM_TEST_INSIDE" ] && unshare $inside mount -t tmpfs tmpfs /dev/shm 2>/dev/null; then
+	if [ -z "$UNISHM_TEST_INSIDE" ] &&
+			unshare $inside mount -t tmpfs tmpfs /dev/shm 2>/dev/null; then
 		export UNISHM_TEST_INSIDE=$inside
 		exec unshare $inside sh -c 'mount -t tmpfs -o mode=1777,size=48m tmpfs /dev/shm &&
 			exec sh "$@"' sh "$0" "$@"
@@ -58,7 +59,8 @@ check() { # name, test's arguments
 	else
 		say 'not ok' "$name"
 		failed=$((failed + 1))
-		{ echo "seen: [ $* ]"; echo "status $status"; head -c 600 "$tmp/out" "$tmp/err"; echo; } |
+		{ echo "seen: [ $* ]"; echo "status $status"; head -c 600 "$tmp/out" "$tmp/err"; \
+			echo; } |
 			tr -c '[:print:]\n' '?' | sed 's/^/# /'
 	fi
 }

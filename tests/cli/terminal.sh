@@ -18,7 +18,8 @@ test_terminal() {
 	on_terminal 100 "$unishm" read "$b:0x5c110001" --length 6
 	check 'text to a terminal' "$(has hello) $(has '[status 0]')" = 'yes yes'
 	on_terminal 300,send=abc,enter,200,INT "$unishm" write "$b:0x5c110001"
-	check 'interrupt while writing' "$(has 'interrupted; 4 bytes') $(has '[status 1]')" = 'yes yes'
+	check 'interrupt while writing' "$(has 'interrupted; 4 bytes') $(has '[status 1]')" \
+		= 'yes yes'
 	"$unishm" create "$b:0x5c110002" 4M >/dev/null
 	on_terminal 300 sh -c "{ head -c 1M /dev/zero; sleep 1; head -c 3M /dev/zero; } |
 		'$unishm' write $b:0x5c110002 >$tmp/x"
@@ -31,7 +32,8 @@ test_terminal() {
 
 	if [ -n "$UNISHM_TEST_INSIDE" ]; then
 		on_terminal 300,send=n,enter "$unishm" remove -B "$b" --all-mine
-		check 'remove asks, and takes no' "$(has '[y/N]') $(has '[status 1]') $("$unishm" list -o key |
+		check 'remove asks, and takes no' \
+			"$(has '[y/N]') $(has '[status 1]') $("$unishm" list -o key |
 			grep -c 0x5c110001)" = 'yes yes 1'
 		on_terminal 300,send=y,enter "$unishm" remove -B "$b" --all-mine
 		check 'remove asks, and takes yes' "$(has '[status 0]') $("$unishm" list -o key |
@@ -40,14 +42,16 @@ test_terminal() {
 
 	"$unishm" create "$b:0x5c110001" 4K >/dev/null
 	on_terminal 400,send=q "$unishm" watch -B "$b"
-	check 'watch: full screen, and back' "$(has "${esc}[?1049h") $(has "${esc}[?1049l")" = 'yes yes'
+	check 'watch: full screen, and back' "$(has "${esc}[?1049h") $(has "${esc}[?1049l")" \
+		= 'yes yes'
 	check 'watch: q quits' "$(has '[status 0]') $(has '[modes as before]')" = 'yes yes'
 	check 'watch: 80 columns are enough' "$(sed "s/${esc}\[[?0-9;]*[a-zA-Z]//g" "$tmp/out" |
 		tr -d '\r' | awk 'length > 80' | wc -l)" = 0
 	for signal in INT TERM; do
 		on_terminal 400,$signal "$unishm" watch
 		check "watch: SIG$signal gives the terminal back" \
-			"$(has '[status 0]') $(has "${esc}[?1049l") $(has '[modes as before]')" = 'yes yes yes'
+			"$(has '[status 0]') $(has "${esc}[?1049l") $(has '[modes as before]')" \
+			= 'yes yes yes'
 	done
 	on_terminal 400,TSTP,300,stopped,modes,CONT,300,send=q "$unishm" watch
 	check 'watch: stopped, the terminal is as before' "$(has '[stopped]')
@@ -82,7 +86,8 @@ screen() {
 test_scrolling() {
 	"$unishm" create "$b:0x5c110001" 4K >/dev/null
 	run "$pty" 10x40 400,send=q "$unishm" watch -B "$b"
-	check 'watch marks what is cut at the right' "$(screen | grep -c '^  BACKEND .*>$') $(screen |
+	check 'watch marks what is cut at the right' \
+		"$(screen | grep -c '^  BACKEND .*>$') $(screen |
 		awk 'length > 40 && !/^ *$/' | wc -l)" = '1 0'
 	run "$pty" 10x40 400,send=llllllll,400,send=q "$unishm" watch -B "$b"
 	check 'watch scrolls sideways' "$(screen | grep -c '^<.*LAST-ATTACH$') $(screen |

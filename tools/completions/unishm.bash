@@ -16,7 +16,9 @@ _unishm() {
 	_unishm_word
 	COMPREPLY=()
 	# What bash takes for the word begins behind the last colon or sign.
-	[[ $_unishm_typed != *:* || $COMP_WORDBREAKS != *:* ]] || cut=${_unishm_typed%"${_unishm_typed##*:}"}
+	if [[ $_unishm_typed == *:* && $COMP_WORDBREAKS == *:* ]]; then
+		cut=${_unishm_typed%"${_unishm_typed##*:}"}
+	fi
 	[[ $_unishm_typed != --*=* || -n $cut ]] || cut=${_unishm_typed%%=*}=
 	while IFS=$'\t' read -r candidate _; do
 		if [[ $candidate == :files ]]; then
@@ -29,7 +31,8 @@ _unishm() {
 		[[ $candidate != *[:/] ]] || compopt -o nospace 2>/dev/null
 		[[ $_unishm_typed != --*=* ]] || candidate=${_unishm_typed%%=*}=${candidate}
 		COMPREPLY+=("${candidate#"$cut"}")
-	done < <(unishm __complete "${COMP_WORDS[@]:1:_unishm_before-1}" "$_unishm_typed" 2>/dev/null)
+	done < <(unishm __complete "${COMP_WORDS[@]:1:_unishm_before-1}" "$_unishm_typed" \
+		2>/dev/null)
 }
 
 complete -F _unishm unishm
