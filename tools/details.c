@@ -7,56 +7,9 @@
 #include "segments.h"
 #include "system.h"
 
-/* Rows by backend and id. */
-struct index {
-	struct row **row;
-	size_t count;
-};
-
-static int compare(const struct row *row, bool sysv, int id)
-{
-	bool row_sysv = strcmp(row->st.backend, "sysv") == 0;
-	if (row_sysv != sysv)
-		return row_sysv ? 1 : -1;
-	return row->st.id < id ? -1 : row->st.id > id;
-}
-
-static int compare_rows(const void *left, const void *right)
-{
-	const struct row *const *a = left, *const *b = right;
-	return compare(*a, strcmp((*b)->st.backend, "sysv") == 0, (*b)->st.id);
-}
-
-static struct index make_index(struct rows *rows)
-{
-	struct index index = { calloc(rows->count + 1, sizeof *index.row), 0 };
-	for (size_t i = 0; index.row && i < rows->count; i++)
-		if (!rows->item[i].foreign)
-			index.row[index.count++] = &rows->item[i];
-	if (index.count)
-		qsort(index.row, index.count, sizeof *index.row, compare_rows);
-	return index;
-}
-
-static struct row *find(const struct index *index, bool sysv, int id)
-{
-	size_t low = 0, high = index->count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int difference = compare(index->row[middle], sysv, id);
-		if (difference == 0)
-			return index->row[middle];
-		if (difference < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
 static int take_segment(const struct system_segment *segment, void *arg)
 {
-	struct row *row = find(arg, true, segment->id);
+	struct row *row = find_row(arg, "sysv", segment->id);
 	if (row && segment->memory_known) {
 		row->rss = (long long)segment->rss;
 		row->swap = (long long)segment->swap;
@@ -67,7 +20,7 @@ static int take_segment(const struct system_segment *segment, void *arg)
 /* The system does not tell how much of an object is swapped out; its memory is in use anyway. */
 static int take_object(const struct system_object *object, void *arg)
 {
-	struct row *row = object->ours ? find(arg, false, object->id) : NULL;
+	struct row *row = object->ours ? find_row(arg, "posix", object->id) : NULL;
 	if (!row || row->object)
 		return 0;
 	row->rss = (long long)object->st->st_blocks * 512;
@@ -111,10 +64,10 @@ void complete_rows(struct rows *rows, const struct columns *columns, enum field 
 		processes |= field == FIELD_PIDS || field == FIELD_COMMAND;
 	}
 	if (memory) {
-		struct index index = make_index(rows);
+		struct row_index index = index_rows(rows);
 		system_segments(take_segment, &index);
 		system_objects(take_object, &index);
-		free(index.row);
+		free_index(&index);
 	}
 	if (processes) {
 		struct attachments all;

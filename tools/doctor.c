@@ -457,18 +457,10 @@ static void check_unfinished(void)
 /* ---- What else lies under the library's names ------------------------------ */
 
 struct objects {
-	const struct rows *listed;
+	struct row_index listed;
 	size_t foreign;
 	uint64_t bytes;
 };
-
-static bool is_listed(const struct rows *rows, int id)
-{
-	for (size_t i = 0; i < rows->count; i++)
-		if (rows->item[i].st.id == id && strcmp(rows->item[i].st.backend, "posix") == 0)
-			return true;
-	return false;
-}
 
 /* Why the library does not list it. It opens; it makes and removes nothing. */
 static int try_to_open(const struct system_object *object)
@@ -508,7 +500,8 @@ static int examine_object(const struct system_object *object, void *arg)
 	if (!object->ours) {
 		objects->foreign++;
 		objects->bytes += (uint64_t)object->st->st_blocks * 512;
-	} else if (object->readable && !is_listed(objects->listed, object->id)) {
+	} else if (!find_row(&objects->listed, "posix", object->id)
+			&& system_may_read(object->name)) {
 		examine_name(object);
 	}
 	return 0;
@@ -516,8 +509,10 @@ static int examine_object(const struct system_object *object, void *arg)
 
 static void check_objects(const struct rows *rows)
 {
-	struct objects objects = { rows, 0, 0 };
-	if (system_objects(examine_object, &objects) < 0 || !objects.foreign)
+	struct objects objects = { index_rows(rows), 0, 0 };
+	int rc = objects.listed.row ? system_objects(examine_object, &objects) : -ENOMEM;
+	free_index(&objects.listed);
+	if (rc < 0 || !objects.foreign)
 		return;
 	find(OK, "posix", "", "%zu object%s of other programs hold%s %s (unishm list --foreign)",
 			objects.foreign, plural(objects.foreign), objects.foreign == 1 ? "s" : "",

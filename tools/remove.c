@@ -218,18 +218,8 @@ static int remove_chosen(struct request *request)
 
 /* ---- Unfinished ones -------------------------------------------------------- */
 
-/* What a question was answered for. */
-static bool was_asked(const struct rows *rows, const struct unishm_status *st)
-{
-	for (size_t i = 0; i < rows->count; i++)
-		if (rows->item[i].st.id == st->id
-				&& strcmp(rows->item[i].st.backend, st->backend) == 0)
-			return true;
-	return false;
-}
-
 struct sweep {
-	const struct choice *choice;
+	struct row_index asked; /* what the question was about */
 	size_t removed;
 };
 
@@ -237,7 +227,7 @@ struct sweep {
 static int sweep_one(const struct unishm_status *st, void *arg)
 {
 	struct sweep *sweep = arg;
-	if (!was_asked(&sweep->choice->rows, st))
+	if (!find_row(&sweep->asked, st->backend, st->id))
 		return 1;
 	sweep->removed++;
 	print_choice(stdout, "removed", st);
@@ -246,7 +236,7 @@ static int sweep_one(const struct unishm_status *st, void *arg)
 
 static int sweep_all(const struct choice *choice)
 {
-	struct sweep sweep = { choice, 0 };
+	struct sweep sweep = { index_rows(&choice->rows), 0 };
 	int worst = DONE;
 	for (const char *const *name = unishm_backends(); *name; name++) {
 		if (chosen_backend && strcmp(*name, chosen_backend) != 0)
@@ -255,6 +245,7 @@ static int sweep_all(const struct choice *choice)
 		if (rc < 0 && rc != -ENOTSUP)
 			worst = library_failed();
 	}
+	free_index(&sweep.asked);
 	return worst;
 }
 

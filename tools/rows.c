@@ -160,30 +160,24 @@ int collect_unfinished(struct rows *rows)
 /* ---- What cannot be read ---------------------------------------------------- */
 
 struct census {
-	int *id; /* of the segments that were listed, sorted */
-	size_t listed, unreadable;
+	struct row_index listed;
+	size_t unreadable;
 };
-
-static int by_number(const void *left, const void *right)
-{
-	const int *a = left, *b = right;
-	return *a < *b ? -1 : *a > *b;
-}
 
 static int count_segment(const struct system_segment *segment, void *arg)
 {
 	struct census *census = arg;
 	const unsigned in_the_making = 0613;
-	if ((segment->mode & 0777) != in_the_making && !bsearch(&segment->id, census->id,
-			census->listed, sizeof *census->id, by_number))
-		census->unreadable++;
+	census->unreadable += (segment->mode & 0777) != in_the_making
+			&& !find_row(&census->listed, "sysv", segment->id);
 	return 0;
 }
 
 static int count_object(const struct system_object *object, void *arg)
 {
 	struct census *census = arg;
-	census->unreadable += object->ours && !object->readable;
+	census->unreadable += object->ours && !find_row(&census->listed, "posix", object->id)
+			&& !system_may_read(object->name);
 	return 0;
 }
 
@@ -194,18 +188,14 @@ static bool is_meant(const char *backend)
 
 size_t count_unreadable(const struct rows *all)
 {
-	struct census census = { calloc(all->count + 1, sizeof *census.id), 0, 0 };
-	if (!census.id)
+	struct census census = { index_rows(all), 0 };
+	if (!census.listed.row)
 		return 0;
-	for (size_t i = 0; i < all->count; i++)
-		if (strcmp(all->item[i].st.backend, "sysv") == 0)
-			census.id[census.listed++] = all->item[i].st.id;
-	qsort(census.id, census.listed, sizeof *census.id, by_number);
 	if (is_meant("sysv"))
 		system_segments(count_segment, &census);
 	if (is_meant("posix"))
 		system_objects(count_object, &census);
-	free(census.id);
+	free_index(&census.listed);
 	return census.unreadable;
 }
 

@@ -108,6 +108,18 @@ int collect_unfinished(struct rows *rows);
 size_t count_unreadable(const struct rows *all);
 void free_rows(struct rows *rows);
 
+/* ---- Finding rows: index.c --------------------------------------------------- */
+
+/* Points into the rows that it was made of; empty when there was no memory. */
+struct row_index {
+	struct row **row;
+	size_t count;
+};
+
+struct row_index index_rows(const struct rows *rows);
+struct row *find_row(const struct row_index *index, const char *backend, int id);
+void free_index(struct row_index *index);
+
 /* ---- Fields: fields.c -------------------------------------------------------- */
 
 enum field {

@@ -175,12 +175,18 @@ int system_objects(int (*visit)(const struct system_object *, void *), void *arg
 				|| S_ISDIR(st.st_mode))
 			continue;
 		struct system_object object = { entry->d_name, &st, (int)(st.st_ino & INT_MAX),
-			is_ours(entry->d_name), false };
-		object.readable = faccessat(dirfd(all), entry->d_name, R_OK, AT_EACCESS) == 0;
+			is_ours(entry->d_name) };
 		rc = visit(&object, arg);
 	}
 	closedir(all);
 	return rc;
+}
+
+bool system_may_read(const char *name)
+{
+	char path[300];
+	snprintf(path, sizeof path, "%s/%s", system_shm_directory(), name);
+	return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
 }
 
 int system_segments(int (*visit)(const struct system_segment *, void *), void *arg)
@@ -380,6 +386,12 @@ int system_objects(int (*visit)(const struct system_object *, void *), void *arg
 {
 	(void)visit, (void)arg;
 	return -ENOTSUP;
+}
+
+bool system_may_read(const char *name)
+{
+	(void)name;
+	return true;
 }
 
 int system_segments(int (*visit)(const struct system_segment *, void *), void *arg)

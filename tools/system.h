@@ -28,9 +28,11 @@ struct system_object {
 	const char *name;
 	const struct stat *st;
 	int id;
-	bool ours, readable;
+	bool ours;
 };
 int system_objects(int (*visit)(const struct system_object *, void *), void *arg);
+/* Whether this user may read the object. */
+bool system_may_read(const char *name);
 
 /* Visit all System V segments, also those that this user may not read. 0, -ENOTSUP or what @visit
  * returned. */

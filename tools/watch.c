@@ -14,6 +14,7 @@ struct watch {
 	bool screen, colour;
 	unsigned long interval, count; /* seconds; 0: without end */
 	struct rows now, before;
+	struct row_index now_index, before_index;
 	unsigned long looks;
 	size_t first;        /* the first row that is shown */
 	int from;            /* the first column of it */
@@ -51,21 +52,20 @@ static int look(struct watch *watch)
 {
 	static const struct filter all;
 	free_rows(&watch->before);
+	free_index(&watch->before_index);
 	watch->before = watch->now;
+	watch->before_index = watch->now_index;
 	watch->now = (struct rows){ NULL, 0, 0 };
 	watch->looks++;
 	int status = watch->one ? look_at_one(watch) : collect(&watch->now, &all);
 	sort_rows(&watch->now, FIELD_BACKEND, false);
+	watch->now_index = index_rows(&watch->now);
 	return status;
 }
 
-static const struct row *find_same(const struct rows *rows, const struct row *row)
+static const struct row *find_same(const struct row_index *index, const struct row *row)
 {
-	for (size_t i = 0; i < rows->count; i++)
-		if (rows->item[i].st.id == row->st.id
-				&& strcmp(rows->item[i].st.backend, row->st.backend) == 0)
-			return &rows->item[i];
-	return NULL;
+	return find_row(index, row->st.backend, row->st.id);
 }
 
 static bool has_changed(enum field field, const struct row *now, const struct row *before)
@@ -115,15 +115,15 @@ static void print_changed(const struct row *now, const struct row *before)
 static void print_lines(const struct watch *watch)
 {
 	for (size_t i = 0; i < watch->now.count; i++) {
-		const struct row *row = &watch->now.item[i], *before = find_same(&watch->before,
-				row);
+		const struct row *row = &watch->now.item[i];
+		const struct row *before = find_same(&watch->before_index, row);
 		if (!before)
 			print_new(watch->looks > 1 ? "new" : "found", row);
 		else if (any_changed(row, before))
 			print_changed(row, before);
 	}
 	for (size_t i = 0; i < watch->before.count; i++) {
-		if (find_same(&watch->now, &watch->before.item[i]))
+		if (find_same(&watch->now_index, &watch->before.item[i]))
 			continue;
 		print_event("gone", &watch->before.item[i]);
 		putchar('\n');
@@ -176,7 +176,7 @@ static void add_row(const struct watch *watch, struct table *table, const struct
 		bool gone)
 {
 	static const struct format format = { false, TIME_SHORT };
-	const struct row *before = gone ? NULL : find_same(&watch->before, row);
+	const struct row *before = gone ? NULL : find_same(&watch->before_index, row);
 	bool fresh = !gone && !before && watch->looks > 1;
 	enum style style = gone ? RED : fresh ? GREEN : PLAIN;
 	table_add(table, gone ? "-" : fresh ? "+" : before && any_changed(row, before) ? "*" : " ",
@@ -196,7 +196,7 @@ static void add_rows(const struct watch *watch, struct table *table)
 	for (size_t i = 0; i < watch->now.count; i++)
 		add_row(watch, table, &watch->now.item[i], false);
 	for (size_t i = 0; i < watch->before.count; i++)
-		if (!find_same(&watch->now, &watch->before.item[i]))
+		if (!find_same(&watch->now_index, &watch->before.item[i]))
 			add_row(watch, table, &watch->before.item[i], true);
 }
 
@@ -240,7 +240,7 @@ static void put_details(const struct watch *watch, int *lines_left)
 	struct table table = { .columns = 0 };
 	if (!watch->now.count)
 		return;
-	const struct row *row = watch->now.item, *before = find_same(&watch->before, row);
+	const struct row *row = watch->now.item, *before = find_same(&watch->before_index, row);
 	table_add_column(&table, "", false);
 	table_add_column(&table, "", false);
 	for (int i = FIELD_BACKEND; i < FIELD_NAME; i++) {
@@ -377,7 +377,9 @@ static int run_watch(int argc, char **argv)
 	if (watch.screen)
 		terminal_leave();
 	free_rows(&watch.now);
+	free_index(&watch.now_index);
 	free_rows(&watch.before);
+	free_index(&watch.before_index);
 	return status;
 }
 
