@@ -31,7 +31,7 @@ struct system_object {
 	bool ours;
 };
 int system_objects(int (*visit)(const struct system_object *, void *), void *arg);
-/* Whether this user may read the object. */
+/* Whether this user may read the object, or could while it existed. */
 bool system_may_read(const char *name);
 
 /* Visit all System V segments, also those that this user may not read. 0, -ENOTSUP or what @visit
