@@ -31,10 +31,7 @@
  * backend's, zero at first. */
 struct unishm_attachment {
 	void *addr;
-	void *mark;
-	uint64_t place;
-	uint64_t heir_place;
-	int heir;
+	uint64_t own[2];
 };
 
 enum { UNISHM_INLINE_ATTACHMENTS = 4 };
@@ -106,6 +103,10 @@ struct unishm_backend {
 	 * count it out, there is nothing to unmap. NULL: the kernel does. */
 	void (*displaced)(struct unishm *seg, struct unishm_attachment *old);
 
+	/* Optional. Does the handle keep something in [@where, @where + @length) that
+	 * UNISHM_REMAP must not replace, and which is no attachment? All handles are locked. */
+	bool (*occupies)(const struct unishm *seg, const void *where, size_t length);
+
 	/* As their public namesakes. -EIDRM when the segment is gone, that is
 	 * removed and not attached anywhere; they work until then. */
 	int (*remove)(struct unishm *seg);
@@ -128,13 +129,12 @@ struct unishm_backend {
 	 * across fork(2): around a fork, with no other member running. prepare
 	 * runs in the parent before, and must get ready what the child's
 	 * attachments need to be counted by the time fork returns in either;
-	 * parent runs after it there. It also runs when the fork failed, and is
-	 * not told: what must not show then (a time, a pid) is for the child to
-	 * write. In the child, where only async-signal-safe calls are allowed,
+	 * parent runs after it there, and is told whether the fork failed:
+	 * then nothing must have changed. In the child, where only async-signal-safe calls are allowed,
 	 * shed runs for every handle, and drops what a child must not have
 	 * inherited; then child, for each. */
 	void (*fork_prepare)(struct unishm *seg);
-	void (*fork_parent)(struct unishm *seg);
+	void (*fork_parent)(struct unishm *seg, bool failed);
 	void (*fork_shed)(struct unishm *seg);
 	void (*fork_child)(struct unishm *seg);
 

@@ -44,6 +44,7 @@ static _Thread_local struct {
 	unsigned depth;  /* more than 1: a handler of the program forks */
 	bool has_turn;   /* and the gate is closed */
 	bool prepared;   /* fork_prepare ran */
+	int saved_errno; /* of the program, before fork() */
 	bool in_child;   /* this is the child, and is set right */
 } own;
 
@@ -165,11 +166,11 @@ static bool holds_forks(void)
 	return self && atomic_load(&self->inside);
 }
 
-#define EACH_HANDLE(member)                                                          \
-	do {                                                                         \
+#define EACH_HANDLE(member, arguments)                                                     \
+	do {                                                                               \
 		for (struct unishm *seg_ = unishm_first_handle(); seg_; seg_ = seg_->next) \
-			if (seg_->backend->member)                                   \
-				seg_->backend->member(seg_);                         \
+			if (seg_->backend->member)                                         \
+				seg_->backend->member arguments;                           \
 	} while (0)
 
 static void prepare(void)
@@ -181,9 +182,11 @@ static void prepare(void)
 		own.has_turn = close_gate(interrupted ? TRIES : 0);
 		own.prepared = !interrupted;
 		if (own.prepared)
-			EACH_HANDLE(fork_prepare);
+			EACH_HANDLE(fork_prepare, (seg_));
 	}
 	pthread_setcancelstate(state, &state);
+	own.saved_errno = errno;
+	errno = 0; /* these handlers are next to the system call, which sets it when it fails */
 }
 
 static void end_fork(void)
@@ -198,15 +201,18 @@ static void end_fork(void)
 static void parent(void)
 {
 	int state;
+	bool failed = errno != 0;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	bool outermost = --own.depth == 0;
 	if (outermost && own.prepared)
-		EACH_HANDLE(fork_parent);
+		EACH_HANDLE(fork_parent, (seg_, failed));
 	else
 		atomic_fetch_or(&missed, MISSED_AS_PARENT);
 	if (outermost)
 		end_fork();
 	pthread_setcancelstate(state, &state);
+	if (!failed)
+		errno = own.saved_errno;
 }
 
 /* A handle whose call was interrupted by the handler that forked keeps what the call may be
@@ -235,7 +241,7 @@ static void set_right_in_child(void)
 	unishm_leave_makings();
 	shed();
 	if (own.prepared && own.depth == 1)
-		EACH_HANDLE(fork_child);
+		EACH_HANDLE(fork_child, (seg_));
 	else
 		atomic_store(&missed, MISSED_AS_CHILD);
 }

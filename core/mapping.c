@@ -18,6 +18,8 @@
 #include "config.h"
 
 #if UNISHM_OS_LINUX
+#include <sys/sysmacros.h>
+
 static struct unishm_mutex lock = UNISHM_MUTEX_INIT; /* of @maps */
 static struct {
 	int fd;
@@ -114,6 +116,11 @@ static int read_lines(uintptr_t addr, struct unishm_mapping *out)
 	}
 }
 
+bool unishm_mapping_is_on(const struct unishm_mapping *mapping, dev_t dev)
+{
+	return mapping->dev_major == major(dev) && mapping->dev_minor == minor(dev);
+}
+
 static int look(uintptr_t addr, struct unishm_mapping *out)
 {
 	struct unishm_mapping found;
@@ -148,6 +155,12 @@ void unishm_mapping_forget(void)
 	unishm_mutex_unlock(&lock);
 }
 #else
+bool unishm_mapping_is_on(const struct unishm_mapping *mapping, dev_t dev)
+{
+	(void)mapping, (void)dev;
+	return false;
+}
+
 int unishm_mapping_at(const void *addr, struct unishm_mapping *out)
 {
 	(void)addr, (void)out;

@@ -316,12 +316,16 @@ static bool is_cut(const struct unishm *seg, const struct unishm_attachment *old
 static int check_displaced(const struct unishm *all, const struct unishm *by, char *at)
 {
 	char *to = at + whole_pages(by->size);
-	for (const struct unishm *seg = all; seg; seg = seg->next)
+	for (const struct unishm *seg = all; seg; seg = seg->next) {
+		if (seg->backend->occupies && seg->backend->occupies(seg, at, whole_pages(by->size)))
+			return unishm_because(-EINVAL, "the library keeps something in that range; choose "
+					"another address");
 		for (unsigned i = 0; i < seg->attached; i++)
 			if (is_cut(seg, &seg->attachments[i], at, to))
 				return unishm_because(-EINVAL, "it would replace a part of the attachment of "
 						"%s at %p; detach that first, or replace the whole",
 						label_of(seg).text, seg->attachments[i].addr);
+	}
 	return 0;
 }
 
