@@ -130,6 +130,8 @@ static const char *remedy_for(int rc, const char *backend)
 	case -EPERM:
 		return posix ? "give /dev/shm the mode 1777, and mount it for writing"
 				: "allow shmget in the policy of this system or container";
+	case -EROFS:
+		return "mount /dev/shm for writing";
 	case -EFBIG:
 		return "raise the limit of file sizes (ulimit -f)";
 	case -ENOENT:
@@ -500,7 +502,7 @@ static int examine_object(const struct system_object *object, void *arg)
 	if (!object->ours) {
 		objects->foreign++;
 		objects->bytes += (uint64_t)object->st->st_blocks * 512;
-	} else if (!find_row(&objects->listed, "posix", object->id)
+	} else if (!object->draft && !find_row(&objects->listed, "posix", object->id)
 			&& system_may_read(object->name)) {
 		examine_name(object);
 	}

@@ -218,35 +218,51 @@ static int remove_chosen(struct request *request)
 
 /* ---- Unfinished ones -------------------------------------------------------- */
 
-struct sweep {
-	struct row_index asked; /* what the question was about */
-	size_t removed;
-};
-
-/* Nonzero keeps it, and ends the sweep. */
-static int sweep_one(const struct unishm_status *st, void *arg)
+/* What the question was not about is kept, and ends the sweep. */
+static int is_asked(const struct unishm_status *st, void *arg)
 {
-	struct sweep *sweep = arg;
-	if (!find_row(&sweep->asked, st->backend, st->id))
-		return 1;
-	sweep->removed++;
-	print_choice(stdout, "removed", st);
-	return 0;
+	return !find_row(arg, st->backend, st->id);
 }
 
-static int sweep_all(const struct choice *choice)
+static int sweep_backends(struct row_index *asked)
 {
-	struct sweep sweep = { index_rows(&choice->rows), 0 };
 	int worst = DONE;
 	for (const char *const *name = unishm_backends(); *name; name++) {
 		if (chosen_backend && strcmp(*name, chosen_backend) != 0)
 			continue;
-		int rc = unishm_sweep(*name, 0, sweep_one, &sweep);
+		int rc = unishm_sweep(*name, 0, is_asked, asked);
 		if (rc < 0 && rc != -ENOTSUP)
 			worst = library_failed();
 	}
-	free_index(&sweep.asked);
 	return worst;
+}
+
+/* What is still there could not be removed: it belongs to another user. */
+static int tell_swept(const struct rows *asked)
+{
+	struct rows left = { NULL, 0, 0 };
+	int worst = collect_unfinished(&left) < 0 ? library_failed() : DONE;
+	struct row_index index = index_rows(&left);
+	for (size_t i = 0; i < asked->count && worst == DONE; i++) {
+		const struct unishm_status *st = &asked->item[i].st;
+		if (!find_row(&index, st->backend, st->id))
+			print_choice(stdout, "removed", st);
+	}
+	if (worst == DONE && left.count)
+		worst = fail("remove --unfinished: %zu segment%s could not be removed; run it as "
+				"their owner, or as root", left.count, plural(left.count));
+	free_index(&index);
+	free_rows(&left);
+	return worst;
+}
+
+static int sweep_all(const struct rows *rows)
+{
+	struct row_index asked = index_rows(rows);
+	int status = sweep_backends(&asked);
+	free_index(&asked);
+	int rc = tell_swept(rows);
+	return rc != DONE ? rc : status;
 }
 
 /* The library proves of each that its maker is dead, and that it is its own work. */
@@ -258,8 +274,10 @@ static int remove_unfinished(const struct request *request)
 		choice.bytes += choice.rows.item[i].st.size;
 	if (status == DONE && choice.rows.count && !request->dry_run && !request->yes)
 		status = ask(&choice);
-	if (status == DONE)
-		status = request->dry_run ? remove_rows(&choice.rows, request) : sweep_all(&choice);
+	if (status == DONE && request->dry_run)
+		status = remove_rows(&choice.rows, request);
+	else if (status == DONE && choice.rows.count)
+		status = sweep_all(&choice.rows);
 	free_rows(&choice.rows);
 	return status;
 }

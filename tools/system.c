@@ -156,10 +156,10 @@ const char *system_shm_directory(void)
 	return "/dev/shm";
 }
 
-/* ushm.XXXXXXXX and ushp.XXXXXXXX: keyed and private. */
+/* ushm.XXXXXXXX, ushp.XXXXXXXX and usht.XXXXXXXX: keyed, private, and drafts. */
 static bool is_ours(const char *name)
 {
-	return (strncmp(name, "ushm.", 5) == 0 || strncmp(name, "ushp.", 5) == 0)
+	return strncmp(name, "ush", 3) == 0 && name[3] && strchr("mpt", name[3]) && name[4] == '.'
 			&& strspn(name + 5, "0123456789abcdef") == 8 && !name[13];
 }
 
@@ -175,7 +175,8 @@ int system_objects(int (*visit)(const struct system_object *, void *), void *arg
 				|| S_ISDIR(st.st_mode))
 			continue;
 		struct system_object object = { entry->d_name, &st, (int)(st.st_ino & INT_MAX),
-			is_ours(entry->d_name) };
+			is_ours(entry->d_name), false };
+		object.draft = object.ours && entry->d_name[3] == 't';
 		rc = visit(&object, arg);
 	}
 	closedir(all);

@@ -29,6 +29,7 @@ struct system_object {
 	const struct stat *st;
 	int id;
 	bool ours;
+	bool draft; /* ours, and not yet a segment */
 };
 int system_objects(int (*visit)(const struct system_object *, void *), void *arg);
 /* Whether this user may read the object, or could while it existed. */

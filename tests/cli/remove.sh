@@ -145,6 +145,53 @@ test_readers() {
 	ipcrm --all=shm 2>/dev/null
 }
 
+# A maker that is killed while it fills a segment.
+kill_maker() {
+	mkfifo "$tmp/pipe"
+	"$unishm" create "$b:0x5c110001" 4K --from - <"$tmp/pipe" 2>/dev/null &
+	victim=$!
+	exec 9>"$tmp/pipe"
+	printf abc >&9
+	sleep 0.4
+	u remove -B "$b" --unfinished --dry-run
+	kill -9 "$victim"
+	wait "$victim" 2>/dev/null
+	exec 9>&-
+	rm "$tmp/pipe"
+}
+
+test_unfinished() {
+	if [ -z "$UNISHM_TEST_INSIDE" ]; then
+		skip 'remove --unfinished' 'it would remove what is not of this test'
+		return
+	fi
+	kill_maker
+	check 'remove --unfinished does not choose what is being made' "$status $(out)" = '0 '
+	u list -B "$b" --json
+	check 'what is unfinished is not listed' "$(has 0x5c110001)" = ''
+	u remove -B "$b" --unfinished --dry-run
+	if [ "$b" = sysv ] && [ "$(out)" = '' ]; then
+		skip 'remove --unfinished' 'this backend does not tell'
+		works 'create in its place' create "$b:0x5c110001" 1
+		return
+	fi
+	check 'remove --unfinished --dry-run' "$status $(chosen)" = '0 0x5c110001 '
+	u doctor
+	check 'doctor tells of it' "$(has '1 segment was left unfinished')" = yes
+	u remove -B "$b" --unfinished </dev/null
+	check 'remove --unfinished asks' "$status $(one_line)" = '1 yes'
+	if others_can_run; then
+		run as_nobody "$unishm" remove -B "$b" --unfinished --yes
+		check 'others do not remove it' "$(has removed)" = ''
+	fi
+	u remove -B "$b" --unfinished --dry-run
+	check 'it is still there' "$(chosen)" = '0x5c110001 '
+	u remove -B "$b" --unfinished --yes
+	check 'remove --unfinished --yes' "$status $(grep -c '^removed .*0x5c110001' "$tmp/out")" = '0 1'
+	u remove -B "$b" --unfinished --yes
+	check 'and then there is none' "$status $(out)" = '0 '
+}
+
 test_many() {
 	if [ -z "$UNISHM_TEST_INSIDE" ] || [ -n "$UNISHM_TEST_EMULATOR" ]; then
 		skip 'many segments' 'needs namespaces, and time'
@@ -160,5 +207,5 @@ test_many() {
 		= '0 1000'
 }
 
-for_each_backend bulk attached question readers many
+for_each_backend bulk attached question readers unfinished many
 case $backends in *posix*sysv*) test_of_others ;; esac
