@@ -10,6 +10,8 @@
 #include "segments.h"
 #include "transfer.h"
 
+enum { PATIENCE = 10 }; /* seconds for another process that creates the segment */
+
 struct source {
 	const char *name; /* NULL: none */
 	int fd;
@@ -129,6 +131,9 @@ static int not_created(int rc, const struct unishm_options *opt, const char *tex
 {
 	if (opt->init && transfer_interrupted())
 		return fail("create %s: interrupted; nothing was created", text);
+	if (rc == -ETIMEDOUT)
+		return fail("create %s: another process has been creating it for %u seconds; wait "
+				"for it, or end it", text, PATIENCE);
 	if (told)
 		return FAILED;
 	if (rc == -EEXIST)
@@ -150,6 +155,7 @@ static int create(struct unishm_options *opt, struct source *source, const char 
 			opt->oflag |= O_EXCL; /* what exists would keep its bytes */
 		transfer_catch_signals();
 	}
+	opt->wait_ms = PATIENCE * 1000;
 	int rc = unishm_open_with(&seg, opt);
 	if (rc < 0)
 		return not_created(rc, opt, text, source->told);

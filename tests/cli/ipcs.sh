@@ -59,4 +59,35 @@ test_same_as_ipcs() {
 	ipcrm --all=shm 2>/dev/null
 }
 
-case $backends in *sysv*) test_same_as_ipcs ;; esac
+# What one makes, the other shows, opens and removes.
+test_each_others() {
+	if [ -z "$UNISHM_TEST_INSIDE" ] || ! command -v ipcmk ipcrm lsipc jq >/dev/null; then
+		skip 'ipcmk and ipcrm' 'not installed, or other programs make segments meanwhile'
+		return
+	fi
+	id=$(ipcmk -M 5000 -p 0640 | sed 's/.*: //')
+	u show "sysv:id:$id" --json
+	check 'ipcmk makes it, show shows it' "$(json '[.size, .mode] | @json')" = '[5000,"0640"]'
+	echo hello | "$unishm" write "sysv:id:$id"
+	u read "sysv:id:$id" --length 5
+	check 'read and write' "$(out)" = hello
+	u list -B sysv -b --noheadings -o id,rss,swap
+	check 'rss and swap as the kernel has them' "$(out | tr -s ' ')" = \
+		"$(awk 'NR > 1 { print $2, $15, $16 }' /proc/sysvipc/shm)"
+	works 'remove' remove "sysv:id:$id"
+	check 'ipcs shows it no more' "$(ipcs -m | grep -c 0x)" = 0
+	"$unishm" create sysv:0x5c110001 64K -m u=rw,g=r >/dev/null
+	check 'create makes it, lsipc shows it' "$(lsipc -m -J -b -P -o KEY,PERMS,SIZE,NATTCH |
+		jq -r '.sharedmemory // .[] | .[0] | [.key, .perms, .size, .nattch] |
+		map(tostring) | join(" ")')" = '0x5c110001 0640 65536 0'
+	ipcrm -M 0x5c110001
+	u list -B sysv --noheadings
+	check 'ipcrm removes it, list shows it no more' "$status $(out)" = '0 '
+	"$unishm" create sysv:0x5c110001 1 >/dev/null
+	lsipc -m -r -b -o KEY,SIZE,NATTCH,PERMS | sed 1d >"$tmp/lsipc"
+	u list -B sysv -r -b -o key,size,number_attached,mode --noheadings
+	check 'lsipc --raw: the same but for the column names' "$(out)" = "$(cat "$tmp/lsipc")"
+	"$unishm" remove sysv:0x5c110001
+}
+
+case $backends in *sysv*) test_same_as_ipcs; test_each_others ;; esac
