@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* unishm doctor: what this system offers each backend, how full it is, and what will hurt. */
+/* unishm doctor: what this system offers each backend, how full it is, and what will cause
+ * trouble. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>

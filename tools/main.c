@@ -128,6 +128,6 @@ static int finish_output(int status)
 int main(int argc, char **argv)
 {
 	setlocale(LC_CTYPE, "");
-	signal(SIGPIPE, SIG_IGN); /* what was begun is done, although nobody reads of it */
+	signal(SIGPIPE, SIG_IGN); /* what was begun is finished, also without a reader */
 	return finish_output(dispatch(argc, argv));
 }
