@@ -42,7 +42,8 @@ struct unishm {
 	struct unishm_mutex lock; /* attachments, and the backend's private part */
 	struct unishm *next;  /* of all handles: core/handles.c */
 	struct unishm *prev;
-	bool shed_late; /* in a child: fork_shed has to wait for the end of a call */
+	bool missed;    /* in a child: fork_missed has still to run; */
+	bool shed_late; /* and fork_shed before it, since a call was under way */
 
 	/* Facts, set by open and open_id, constant afterwards. */
 	size_t size;
@@ -57,10 +58,6 @@ struct unishm {
 
 	_Alignas(max_align_t) unsigned char priv[]; /* backend's */
 };
-
-/* A mode that no segment may be given: the System V backend marks by it what an
- * init callback still has to fill. Refused on all backends alike. */
-enum { UNISHM_MODE_MAKING = 0613 };
 
 struct unishm_backend {
 	/* What users type and tools print: short, stable, lower case. */
@@ -143,7 +140,9 @@ struct unishm_backend {
 	 * happened in a signal handler that interrupted a call of the library in the same
 	 * thread (then in the child at the end of that call or at its next call, and in the
 	 * parent, with @in_child false, likewise). Runs with the handle locked. In a child
-	 * fork_shed has run for all handles. */
+	 * fork_shed has run for all handles. The call that was interrupted ends in the child,
+	 * too, with what was inherited; its handle is shed after that. So a member touches no
+	 * mapping that the kernel does not carry across fork (MADV_DONTFORK). */
 	void (*fork_missed)(struct unishm *seg, bool in_child);
 };
 
@@ -177,10 +176,10 @@ struct unishm_making {
 int unishm_because(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Run @opt->init on @addr, with nothing locked and forks not held back; called with forks held
- * (as open is), and returns with forks held. Returns what the callback returned, made negative
- * if it was positive; -ECANCELED when @making->in_child or @making->abandoned: then the backend
- * just lets go of what it has in this process. (Look at those: a callback may return that code,
- * too.) */
+ * (as open is), and returns with forks held. Returns 0; -ECANCELED when @making->in_child or
+ * @making->abandoned: then the backend just lets go of what it has in this process; or, when the
+ * callback failed, a negative number that is no errno value, so that it is not taken for an answer
+ * of the system. Undo, and return that from open: the core makes of it what the callback said. */
 int unishm_call_init(struct unishm_making *making, const struct unishm_options *opt, void *addr);
 
 /* Around anything that holds a descriptor, a lock or memory that is not yet in a registered

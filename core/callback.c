@@ -135,6 +135,20 @@ static void left_for_good(struct unishm_making **left)
 	unishm_end(0);
 }
 
+/* A backend may take -EAGAIN or -EEXIST of its own for a reason to try again. So what a callback
+ * answers passes through it as a number that is no errno value. */
+enum { MOST_CODES = 1 << 16 };
+
+static int disguise(int rc)
+{
+	return rc < 0 && rc > -MOST_CODES ? rc - MOST_CODES : rc;
+}
+
+int unishm_answer_of_open(int rc)
+{
+	return rc < -MOST_CODES && rc > -2 * MOST_CODES ? rc + MOST_CODES : rc;
+}
+
 static int run(struct unishm_making *making, const struct unishm_options *opt, void *addr)
 {
 	struct unishm_making *running __attribute__((cleanup(left_for_good))) = making;
@@ -153,7 +167,7 @@ static int because_not_filled(const struct unishm_making *making, int rc)
 	if (making->abandoned)
 		return unishm_because(-ECANCELED, "its init callback used the key that it was called "
 				"for; let it use other keys only");
-	return rc < 0 ? unishm_because(rc, "its init callback failed with %d", rc) : rc;
+	return rc < 0 ? disguise(unishm_because(rc, "its init callback failed with %d", rc)) : rc;
 }
 
 int unishm_call_init(struct unishm_making *making, const struct unishm_options *opt, void *addr)

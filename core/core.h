@@ -67,6 +67,9 @@ int unishm_set_up_threads(void);
 unsigned unishm_release_all_forks(void);
 void unishm_hold_forks_again(unsigned holds);
 
+/* Whether a signal handler forked this process while this thread held forks, as it still does. */
+bool unishm_missed_as_child(void);
+
 /* ---- handles.c ---------------------------------------------------------- */
 
 /* Register a handle, so that forks see to it; take it out again. Forks are held. */
@@ -88,9 +91,9 @@ struct unishm *unishm_first_handle(void);
 /* Tell each backend, handle by handle, that a fork went past it. Forks are held. */
 void unishm_tell_missed(bool in_child);
 
-/* In a new child, whose thread may have interrupted a call of its own: free what
- * other threads had locked. */
-void unishm_renew_handles(void);
+/* In a new child: free what other threads had locked. @missed: nothing was prepared,
+ * and this thread may be at a call of its own. */
+void unishm_renew_handles(bool missed);
 
 /* ---- callback.c --------------------------------------------------------- */
 
@@ -106,6 +109,9 @@ void unishm_abandon_all(void);
 
 /* In a new child: all that is in the making is the parent's. */
 void unishm_leave_makings(void);
+
+/* What the open of a backend answered, for the caller. */
+int unishm_answer_of_open(int rc);
 
 /* End what unishm_pause() began: with the call, and before a callback. */
 void unishm_end_pauses(void);

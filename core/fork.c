@@ -229,21 +229,20 @@ static void shed(void)
  * always with such a child. */
 static void set_right_in_child(void)
 {
+	bool prepared = own.prepared && own.depth == 1;
 	*canary = 1;
 	own_pid = getpid();
 	own.in_child = own.depth > 0;
 	unishm_forget_threads();
 	unishm_mutex_renew_all();
-	unishm_renew_handles();
+	unishm_renew_handles(!prepared);
 	atomic_store(&gate.closed, own.has_turn);
-	atomic_store(&missed, 0);
+	atomic_store(&missed, prepared ? 0 : MISSED_AS_CHILD);
 	unishm_mapping_forget();
 	unishm_leave_makings();
 	shed();
-	if (own.prepared && own.depth == 1)
+	if (prepared)
 		EACH_HANDLE(fork_child, (seg_));
-	else
-		atomic_store(&missed, MISSED_AS_CHILD);
 }
 
 static void child(void)
@@ -342,6 +341,11 @@ void unishm_hold_forks_again(unsigned holds)
 {
 	for (unsigned i = 0; i < holds; i++)
 		unishm_hold_forks();
+}
+
+bool unishm_missed_as_child(void)
+{
+	return atomic_load_explicit(&missed, memory_order_relaxed) & MISSED_AS_CHILD;
 }
 
 pid_t unishm_pid(void)

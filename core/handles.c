@@ -14,6 +14,7 @@ static struct unishm *first;
 /* By next, the list is whole at every instruction of these two. */
 void unishm_register(struct unishm *seg)
 {
+	seg->missed = seg->shed_late = unishm_missed_as_child(); /* while it was opened */
 	unishm_mutex_lock(&registry);
 	seg->next = first;
 	if (first)
@@ -36,11 +37,30 @@ void unishm_unregister(struct unishm *seg)
 	unishm_mutex_unlock(&registry);
 }
 
+/* The handle is locked. */
+static void tell_missed(struct unishm *seg, bool in_child)
+{
+	if (seg->shed_late && seg->backend->fork_shed)
+		seg->backend->fork_shed(seg);
+	seg->missed = seg->shed_late = false;
+	if (seg->backend->fork_missed)
+		seg->backend->fork_missed(seg, in_child);
+}
+
+/* A signal handler may have forked since forks are held: then, in the child, the handle was shed,
+ * and is of no use to the call before it was told. */
+static void lock(struct unishm *seg)
+{
+	unishm_mutex_lock(&seg->lock);
+	if (__builtin_expect(seg->missed, 0))
+		tell_missed(seg, true);
+}
+
 int unishm_enter(struct unishm *seg)
 {
 	int rc = unishm_hold_forks();
 	if (rc == 0)
-		unishm_mutex_lock(&seg->lock);
+		lock(seg);
 	return rc;
 }
 
@@ -57,7 +77,7 @@ int unishm_enter_all(struct unishm **all)
 		return rc;
 	unishm_mutex_lock(&registry);
 	for (struct unishm *seg = first; seg; seg = seg->next)
-		unishm_mutex_lock(&seg->lock);
+		lock(seg);
 	*all = first;
 	return 0;
 }
@@ -80,11 +100,8 @@ void unishm_tell_missed(bool in_child)
 	unishm_mutex_lock(&registry);
 	for (struct unishm *seg = first; seg; seg = seg->next) {
 		unishm_mutex_lock(&seg->lock);
-		if (seg->shed_late && seg->backend->fork_shed)
-			seg->backend->fork_shed(seg);
-		seg->shed_late = false;
-		if (seg->backend->fork_missed)
-			seg->backend->fork_missed(seg, in_child);
+		if (seg->missed || !in_child)
+			tell_missed(seg, in_child);
 		unishm_mutex_unlock(&seg->lock);
 	}
 	unishm_mutex_unlock(&registry);
@@ -98,12 +115,13 @@ static void mend_list(void)
 		seg->prev = before;
 }
 
-void unishm_renew_handles(void)
+void unishm_renew_handles(bool missed)
 {
 	if (!unishm_mutex_is_mine(&registry))
 		mend_list();
 	for (struct unishm *seg = first; seg; seg = seg->next) {
 		unishm_mutex_renew(&seg->lock);
-		seg->shed_late = unishm_mutex_is_mine(&seg->lock);
+		seg->missed = missed;
+		seg->shed_late = missed && unishm_mutex_is_mine(&seg->lock);
 	}
 }

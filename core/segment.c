@@ -63,9 +63,6 @@ static int check_mode(mode_t mode)
 	if (mode & ~(mode_t)0777)
 		return unishm_because(-EINVAL, "mode 0%lo has more than the permission bits 0777",
 				(unsigned long)mode);
-	if (mode == UNISHM_MODE_MAKING)
-		return unishm_because(-EINVAL, "mode 0%o is reserved: it marks segments under construction",
-				UNISHM_MODE_MAKING);
 	return 0;
 }
 
@@ -119,7 +116,7 @@ static int dispatch_open(struct unishm *seg, const struct unishm_options *opt, i
 	if (rc == 0)
 		unishm_register(seg);
 	unishm_release_forks();
-	return rc;
+	return unishm_answer_of_open(rc);
 }
 
 static int open_handle(struct unishm **out, const struct unishm_backend *backend,

@@ -21,7 +21,9 @@ static pthread_key_t at_end;
 static struct unishm_thread spare;
 
 static _Thread_local struct unishm_thread *record;
-static _Thread_local int callers_cancel_state;
+static _Thread_local struct {
+	int state, type;
+} callers;
 
 static bool take(struct unishm_thread *thread)
 {
@@ -114,7 +116,7 @@ int unishm_set_up_threads(void)
 
 void unishm_begin(void)
 {
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &callers_cancel_state);
+	unishm_forbid_cancel();
 	unishm_forget_reason();
 }
 
@@ -128,11 +130,15 @@ void unishm_let_cancel(void)
 {
 	int ours;
 	unishm_end_pauses();
-	pthread_setcancelstate(callers_cancel_state, &ours);
+	pthread_setcanceltype(callers.type, &ours);
+	pthread_setcancelstate(callers.state, &ours);
 }
 
-/* A callback may have changed its state, and calls that it made have noted theirs. */
+/* The type is set as well, for glibc (seen with 2.36): a request that is on its way to a thread
+ * whose type is asynchronous ends it although the state says no meanwhile. A callback may have changed both, and
+ * calls that it made have noted theirs, so they are noted each time. */
 void unishm_forbid_cancel(void)
 {
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &callers_cancel_state);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &callers.state);
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &callers.type);
 }

@@ -106,6 +106,8 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 		rc = ushp_object_permit(&p->object, &st, want);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
 		rc = ushp_object_need_writable(&p->object);
+	if (rc == 0 && p->object.shared && !p->hold.taken)
+		ushp_object_renew(&p->object); /* so that the data keeps the description with the lock */
 	if (rc == 0)
 		rc = flags & UNISHM_REMAP ? count_and_replace(seg, where, flags, new)
 				: map_and_count(seg, where, flags, new);
@@ -127,6 +129,10 @@ static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 	ushp_hold_remove(seg, old, usable);
 	if (usable)
 		check_pin(seg);
+	p->leaving = true;
+	if (p->hold.saw_removed || (usable && st.st_nlink == 0))
+		is_past(seg); /* was it the last one? */
+	p->leaving = false;
 	return rc;
 }
 

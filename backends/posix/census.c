@@ -101,7 +101,7 @@ static void end(struct ranges *ranges)
 /* Take note of a lock. False: it is none of ours, or there are too many to go on like this. */
 static bool note_lock(struct counting *c, struct ranges *found, struct range lock)
 {
-	enum { MANY = 256 };
+	enum { MANY = 4096 };
 	if (lock.first <= c->pin && c->pin <= lock.last)
 		c->locked = true;
 	if (lock.last < PLACE_READERS)
@@ -259,7 +259,8 @@ static int see_who_lives(struct counting *c)
 		struct range found;
 		if (count_in(c->first.list[i]) == 0 || is_own_slot(c, i))
 			continue;
-		int rc = ushp_lock_find(&c->file, ushp_slot_range(i), true, &found);
+		uint64_t place = ushp_slot_place(i, c->first.list[i]);
+		int rc = ushp_lock_find(&c->file, (struct range){ place, place }, true, &found);
 		if (rc < 0)
 			return rc;
 		c->lives[i] = rc > 0;
@@ -367,7 +368,7 @@ static int count_alone(struct unishm *seg, struct record_tail *tail, struct cens
 	int rc = ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false, &found);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	census->attached = seg->attached;
+	census->attached = seg->attached - p->leaving;
 	return 1;
 }
 
@@ -381,8 +382,8 @@ int ushp_census(struct unishm *seg, struct record_tail *tail, struct census *cen
 		rc = count_all(seg, tail->head.lock_epoch, census, &dead);
 	if (rc < 0)
 		return rc;
-	if (census->attached < seg->attached)
-		census->attached = seg->attached; /* ours are there, whatever became of their locks */
+	if (census->attached < seg->attached - p->leaving)
+		census->attached = seg->attached - p->leaving; /* ours are there, whatever became of their locks */
 	if (dead == 0)
 		return 0;
 	return ushp_record_read(p->object.fd, p->object.record_at, sizeof *tail, tail, sizeof *tail);

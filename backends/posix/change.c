@@ -40,11 +40,18 @@ static int take_name_away(struct posix *p)
 	if (rc < 0)
 		return rc;
 	rc = ushp_object_unlink(&p->object);
-	int checked = ushp_object_check(&p->object, &st);
+	if (rc == -ENOENT && ushp_object_check(&p->object, &st) == 0 && st.st_nlink == 0)
+		rc = 0; /* another process was faster */
 	ushp_object_end_removal(&p->object);
-	if (checked == 0 && st.st_nlink == 0)
-		return 0; /* by us, or by another at the same time */
-	return rc == -ENOENT || rc == 0 ? because_unseen(&p->object) : rc;
+	return rc == -ENOENT ? because_unseen(&p->object) : rc;
+}
+
+/* Another link keeps the file, but the name is gone, and a remover has written that down. */
+static bool says_removed(const struct posix *p)
+{
+	uint32_t removed = 0;
+	ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
+	return removed && !ushp_object_has_name(&p->object);
 }
 
 int ushp_remove(struct unishm *seg)
@@ -52,7 +59,7 @@ int ushp_remove(struct unishm *seg)
 	struct posix *p = posix_of(seg);
 	struct view view;
 	int rc = p->gone ? -EIDRM : ushp_refresh(seg, &view.st);
-	if (rc == 0 && view.st.st_nlink == 0)
+	if (rc == 0 && (view.st.st_nlink == 0 || says_removed(p)))
 		return look_as_owner(seg, &view); /* removed already, or even gone */
 	if (rc == 0)
 		rc = ushp_object_must_own(&p->object, &view.st);

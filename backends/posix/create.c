@@ -103,7 +103,7 @@ static int lock_claim(struct claim *claim, int fd)
 	int rc = ushp_map_own(fd, 0, 1, PROT_NONE, &claim->page);
 	if (rc < 0)
 		return rc;
-	struct lock_file file = { fd, claim->file.dev, claim->file.ino };
+	struct lock_file file = { fd, false, claim->file.dev, claim->file.ino };
 	rc = ushp_lock_take(&file, LOCK_OF_DESCRIPTION, PLACE_CLAIM, 1, true);
 	if (rc < 0)
 		unishm_sys.munmap(claim->page, 1);
@@ -116,7 +116,7 @@ static int take_claim(struct claim *claim, const struct draft *draft)
 	struct stat st;
 	if (unishm_sys.fstat(draft->fd, &st) < 0)
 		return -errno;
-	*claim = (struct claim){ .file = { draft->fd, st.st_dev, st.st_ino } };
+	*claim = (struct claim){ .file = { draft->fd, false, st.st_dev, st.st_ino } };
 	int fd = ushp_sys_lock_owner == LOCK_OF_PROCESS ? -EBADF
 			: draft->name[0] ? ushp_sys_open(draft->name, AT_SYSTEM_PLACE, O_RDWR)
 			: ushp_sys_reopen_unnamed(draft->fd, O_RDWR);

@@ -75,7 +75,10 @@ int ushp_fd_check(int fd, const void *owner, dev_t dev, ino_t ino, struct stat *
 void ushp_fd_close(int fd, const void *owner, dev_t dev, ino_t ino)
 {
 	struct stat st;
-	if (ushp_fd_check(fd, owner, dev, ino, &st) < 0)
+	int rc = ushp_fd_check(fd, owner, dev, ino, &st);
+	if (rc < 0 && rc != -EBADF) /* short of memory, perhaps */
+		rc = ushp_fd_check(fd, owner, dev, ino, &st);
+	if (rc < 0)
 		return;
 	ushp_fd_own(fd, NULL);
 	ushp_lock_close(fd, dev, ino);

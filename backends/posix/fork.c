@@ -39,7 +39,7 @@ static void nobody_counts_the_child(struct posix *p)
 static struct lock_file heir_file(const struct posix *p)
 {
 	int fd = p->heir.by_process ? p->object.fd : p->heir.fd;
-	return (struct lock_file){ fd, p->object.dev, p->object.ino };
+	return (struct lock_file){ fd, p->heir.by_process && p->object.shared, p->object.dev, p->object.ino };
 }
 
 static enum lock_owner heir_owner_of(const struct posix *p)
@@ -128,14 +128,26 @@ static void close_end(int *fd)
 	*fd = -1;
 }
 
-/* What the process holds for the child must be the child's before it is given up. A child that dies
- * before that closes the pipe, too. Signals do not prolong the wait. */
-static void await_child(struct heir *heir)
+/* Does the child have its lock? */
+static bool child_holds(const struct posix *p)
 {
+	struct lock_file file = heir_file(p);
+	uint64_t place = p->heir.taken ? ushp_slot_place(p->heir.index, SLOT_MOVED) : p->heir.place;
+	struct range found;
+	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, (struct range){ place, place }, &found) != 0;
+}
+
+/* What the process holds for the child must be the child's before it is given up. A child that dies
+ * before that closes the pipe, too; without a pipe (there are no descriptors left) the lock is looked
+ * for. Signals do not prolong the wait, and it ends after two seconds. */
+static void await_child(struct posix *p)
+{
+	struct heir *heir = &p->heir;
 	struct pollfd end = { .fd = heir->pipe[0], .events = POLLIN };
+	bool piped = heir->pipe[0] >= 0;
 	close_end(&heir->pipe[1]);
-	for (int slices = 0; heir->pipe[0] >= 0 && slices < 40; slices++)
-		if (poll(&end, 1, 50) > 0)
+	for (int slices = 0; slices < (piped ? 40 : 2000); slices++)
+		if (piped ? poll(&end, 1, 50) > 0 : child_holds(p) || poll(NULL, 0, 1) > 0)
 			break;
 	close_end(&heir->pipe[0]);
 }
@@ -154,7 +166,7 @@ void ushp_fork_parent(struct unishm *seg, bool failed)
 	struct lock_file file = heir_file(p);
 	struct stat st;
 	if (heir->by_process && !failed)
-		await_child(heir);
+		await_child(p);
 	close_end(&heir->pipe[0]);
 	close_end(&heir->pipe[1]);
 	if (failed)
@@ -162,7 +174,7 @@ void ushp_fork_parent(struct unishm *seg, bool failed)
 	if (heir->by_process && ushp_object_check(&p->object, &st) < 0)
 		file.fd = -1;
 	if (heir->by_process && heir->taken)
-		ushp_lock_drop(&file, LOCK_OF_PROCESS, ushp_slot_range(heir->index).first, 1);
+		ushp_lock_drop(&file, LOCK_OF_PROCESS, ushp_slot_place(heir->index, 0), 1);
 	unsigned places = heir->taken ? count_readers(seg) : seg->attached;
 	if (heir->by_process && heir->place)
 		ushp_lock_drop(&file, LOCK_OF_PROCESS, heir->place, places);
@@ -187,7 +199,7 @@ static void forget_parents_locks(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	if (p->hold.taken && p->hold.carrier == HOLD_BY_PROCESS)
-		ushp_lock_forget(p->object.dev, p->object.ino, ushp_slot_range(p->hold.index).first, 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place, 1);
 	for (unsigned i = 0; i < seg->attached; i++)
 		ushp_hold_forget(p, &seg->attachments[i]);
 	if (p->pin.addr && p->pin.by_process)
@@ -201,9 +213,10 @@ static void take_over_slot(struct posix *p)
 	struct lock_file file = heir_file(p);
 	struct hold *hold = &p->hold;
 	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry };
+	hold->place = ushp_slot_place(heir->index, heir->entry.word);
 	if (heir->by_process) {
 		hold->carrier = HOLD_BY_PROCESS;
-		ushp_lock_inherit(&file, ushp_slot_range(heir->index).last, 1, true);
+		ushp_lock_inherit(&file, ushp_slot_place(heir->index, 0), hold->place, 1, true);
 		hold->entry.pid = (uint32_t)unishm_pid();
 		ushp_record_write(&p->object, &hold->map,
 				record_slot_back(heir->index) - offsetof(struct record_slot, pid),
@@ -223,7 +236,7 @@ static void take_over_readers(struct unishm *seg)
 	uint64_t place = p->heir.place;
 	unsigned left = p->heir.taken ? count_readers(seg) : seg->attached;
 	if (p->heir.by_process && place) {
-		ushp_lock_inherit(&file, place, left, false);
+		ushp_lock_inherit(&file, place, place, left, false);
 		ushp_lock_split(p->object.dev, p->object.ino, place, left);
 	}
 	for (unsigned i = 0; i < seg->attached; i++) {

@@ -20,6 +20,7 @@ struct posix {
 	struct heir heir;
 	struct pin pin;
 	bool gone;      /* seen to be removed and not attached: that is for good */
+	bool leaving;   /* one of the attachments is about to go: do not count it */
 	bool uncounted; /* the record is to say so, as soon as it can be written */
 };
 

@@ -15,14 +15,16 @@
 
 /* ---- Operations ------------------------------------------------------------------ */
 
-static uint64_t next_op(const struct posix *p)
+static uint64_t next_op(struct posix *p)
 {
 	struct record_tail tail;
 	if (p->hold.map.base) {
 		ushp_record_copy(&tail, p->hold.map.base + p->hold.map.length - sizeof tail, sizeof tail);
+		p->hold.saw_removed = tail.head.removed;
 		return ushp_record_next_op(&tail);
 	}
 	int rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail, sizeof tail);
+	p->hold.saw_removed = rc == 0 && tail.head.removed;
 	return rc < 0 ? p->hold.entry.attach_op + 1 : ushp_record_next_op(&tail);
 }
 
@@ -89,17 +91,20 @@ static void note_in_others(struct posix *p, bool attach)
 	ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, others, sizeof *others);
 }
 
+/* After the word was stored. The record may lie: then the file tells. */
 static bool is_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
 	struct stat st;
-	if (p->hold.map.base)
-		return ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
-	ushp_record_fence();
-	if (!p->object.writable) /* who removes it need not be able to write that down for us */
-		return ushp_object_check(&p->object, &st) == 0 && st.st_nlink == 0;
-	return ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed,
-			sizeof removed) == 0 && removed;
+	if (p->hold.map.base) {
+		removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
+	} else {
+		ushp_record_fence();
+		ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed,
+				sizeof removed);
+	}
+	return removed && ushp_object_check(&p->object, &st) == 0 &&
+			(st.st_nlink == 0 || !ushp_object_has_name(&p->object));
 }
 
 /* ---- Slot holds -------------------------------------------------------------------- */
@@ -133,6 +138,7 @@ static int take_slot(struct posix *p)
 		return rc;
 	hold->taken = true;
 	hold->carrier = owner == LOCK_OF_PROCESS ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
+	hold->place = ushp_slot_place(hold->index, 0);
 	return 0;
 }
 
@@ -145,11 +151,11 @@ static unsigned count_of(const struct hold *hold)
 static int add_to_slot(struct posix *p, bool data_keeps)
 {
 	struct hold *hold = &p->hold;
-	bool first = !hold->taken;
+	bool first = !hold->taken, keeps = data_keeps && !p->object.shared;
 	int rc = first ? take_slot(p) : count_of(hold) == SLOT_COUNT ? -ENOSPC : 0;
 	if (rc < 0)
 		return rc;
-	if (!hold->map.base && (!first || !data_keeps))
+	if (!hold->map.base && (!first || !keeps))
 		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
 	return first ? 0 : change_count(p, +1);
 }
@@ -168,19 +174,15 @@ static bool is_still_ours(const struct posix *p)
 static void drop_slot(struct posix *p, bool usable)
 {
 	struct hold *hold = &p->hold;
-	struct range range = ushp_slot_range(hold->index);
 	struct lock_file file = ushp_object_locks(&p->object);
 	if (!hold->taken)
 		return;
 	if (hold->carrier == HOLD_BY_PROCESS && !usable)
 		file.fd = -1;
-	if (hold->carrier == HOLD_BY_PROCESS) {
-		ushp_lock_drop(&file, LOCK_OF_PROCESS, range.first, 1);
-		if (usable)
-			ushp_lock_yield(&file, range.last, 1); /* as an heir has it */
-	} else if (hold->carrier == HOLD_BY_DESCRIPTOR && usable) {
-		ushp_lock_drop(&file, LOCK_OF_DESCRIPTION, range.first, 1);
-	}
+	if (hold->carrier == HOLD_BY_PROCESS)
+		ushp_lock_drop(&file, LOCK_OF_PROCESS, hold->place, 1);
+	else if (hold->carrier == HOLD_BY_DESCRIPTOR && usable)
+		ushp_lock_drop(&file, LOCK_OF_DESCRIPTION, hold->place, 1);
 	ushp_record_unmap(&hold->map);
 	*hold = (struct hold){ 0 };
 }
@@ -246,6 +248,7 @@ int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsig
 static int take_reader(struct posix *p, bool data_keeps, struct unishm_attachment *new)
 {
 	void *page;
+	bool keeps = data_keeps && !p->object.shared;
 	stop_sharing(p);
 	enum lock_owner owner = owner_of(p);
 	struct lock_file file = ushp_object_locks(&p->object);
@@ -253,7 +256,7 @@ static int take_reader(struct posix *p, bool data_keeps, struct unishm_attachmen
 	if (rc < 0)
 		return rc;
 	new->own[PAGE] = owner == LOCK_OF_PROCESS ? BY_PROCESS : BY_DESCRIPTOR;
-	if (owner == LOCK_OF_DESCRIPTION && !data_keeps &&
+	if (owner == LOCK_OF_DESCRIPTION && !keeps &&
 			ushp_map_own(p->object.fd, 0, 1, PROT_NONE, &page) == 0)
 		new->own[PAGE] = (uint64_t)(uintptr_t)page | KEEPS_DESCRIPTOR;
 	return 0;
@@ -324,36 +327,45 @@ void ushp_hold_close(struct unishm *seg)
 
 /* ---- Another description ------------------------------------------------------------------ */
 
-/* The slot's lock goes to the description of @fd, kept by a mapping of the record: B first, then
- * not A any more. */
+/* B is locked by another owner: say so in the word, and give up A. */
+static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
+{
+	struct hold *hold = &p->hold;
+	uint64_t a = hold->place;
+	hold->entry.word |= SLOT_MOVED;
+	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
+	int rc = put(p, &hold->entry.word, sizeof hold->entry.word);
+	if (rc == 0 && !lost)
+		ushp_lock_drop(old, LOCK_OF_DESCRIPTION, a, 1);
+	return rc;
+}
+
+/* The slot's lock goes to the description of @fd, kept by a mapping of the record. */
 static int move_slot(struct posix *p, int fd, bool lost)
 {
 	struct hold *hold = &p->hold;
 	struct record_map map = { NULL, 0 };
-	struct range range = ushp_slot_range(hold->index);
-	struct lock_file old = ushp_object_locks(&p->object), new = { fd, p->object.dev, p->object.ino };
+	struct lock_file old = ushp_object_locks(&p->object), new = { fd, false, p->object.dev, p->object.ino };
 	int rc = ushp_record_map(fd, &p->object, hold->index, &map);
 	if (rc < 0)
 		return rc;
-	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, range.last, 1, true);
+	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, ushp_slot_place(hold->index, SLOT_MOVED), 1, true);
 	if (rc < 0) {
 		ushp_record_unmap(&map);
 		return rc;
 	}
-	ushp_record_unmap(&hold->map);
+	struct record_map former = hold->map;
 	hold->map = map;
 	hold->carrier = HOLD_BY_MAPPING;
-	hold->entry.word |= SLOT_MOVED;
-	ushp_record_store(&ushp_record_slot(&map, hold->index)->word, hold->entry.word);
-	if (!lost)
-		ushp_lock_drop(&old, LOCK_OF_DESCRIPTION, range.first, 1);
+	switch_to_b(p, &old, lost);
+	ushp_record_unmap(&former); /* last: it may be what keeps A */
 	return 0;
 }
 
 static int move_reader(struct posix *p, int fd, struct unishm_attachment *at, bool lost)
 {
-	struct lock_file old = ushp_object_locks(&p->object), new = { fd, p->object.dev, p->object.ino };
-	void *page;
+	struct lock_file old = ushp_object_locks(&p->object), new = { fd, false, p->object.dev, p->object.ino };
+	void *page, *former = page_of(at);
 	int rc = ushp_map_own(fd, 0, 1, PROT_NONE, &page);
 	if (rc < 0)
 		return rc;
@@ -362,11 +374,40 @@ static int move_reader(struct posix *p, int fd, struct unishm_attachment *at, bo
 		unishm_sys.munmap(page, 1);
 		return rc;
 	}
-	if (page_of(at))
-		unishm_sys.munmap(page_of(at), 1);
 	at->own[PAGE] = (uint64_t)(uintptr_t)page;
 	if (!lost)
 		ushp_lock_drop(&old, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
+	if (former)
+		unishm_sys.munmap(former, 1);
+	return 0;
+}
+
+/* No description can be had: the process has to hold it, as far as the program lets it. */
+static int move_slot_to_process(struct posix *p, bool lost)
+{
+	struct lock_file file = ushp_object_locks(&p->object);
+	uint64_t b = ushp_slot_place(p->hold.index, SLOT_MOVED);
+	int rc = p->object.writable || p->hold.map.base ? 0 : -EACCES;
+	if (rc == 0)
+		rc = ushp_lock_take(&file, LOCK_OF_PROCESS, b, 1, true);
+	if (rc < 0)
+		return rc;
+	p->hold.carrier = HOLD_BY_PROCESS;
+	return switch_to_b(p, &file, lost);
+}
+
+static int move_reader_to_process(struct posix *p, struct unishm_attachment *at, bool lost)
+{
+	struct lock_file file = ushp_object_locks(&p->object);
+	void *former = page_of(at);
+	int rc = ushp_lock_take(&file, LOCK_OF_PROCESS, at->own[PLACE], 1, false);
+	if (rc < 0)
+		return rc;
+	at->own[PAGE] = BY_PROCESS;
+	if (!lost)
+		ushp_lock_drop(&file, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
+	if (former)
+		unishm_sys.munmap(former, 1);
 	return 0;
 }
 
@@ -378,9 +419,10 @@ static bool is_by_descriptor(const struct unishm_attachment *at)
 /* Each reader hold gets a description of its own, or none could be given up alone. */
 static int move_one(struct posix *p, struct unishm_attachment *reader, bool lost)
 {
-	int fd = ushp_object_reopen(&p->object, reader ? O_RDONLY : O_RDWR);
+	int fd = ushp_lock_by_process(p->object.dev, p->object.ino) ? -EBADF
+			: ushp_object_reopen(&p->object, reader ? O_RDONLY : O_RDWR);
 	if (fd < 0)
-		return fd;
+		return reader ? move_reader_to_process(p, reader, lost) : move_slot_to_process(p, lost);
 	int rc = reader ? move_reader(p, fd, reader, lost) : move_slot(p, fd, lost);
 	ushp_object_close_other(&p->object, fd);
 	return rc;
@@ -425,7 +467,7 @@ static int retake_slot(struct posix *p)
 	struct hold *hold = &p->hold, old = *hold;
 	struct record_slot before, wanted = old.entry;
 	struct lock_file file = ushp_object_locks(&p->object);
-	ushp_lock_forget(p->object.dev, p->object.ino, ushp_slot_range(old.index).first, 1);
+	ushp_lock_forget(p->object.dev, p->object.ino, old.place, 1);
 	wanted.word = count_of(&old);
 	ushp_record_unmap(&hold->map);
 	*hold = (struct hold){ 0 };
@@ -435,6 +477,7 @@ static int retake_slot(struct posix *p)
 			&before);
 	hold->taken = rc == 0;
 	hold->carrier = HOLD_BY_PROCESS;
+	hold->place = ushp_slot_place(hold->index, 0);
 	return rc;
 }
 
@@ -471,7 +514,7 @@ void ushp_hold_forget(struct posix *p, struct unishm_attachment *at)
 /* Each byte needs a description of its own to be given up alone; the last may have the heir's. */
 static void inherit_by_description(struct posix *p, struct unishm_attachment *at, int fd, bool last)
 {
-	struct lock_file heir = { fd, p->object.dev, p->object.ino }, own = heir;
+	struct lock_file heir = { fd, false, p->object.dev, p->object.ino }, own = heir;
 	void *page;
 	own.fd = last ? fd : ushp_object_reopen(&p->object, O_RDONLY);
 	if (own.fd < 0)

@@ -9,11 +9,12 @@
  *   taken    by a handle that may write, at its    for each attachment of a handle that may only
  *            first attachment; kept until close    read, or when no slot can be had
  *   counts   the number in the slot's word         1
- *   lock     exclusive, on byte A or B of the      shared, on one byte in PLACE_READERS; its
- *            slot, PLACE_SLOTS + 2 * slot (+ 1)    place tells when it was taken
+ *   lock     exclusive, on byte A of the slot,     shared, on one byte in PLACE_READERS; its
+ *            PLACE_SLOTS + 2 * slot, or on B,      place tells when it was taken
+ *            the next, if the word says so
  *   says     who, and when, in the slot            nothing: it may not write
  *   fork     the child gets another slot           the child gets another place
- *   dead     no lock on A and B: the word counts   no lock: it is not there
+ *   dead     no such lock: the word counts         no lock: it is not there
  *            nothing, and whoever may write
  *            clears it (census.c)
  *
@@ -37,7 +38,7 @@
  * Exec and exit drop all descriptions; SIGKILL is exit. A child by vfork() has no memory of its own
  * and no holds. Before fork() (fork.c) a lock by descriptor moves to a mapping, since child and
  * parent share the descriptor and the mappings of data: byte B of the slot is locked by the new
- * description before A is unlocked, so there is no moment without a lock. Then the parent opens the
+ * description, then the word says B, then A is unlocked: there is no moment without a lock. Then the parent opens the
  * child's description and takes its holds, with all attachments counted in; the child maps the
  * record through it and both close its descriptor. So the child is counted before it exists, and if
  * it never does, the kernel drops it with the parent's descriptor. A child without fork handlers
@@ -47,8 +48,8 @@
  * A program that closes all descriptors does no harm: mappings keep the descriptions. The next
  * call opens the object anew and moves the hold to B of its slot, as fork does.
  *
- * By process: fork() does not inherit such locks. The parent holds A of the child's slot, the child
- * takes B, a pipe tells the parent, and it drops A. Readers: both hold the same shared byte for that
+ * By process: fork() does not inherit such locks. The parent holds A of the child's slot, whose
+ * word says B; the child takes B, a pipe tells the parent, and it drops A. Readers: both hold the same shared byte for that
  * time. A close() of any descriptor of the object by the program drops them; then the next call
  * takes new ones. Where a kernel has locks of descriptions and one of the process had to do, the
  * record says for good that the count may be too low.
@@ -71,8 +72,10 @@ struct hold {
 	bool taken;
 	enum hold_carrier carrier;
 	uint32_t index;
+	uint64_t place;           /* of its lock */
 	struct record_slot entry; /* the slot as we wrote it */
 	struct record_map map;    /* of the record; NULL: it is written by pwrite() */
+	bool saw_removed;         /* when the record was last read */
 };
 
 /* Around fork(): what the child will have. */
@@ -143,9 +146,10 @@ int ushp_slot_claim(const struct object *object, const struct lock_file *file, e
 /* A place for @count reader holds that no other process has, locked. */
 int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsigned count, uint64_t *place);
 
-static inline struct range ushp_slot_range(uint32_t index)
+/* The lock of a holder whose word is @word. */
+static inline uint64_t ushp_slot_place(uint32_t index, uint32_t word)
 {
-	return (struct range){ PLACE_SLOTS + 2 * (uint64_t)index, PLACE_SLOTS + 2 * (uint64_t)index + 1 };
+	return PLACE_SLOTS + 2 * (uint64_t)index + (word & SLOT_MOVED ? 1 : 0);
 }
 
 /* No reader hold locks more bytes at once. */

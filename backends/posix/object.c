@@ -186,7 +186,7 @@ void ushp_object_close_other(const struct object *object, int fd)
 
 struct lock_file ushp_object_locks(const struct object *object)
 {
-	return (struct lock_file){ object->fd, object->dev, object->ino };
+	return (struct lock_file){ object->fd, object->shared, object->dev, object->ino };
 }
 
 /* ---- Permission ---------------------------------------------------------------- */
@@ -275,14 +275,30 @@ void ushp_object_end_removal(const struct object *object)
 	unishm_mutex_unlock(&naming);
 }
 
-int ushp_object_unlink(const struct object *object)
+/* Where the name leads to this file: 0, or -ENOENT. */
+static int find_name(const struct object *object, enum place *place)
 {
+	static const enum place places[] = { AT_SYSTEM_PLACE, AT_FORMER_PLACE };
 	int rc = -ENOENT;
-	for (int place = AT_SYSTEM_PLACE; rc == -ENOENT && place <= AT_FORMER_PLACE; place++) {
+	for (unsigned i = 0; rc == -ENOENT && i < sizeof places / sizeof *places; i++) {
 		struct stat st;
-		rc = ushp_sys_stat(object->name, (enum place)place, &st);
-		if (rc == 0)
-			rc = is_file(object, &st) ? ushp_sys_unlink(object->name, (enum place)place) : -ENOENT;
+		*place = places[i];
+		rc = ushp_sys_stat(object->name, *place, &st);
+		if (rc == 0 && !is_file(object, &st))
+			rc = -ENOENT;
 	}
 	return rc;
+}
+
+bool ushp_object_has_name(const struct object *object)
+{
+	enum place place;
+	return find_name(object, &place) == 0;
+}
+
+int ushp_object_unlink(const struct object *object)
+{
+	enum place place;
+	int rc = find_name(object, &place);
+	return rc < 0 ? rc : ushp_sys_unlink(object->name, place);
 }

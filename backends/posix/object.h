@@ -83,6 +83,9 @@ int ushp_object_must_own(const struct object *object, const struct stat *st);
 int ushp_object_begin_removal(const struct object *object);
 void ushp_object_end_removal(const struct object *object);
 
+/* Does the name lead to this file, where it can be seen? */
+bool ushp_object_has_name(const struct object *object);
+
 /* Take the name away, if it still leads to this file. Between begin and end of a removal.
  * -ENOENT: it leads elsewhere, or nowhere, or cannot be seen from here. */
 int ushp_object_unlink(const struct object *object);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
@@ -333,33 +334,94 @@ int ushp_sys_may_act_as_owner(int fd, uid_t user)
 	return unishm_sys.try_noatime(fd) < 0 ? -errno : 0;
 }
 
-/* /proc/locks, a line a lock: "1: OFDLCK ADVISORY  READ -1 00:1a:7 4611686018427387904 EOF" */
+/* Locks as /proc/locks tells, sorted, each once. */
+struct lock_list {
+	size_t count, room;
+	struct range *list;
+};
+
+static bool add_lock(struct lock_list *locks, struct range lock)
+{
+	if (locks->count == locks->room) {
+		size_t room = locks->room ? 2 * locks->room : 256;
+		struct range *more = unishm_sys.realloc(locks->list, room * sizeof *more);
+		if (!more)
+			return false;
+		locks->list = more;
+		locks->room = room;
+	}
+	locks->list[locks->count++] = lock;
+	return true;
+}
+
+static int by_place(const void *one, const void *other)
+{
+	uint64_t a = ((const struct range *)one)->first, b = ((const struct range *)other)->first;
+	return a < b ? -1 : a > b;
+}
+
+/* A line a lock: "1: OFDLCK ADVISORY  READ -1 00:1a:7 4611686018427387904 EOF" */
+static bool parse_lock(const char *line, const struct object *object, struct range *lock)
+{
+	unsigned of_major, of_minor;
+	unsigned long long inode, first, last;
+	if (sscanf(line, "%*s %*s %*s READ %*s %x:%x:%llu %llu %llu", &of_major, &of_minor, &inode, &first,
+			&last) != 5)
+		return false;
+	*lock = (struct range){ first, last };
+	return of_major == major(object->dev) && of_minor == minor(object->dev) && inode == object->ino;
+}
+
+static int read_locks(const struct object *object, struct range within, uint64_t most,
+		struct lock_list *locks)
+{
+	char line[160];
+	int fd = ushp_fd_keep(unishm_sys.open("/proc/locks", O_RDONLY | O_CLOEXEC, 0));
+	FILE *list = fd < 0 ? NULL : fdopen(fd, "r");
+	int rc = list ? 0 : -EOPNOTSUPP;
+	locks->count = 0;
+	while (list && rc == 0 && fgets(line, sizeof line, list)) {
+		struct range lock;
+		if (parse_lock(line, object, &lock) && lock.first >= within.first &&
+				lock.last <= within.last && lock.last - lock.first < most &&
+				!add_lock(locks, lock))
+			rc = -ENOMEM;
+	}
+	if (list)
+		fclose(list);
+	else if (fd >= 0)
+		unishm_sys.close(fd);
+	if (locks->count > 1)
+		qsort(locks->list, locks->count, sizeof *locks->list, by_place);
+	size_t kept = 0; /* the list is read in pieces, and locks of all files move in it meanwhile */
+	for (size_t i = 0; i < locks->count; i++)
+		if (kept == 0 || locks->list[kept - 1].first != locks->list[i].first)
+			locks->list[kept++] = locks->list[i];
+	locks->count = kept;
+	return rc;
+}
+
+/* Until two readings agree. */
 int ushp_sys_count_locks(const struct object *object, struct range within, uint64_t most,
 		unsigned long *count)
 {
-	char line[160];
-	unsigned long found = 0;
-	int fd = ushp_fd_keep(unishm_sys.open("/proc/locks", O_RDONLY | O_CLOEXEC, 0));
-	FILE *list = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!list) {
-		if (fd >= 0)
-			unishm_sys.close(fd);
-		return -EOPNOTSUPP;
+	struct lock_list one = { 0 }, other = { 0 };
+	int rc = read_locks(object, within, most, &one);
+	for (unsigned tries = 0; rc == 0 && tries < 20; tries++) {
+		rc = read_locks(object, within, most, &other);
+		if (rc == 0 && one.count == other.count && (one.count == 0 ||
+				memcmp(one.list, other.list, one.count * sizeof *one.list) == 0))
+			break;
+		struct lock_list swap = one;
+		one = other;
+		other = swap;
 	}
-	while (fgets(line, sizeof line, list)) {
-		unsigned of_major, of_minor;
-		unsigned long long inode, first, last;
-		if (sscanf(line, "%*s %*s %*s READ %*s %x:%x:%llu %llu %llu", &of_major, &of_minor,
-				&inode, &first, &last) != 5)
-			continue;
-		if (of_major == major(object->dev) && of_minor == minor(object->dev) &&
-				inode == object->ino && first >= within.first && last <= within.last &&
-				last - first < most)
-			found += (unsigned long)(last - first + 1);
-	}
-	fclose(list);
-	*count = found;
-	return 0;
+	*count = 0;
+	for (size_t i = 0; rc == 0 && i < one.count; i++)
+		*count += (unsigned long)(one.list[i].last - one.list[i].first + 1);
+	free(one.list);
+	free(other.list);
+	return rc;
 }
 
 /* On overlayfs a mapping keeps another description than the one that has the lock. Old sandboxes
@@ -367,7 +429,7 @@ int ushp_sys_count_locks(const struct object *object, struct range within, uint6
 static int try_lock(const struct object *object, int fd)
 {
 	const uint64_t place = PLACE_READERS - 1 - ushp_random() % (1u << 30);
-	const struct lock_file other = { fd, object->dev, object->ino };
+	const struct lock_file other = { fd, false, object->dev, object->ino };
 	const struct lock_file own = ushp_object_locks(object);
 	struct range found;
 	void *page;

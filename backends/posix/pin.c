@@ -14,7 +14,7 @@
 /* The lock of a description of its own, kept by the mapping; or, without one, of the process. */
 static int hold_place(struct posix *p, uint64_t place, int fd, struct pin *pin)
 {
-	struct lock_file own = ushp_object_locks(&p->object), other = { fd, own.dev, own.ino };
+	struct lock_file own = ushp_object_locks(&p->object), other = { fd, false, own.dev, own.ino };
 	bool by_process = ushp_sys_lock_owner == LOCK_OF_PROCESS || fd < 0 ||
 			ushp_lock_by_process(own.dev, own.ino);
 	pin->by_process = by_process;

@@ -199,14 +199,16 @@ void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_
 	unishm_mutex_unlock(&guard);
 }
 
-void ushp_lock_yield(const struct lock_file *file, uint64_t at, uint64_t count)
+int ushp_lock_inherit(const struct lock_file *key, uint64_t from, uint64_t at, uint64_t count,
+		bool exclusive)
 {
-	set_lock(file->fd, LOCK_OF_PROCESS, range_of(F_UNLCK, at, count));
-}
-
-int ushp_lock_inherit(const struct lock_file *file, uint64_t at, uint64_t count, bool exclusive)
-{
-	return set_lock(file->fd, LOCK_OF_PROCESS, range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
+	unishm_mutex_lock(&guard);
+	struct process_file *file = find_file(key->dev, key->ino);
+	for (size_t i = 0; file && i < file->locks; i++)
+		if (file->held[i].at == from && file->held[i].count == count)
+			file->held[i].at = at;
+	unishm_mutex_unlock(&guard);
+	return set_lock(key->fd, LOCK_OF_PROCESS, range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 }
 
 void ushp_lock_split(dev_t dev, ino_t ino, uint64_t at, uint64_t count)
@@ -276,7 +278,9 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 
 int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive, struct range *found)
 {
-	int rc = ask_kernel(file, ushp_sys_lock_commands.find, ask, exclusive, found);
+	/* By a description that others have, locks that they hold by it would not be seen. */
+	int command = file->shared ? F_GETLK : ushp_sys_lock_commands.find;
+	int rc = ask_kernel(file, command, ask, exclusive, found);
 	return rc == 0 ? find_listed(file, ask, exclusive, found) : rc;
 }
 

@@ -34,6 +34,7 @@ enum lock_owner { LOCK_OF_DESCRIPTION, LOCK_OF_PROCESS };
 /* A file, and a descriptor of it that was checked. */
 struct lock_file {
 	int fd;
+	bool shared; /* other processes have its description, too, and locks by it are theirs as well */
 	dev_t dev;
 	ino_t ino;
 };
@@ -62,10 +63,10 @@ int ushp_lock_find_foreign(const struct lock_file *file, enum lock_owner owner, 
  * another one without a descriptor that stays open. */
 bool ushp_lock_by_process(dev_t dev, ino_t ino);
 
-/* Hand a lock of the process to a child. The parent, before the fork, stops holding the
- * part that the child is to take; the child takes it; then the parent drops the whole. */
-void ushp_lock_yield(const struct lock_file *file, uint64_t at, uint64_t count);
-int ushp_lock_inherit(const struct lock_file *file, uint64_t at, uint64_t count, bool exclusive);
+/* In a child, about a lock at @from that its parent took for it as a process, and which it has in
+ * its list: take [@at, @at + @count) instead. */
+int ushp_lock_inherit(const struct lock_file *file, uint64_t from, uint64_t at, uint64_t count,
+		bool exclusive);
 
 /* A lock of @count bytes becomes as many of one byte, each to be dropped alone. */
 void ushp_lock_split(dev_t dev, ino_t ino, uint64_t at, uint64_t count);

@@ -39,6 +39,11 @@ int ushp_refresh(struct unishm *seg, struct stat *st)
 	return rc;
 }
 
+bool ushp_is_removed(const struct posix *p, const struct stat *st, uint32_t word)
+{
+	return st->st_nlink == 0 || (word && !ushp_object_has_name(&p->object));
+}
+
 void ushp_let_go(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
@@ -60,7 +65,7 @@ int ushp_look(struct unishm *seg, struct view *view)
 				sizeof view->tail);
 	if (rc < 0)
 		return rc;
-	view->removed = view->st.st_nlink == 0 || view->tail.head.removed;
+	view->removed = ushp_is_removed(p, &view->st, view->tail.head.removed);
 	/* Between the two steps of a remover: an attacher must see it as well as we do, before the
 	 * count is taken. */
 	if (view->removed && !view->tail.head.removed && p->object.writable)

@@ -22,6 +22,10 @@ struct view {
  * attached; then the handle lets go of it. */
 int ushp_look(struct unishm *seg, struct view *view);
 
+/* Has the segment whose file has @st been removed? Its name is gone, be it that another name keeps
+ * the file; what the record says of it is not believed alone. */
+bool ushp_is_removed(const struct posix *p, const struct stat *st, uint32_t word);
+
 /* The segment is gone: let go of all that keeps its memory. */
 void ushp_let_go(struct unishm *seg);
 

@@ -39,7 +39,7 @@ static int write_back(const struct claim *claim, size_t back, const void *from, 
 /* The holder moved to byte B, and lives. */
 static int is_held_on_b(const struct claim *claim, uint32_t word)
 {
-	uint64_t b = ushp_slot_range(claim->index).last;
+	uint64_t b = ushp_slot_place(claim->index, SLOT_MOVED);
 	struct range found;
 	return word & SLOT_MOVED ? ushp_lock_find(claim->file, (struct range){ b, b }, true, &found) : 0;
 }
@@ -66,7 +66,7 @@ static void fill_in(struct claim *claim, uint64_t op)
 static int try_slot(struct claim *claim)
 {
 	struct record_tail tail;
-	uint64_t a = ushp_slot_range(claim->index).first;
+	uint64_t a = ushp_slot_place(claim->index, 0);
 	int rc = ushp_lock_take(claim->file, claim->owner, a, 1, true);
 	if (rc < 0)
 		return rc;
@@ -231,13 +231,13 @@ int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word)
 {
 	struct lock_file file = ushp_object_locks(object);
 	struct claim claim = { .object = object, .file = &file, .index = index };
-	uint64_t a = ushp_slot_range(index).first;
+	uint64_t place = ushp_slot_place(index, word);
 	enum lock_owner owner = object->shared || ushp_lock_by_process(object->dev, object->ino)
 			? LOCK_OF_PROCESS : ushp_sys_lock_owner;
-	int rc = ushp_lock_take(&file, owner, a, 2, true);
+	int rc = ushp_lock_take(&file, owner, place, 1, true);
 	if (rc < 0)
 		return rc == -EAGAIN ? 0 : rc;
 	rc = clear_slot(&claim, word);
-	ushp_lock_drop(&file, owner, a, 2);
+	ushp_lock_drop(&file, owner, place, 1);
 	return rc;
 }
