@@ -20,6 +20,7 @@
 #if defined(__linux__)
 
 #include <fcntl.h>
+#include <sys/shm.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
@@ -190,6 +191,12 @@ bool system_may_read(const char *name)
 	return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0 || errno == ENOENT;
 }
 
+bool system_may_read_segment(int id)
+{
+	struct shmid_ds ds;
+	return shmctl(id, IPC_STAT, &ds) == 0 || errno != EACCES;
+}
+
 int system_segments(int (*visit)(const struct system_segment *, void *), void *arg)
 {
 	char line[512];
@@ -200,15 +207,15 @@ int system_segments(int (*visit)(const struct system_segment *, void *), void *a
 	while (rc == 0 && fgets(line, sizeof line, list)) {
 		struct system_segment segment = { .id = 0 };
 		unsigned long long size, rss = 0, swap = 0;
-		int got = sscanf(line, "%*d %d %o %llu %*d %*d %*u %*u %*u %*u %*u %*u %*u %*u "
+		int got = sscanf(line, "%*d %d %*o %llu %*d %*d %*u %*u %*u %*u %*u %*u %*u %*u "
 				"%llu %llu",
-				&segment.id, &segment.mode, &size, &rss, &swap);
-		if (got < 3)
+				&segment.id, &size, &rss, &swap);
+		if (got < 2)
 			continue; /* the heading */
 		segment.size = size;
 		segment.rss = rss;
 		segment.swap = swap;
-		segment.memory_known = got == 5;
+		segment.memory_known = got == 4;
 		rc = visit(&segment, arg);
 	}
 	fclose(list);
@@ -392,6 +399,12 @@ int system_objects(int (*visit)(const struct system_object *, void *), void *arg
 bool system_may_read(const char *name)
 {
 	(void)name;
+	return true;
+}
+
+bool system_may_read_segment(int id)
+{
+	(void)id;
 	return true;
 }
 

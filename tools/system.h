@@ -34,12 +34,13 @@ struct system_object {
 int system_objects(int (*visit)(const struct system_object *, void *), void *arg);
 /* Whether this user may read the object, or could while it existed. */
 bool system_may_read(const char *name);
+/* The same for a System V segment. */
+bool system_may_read_segment(int id);
 
 /* Visit all System V segments, also those that this user may not read. 0, -ENOTSUP or what @visit
  * returned. */
 struct system_segment {
 	int id;
-	unsigned mode;            /* with bits beyond the permissions */
 	uint64_t size, rss, swap; /* bytes */
 	bool memory_known;        /* the last two are */
 };
