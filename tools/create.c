@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "segments.h"
+#include "system.h"
 #include "transfer.h"
 
 enum { PATIENCE = 10 }; /* seconds for another process that creates the segment */
@@ -127,6 +128,16 @@ static int too_small(const struct unishm_options *wanted, const char *text)
 			"remove it first, or ask for no more", text, size, wanted->size);
 }
 
+/* The right that is missing may be one on the directory, not on a segment. */
+static int no_place(const struct unishm_options *opt, const char *text)
+{
+	const char *directory = system_shm_directory();
+	if (strcmp(opt->backend, "posix") != 0 || !directory || access(directory, W_OK | X_OK) == 0)
+		return DONE;
+	return fail("create %s: this user cannot create anything in %s: %s; see unishm doctor", text,
+			directory, strerror(errno));
+}
+
 static int not_created(int rc, const struct unishm_options *opt, const char *text, bool told)
 {
 	if (opt->init && transfer_interrupted())
@@ -140,6 +151,8 @@ static int not_created(int rc, const struct unishm_options *opt, const char *tex
 		return fail("create %s: it exists already; choose another key, or remove it "
 				"first%s", text, opt->init ? "" : ", or leave out --exclusive");
 	if (rc == -EINVAL && too_small(opt, text) != DONE)
+		return FAILED;
+	if ((rc == -EACCES || rc == -EROFS) && no_place(opt, text) != DONE)
 		return FAILED;
 	return library_failed();
 }

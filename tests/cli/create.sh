@@ -91,4 +91,23 @@ test_bad_arguments() {
 	check 'and nothing is created' "$("$unishm" list -o key | grep -c 0x5c11)" = 0
 }
 
+# What is wrong is the directory, not a segment.
+test_no_place() {
+	if [ -z "$UNISHM_TEST_INSIDE" ] || ! others_can_run; then
+		skip 'a closed /dev/shm' 'needs namespaces and other users'
+		return
+	fi
+	chmod 755 /dev/shm
+	run as_nobody "$unishm" create posix:0x5c110001 1
+	check 'create in a closed /dev/shm says so' "$status $(grep -c \
+		'cannot create anything in /dev/shm: Permission denied' "$tmp/err")" = '1 1'
+	chmod 1777 /dev/shm
+	mount -o remount,ro /dev/shm
+	u create posix:0x5c110001 1
+	check 'create in a read-only /dev/shm says so' "$status $(grep -c \
+		'cannot create anything in /dev/shm: Read-only' "$tmp/err")" = '1 1'
+	mount -o remount,rw /dev/shm
+}
+
 for_each_backend create_and_remove sizes_and_modes bad_arguments
+case $backends in *posix*) test_no_place ;; esac
