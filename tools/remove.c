@@ -28,25 +28,25 @@ struct choice {
 /* ---- Segments that were named --------------------------------------------- */
 
 /* Who attaches a segment is told before it is removed. */
-static void tell_attached(const char *text, const struct unishm_status *st)
+static void tell_attached(const char *text, const struct unishm_status *st,
+		const struct attachments *all)
 {
-	struct attachments all;
-	if (!st->number_attached)
-		return;
-	find_attachments(&all);
-	const struct text_long names = attached_names(&all, st);
+	const struct text_long names = attached_names(all, st);
 	tell("%s is attached %lu time%s%s%s; its memory is freed when the last process detaches",
 			text, st->number_attached, plural(st->number_attached),
 			*names.text ? ", by " : "", names.text);
-	free_attachments(&all);
 }
 
 static int remove_named(struct unishm *seg, const char *text, void *arg)
 {
 	const struct request *request = arg;
 	struct unishm_status st;
-	if (unishm_status(seg, &st) == 0)
-		tell_attached(text, &st);
+	if (unishm_status(seg, &st) == 0 && st.number_attached) {
+		struct attachments all;
+		find_attachments(&all);
+		tell_attached(text, &st, &all);
+		free_attachments(&all);
+	}
 	if (request->dry_run) {
 		printf("would remove %s\n", text);
 		return DONE;
@@ -104,28 +104,38 @@ static void tell_left_out(const struct choice *choice)
 
 /* ---- The question --------------------------------------------------------- */
 
-/* What is attached comes first, then the largest. */
+/* One look at all processes for all segments. */
+static void tell_all_attached(const struct rows *rows)
+{
+	enum { MOST = 20 };
+	struct attachments all = { .item = NULL };
+	size_t attached = 0;
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct unishm_status *st = &rows->item[i].st;
+		if (!st->number_attached || ++attached > MOST)
+			continue;
+		if (attached == 1)
+			find_attachments(&all);
+		tell_attached(segment_spelling(st).text, st, &all);
+	}
+	if (attached > MOST)
+		tell("%zu more of the chosen segments are attached", attached - MOST);
+	free_attachments(&all);
+}
+
 static void print_summary(FILE *out, struct choice *choice)
 {
 	const size_t most = 5;
 	struct rows *rows = &choice->rows;
-	size_t attached = 0, told = 0;
+	size_t told = rows->count < most ? rows->count : most;
 	sort_rows(rows, FIELD_SIZE, true);
-	for (size_t i = 0; i < rows->count; i++)
-		attached += rows->item[i].st.number_attached > 0;
-	fprintf(out, "%zu segment%s, %s in all, %zu attached:\n", rows->count, plural(rows->count),
-			human_size(choice->bytes).text, attached);
-	for (size_t i = 0; i < rows->count; i++)
-		if (rows->item[i].st.number_attached && told++ < 20)
-			print_choice(out, "  attached:", &rows->item[i].st);
-	if (told > 20)
-		fprintf(out, "  and %zu more attached ones\n", told - 20);
-	for (size_t i = told = 0; i < rows->count && told < most; i++)
-		if (!rows->item[i].st.number_attached && ++told)
-			print_choice(out, " ", &rows->item[i].st);
-	size_t more = rows->count - attached - told;
-	if (more)
-		fprintf(out, "  and %zu smaller one%s (--dry-run names all)\n", more, plural(more));
+	fprintf(out, "%zu segment%s, %s in all:\n", rows->count, plural(rows->count),
+			human_size(choice->bytes).text);
+	for (size_t i = 0; i < told; i++)
+		print_choice(out, " ", &rows->item[i].st);
+	if (rows->count > told)
+		fprintf(out, "  and %zu smaller one%s (--dry-run names all)\n", rows->count - told,
+				plural(rows->count - told));
 }
 
 /* Only a plain yes removes. */
@@ -206,6 +216,7 @@ static int remove_chosen(struct request *request)
 	struct choice choice = { .bytes = 0 };
 	int status = choose(&choice, request);
 	tell_left_out(&choice);
+	tell_all_attached(&choice.rows);
 	int rc = DONE;
 	if (choice.rows.count && !request->dry_run && !request->yes)
 		rc = ask(&choice);

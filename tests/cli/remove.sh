@@ -31,6 +31,8 @@ test_bulk() {
 		check 'and says how many' \
 			"$(grep -c '1 attached segment was not chosen' "$tmp/err")" = 1
 		u remove -B "$b" --all-mine --attached --yes
+		check 'remove --attached --yes names what is attached' \
+			"$(grep -c "^unishm: $b:0x5c110002 is attached 1 time" "$tmp/err")" = 1
 		check 'remove --all-mine --attached' \
 			"$status $(grep -c 'removed .*0x5c110002' "$tmp/out")" = '0 1'
 	fi
@@ -90,11 +92,11 @@ test_question() {
 		grep -c 0x5c11)" = 'yes 8'
 	hold "$b:0x5c110001"
 	on_terminal 300,send=n,enter "$unishm" remove -B "$b" --all-mine --attached
-	check 'remove asks with count, size and what is attached' \
-		"$(has '8 segments, 36K in all, 1 attached:') $(grep -c "attached: $b:0x5c110001" \
-		"$tmp/out")" = 'yes 1'
-	check 'and with the largest' "$(grep -c "^  $b:0x5c11000[4-8] " "$tmp/out") $(
-		has 'and 2 smaller ones')" = '5 yes'
+	check 'remove asks with count and size' "$(has '8 segments, 36K in all:')" = yes
+	check 'and names what is attached' "$(grep -c "^unishm: $b:0x5c110001 is attached 1 time" \
+		"$tmp/out")" = 1
+	check 'and the largest' "$(grep -c "^  $b:0x5c11000[4-8] " "$tmp/out") $(
+		has 'and 3 smaller ones')" = '5 yes'
 	check 'and removes nothing at no' "$("$unishm" list -o key | grep -c 0x5c11)" = 8
 	release
 	on_terminal 300,send=y,enter "$unishm" rm -B "$b" --all-mine
