@@ -169,7 +169,8 @@ static int output_part(const char *addr, size_t length, const char *text,
 	if (!request->force && isatty(STDOUT_FILENO) && !is_all_text((const unsigned char *)bytes,
 			length))
 		return fail("read %s: it has bytes that are not text and may change the state of "
-				"this terminal; use --hex, redirect the output, or add --force", text);
+				"this terminal; use --hex, redirect the output, or add --force",
+				text);
 	return copy_out(bytes, length, text);
 }
 

@@ -134,8 +134,8 @@ static int no_place(const struct unishm_options *opt, const char *text)
 	const char *directory = system_shm_directory();
 	if (strcmp(opt->backend, "posix") != 0 || !directory || access(directory, W_OK | X_OK) == 0)
 		return DONE;
-	return fail("create %s: this user cannot create anything in %s: %s; see unishm doctor", text,
-			directory, strerror(errno));
+	return fail("create %s: this user cannot create anything in %s: %s; see unishm doctor",
+			text, directory, strerror(errno));
 }
 
 static int not_created(int rc, const struct unishm_options *opt, const char *text, bool told)

@@ -35,8 +35,8 @@ test_same_as_ipcs() {
 		tr '\t' ' ' | sort | cmp - "$tmp/ipcs"
 	check 'ipcs -m -i: the same owners and creators' $? = 0
 
-	lsipc -m -J -b -P --time-format=iso \
-		-o "KEY,ID,UID,GID,CUID,CGID,PERMS,SIZE,NATTCH,CPID,LPID,CTIME,ATTACH,DETACH,USER,GROUP" |
+	columns=KEY,ID,UID,GID,CUID,CGID,PERMS,SIZE,NATTCH,CPID,LPID,CTIME,ATTACH,DETACH
+	lsipc -m -J -b -P --time-format=iso -o "$columns,USER,GROUP" |
 		jq -r '.sharedmemory // .shared_memory // .[] | .[] |
 			[.key, .id, .uid, .gid, .cuid, .cgid, .perms, .size, .nattch, .cpid, .lpid,
 			.ctime, .attach, .detach, .user, .group] |

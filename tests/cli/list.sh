@@ -104,7 +104,8 @@ test_columns() {
 	works 'ls' ls -B "$b"
 	check 'headings and cells are aligned: sizes and counts right' "$(awk '
 		/^BACKEND/ { at = index($0, "SIZE") + 4; count = index($0, "ATTACHED") + 8 }
-		/ 0x5c11/ { print substr($0, at - 3, 3) substr($0, count - 1, 1) }' "$tmp/out")" = '64K0
+		/ 0x5c11/ { print substr($0, at - 3, 3) substr($0, count - 1, 1) }' "$tmp/out")" \
+		= '64K0
   30'
 	check 'times are aligned right, too' \
 		"$(awk '{ print length }' "$tmp/out" | sort -u | wc -l)" = 1

@@ -189,7 +189,8 @@ test_unfinished() {
 	u remove -B "$b" --unfinished --dry-run
 	check 'it is still there' "$(chosen)" = '0x5c110001 '
 	u remove -B "$b" --unfinished --yes
-	check 'remove --unfinished --yes' "$status $(grep -c '^removed .*0x5c110001' "$tmp/out")" = '0 1'
+	check 'remove --unfinished --yes' \
+		"$status $(grep -c '^removed .*0x5c110001' "$tmp/out")" = '0 1'
 	u remove -B "$b" --unfinished --yes
 	check 'and then there is none' "$status $(out)" = '0 '
 }
