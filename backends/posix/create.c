@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -266,7 +265,7 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 	p->heir = (struct heir){ .fd = -1, .pipe = { -1, -1 } };
 	seg->size = size;
 	seg->key = key;
-	seg->id = (int)((uint64_t)st->st_ino & INT_MAX); /* a tmpfs hands them out in sequence */
+	seg->id = ushp_id_of(st);
 	return ushp_object_bind(&p->object, fd, writable, st);
 }
 
@@ -280,11 +279,15 @@ static int try_place(const struct draft *draft, const struct unishm_options *opt
 	object.ino = st->st_ino;
 	object.record_at = ushp_sys_record_offset(opt->size);
 	snprintf(object.name, sizeof object.name, "%s", draft->name[0] ? draft->name : "/");
-	return ushp_sys_try_place(&object);
+	int rc = ushp_fd_own(draft->fd, &object);
+	if (rc == 0)
+		rc = ushp_sys_try_place(&object);
+	ushp_fd_own(draft->fd, NULL);
+	return rc;
 }
 
 /* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
-static int fill_and_publish(struct unishm *seg, struct draft *draft, const char *name,
+static int fill_and_publish(struct unishm *seg, struct draft *draft, char *name,
 		const struct unishm_options *opt, bool *published, struct stat *st)
 {
 	struct claim claim;
@@ -295,6 +298,8 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 	rc = fill_draft(draft, opt);
 	if (rc == 0)
 		rc = try_place(draft, opt, st);
+	if (rc == 0 && opt->key == UNISHM_PRIVATE)
+		ushp_name_of_private(ushp_id_of(st), name);
 	if (rc == 0 && ushp_sys_needs_claim(opt))
 		return make_claimed(seg, draft, &claim, name, opt, published);
 	if (rc == 0) {
@@ -307,7 +312,7 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 }
 
 /* With a draft that has no name, or has one. -ENOENT from the first: it cannot be published. */
-static int create_with(struct unishm *seg, struct draft *draft, const char *name,
+static int create_with(struct unishm *seg, struct draft *draft, char *name,
 		const struct unishm_options *opt, bool *published)
 {
 	struct stat st;
@@ -319,7 +324,7 @@ static int create_with(struct unishm *seg, struct draft *draft, const char *name
 	return ushp_bind(seg, draft->fd, true, &st, name, opt->size, opt->key);
 }
 
-static int create_any(struct unishm *seg, const char *name, const struct unishm_options *opt)
+static int create_any(struct unishm *seg, char *name, const struct unishm_options *opt)
 {
 	struct draft draft;
 	bool published = false;
@@ -336,23 +341,17 @@ static int create_any(struct unishm *seg, const char *name, const struct unishm_
 
 int ushp_create(struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
+	char own[OBJECT_NAME_MAX] = "";
 	struct stat st;
 	int rc = check_size(opt);
 	if (rc < 0)
-		return ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
-	rc = create_any(seg, name, opt);
+		return name && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
+	if (name)
+		snprintf(own, sizeof own, "%s", name);
+	do
+		rc = create_any(seg, own, opt);
+	while (rc == -EEXIST && !name);
 	if (rc == 0)
 		seg->created = true;
-	return rc;
-}
-
-int ushp_create_private(struct unishm *seg, const struct unishm_options *opt)
-{
-	char name[OBJECT_NAME_MAX];
-	int rc;
-	do {
-		ushp_name_of_private(name);
-		rc = ushp_create(seg, name, opt);
-	} while (rc == -EEXIST);
 	return rc;
 }

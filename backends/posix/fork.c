@@ -213,14 +213,15 @@ static void forget_hold(struct posix *p)
 	p->hold = (struct hold){ 0 };
 }
 
-/* The parent's mapping of the record is ours as well; it may be too short for our slot. */
-static void have_map(struct posix *p, int fd)
+/* The parent's mapping of the record is ours as well; it may be too short for our slot. A new one is not
+ * made by the heir's description, which children would keep then. */
+static void have_map(struct posix *p)
 {
 	struct hold *hold = &p->hold;
 	if (hold->map.base && record_slot_back(hold->index) > hold->map.length)
 		ushp_record_unmap(&hold->map);
 	if (!hold->map.base)
-		ushp_record_map(fd, &p->object, hold->index, &hold->map);
+		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
 }
 
 static void take_over_slot(struct posix *p)
@@ -236,7 +237,7 @@ static void take_over_slot(struct posix *p)
 		ushp_lock_inherit(&file, ushp_slot_place(heir->index, 0), hold->place, 1, true);
 	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
 		hold->carrier = HOLD_BY_MAPPING;
-	have_map(p, file.fd);
+	have_map(p);
 	hold->entry.pid = (uint32_t)unishm_pid();
 	struct object by = p->object;
 	by.fd = file.fd;

@@ -354,8 +354,8 @@ static int move_slot(struct posix *p, int fd, bool lost)
 		ushp_unmap_anchor(anchor);
 		return rc;
 	}
-	if (!hold->map.base) /* it pays: this handle will be used again */
-		ushp_record_map(fd, &p->object, hold->index, &hold->map);
+	if (!hold->map.base) /* it pays; not by @fd, whose description children must not keep */
+		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
 	hold->anchor = anchor;
 	hold->carrier = HOLD_BY_MAPPING;
 	switch_to_b(p, &old, lost);
