@@ -19,9 +19,8 @@ static uint64_t next_op(struct posix *p)
 {
 	struct record_tail tail;
 	if (p->hold.map.base) {
-		ushp_record_copy(&tail, p->hold.map.base + p->hold.map.length - sizeof tail, sizeof tail);
-		p->hold.saw_removed = tail.head.removed;
-		return ushp_record_next_op(&tail);
+		p->hold.saw_removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
+		return ushp_record_next_op_in(&p->hold.map);
 	}
 	int rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail, sizeof tail);
 	p->hold.saw_removed = rc == 0 && tail.head.removed;
