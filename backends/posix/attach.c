@@ -106,7 +106,7 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 	if (rc == 0)
 		rc = ushp_object_permit(&p->object, &st, want);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
-		rc = ushp_object_need_writable(&p->object);
+		rc = ushp_hold_need_writable(seg);
 	if (rc == 0 && p->object.shared && !p->hold.taken)
 		ushp_object_renew(&p->object); /* so that the data keeps the description with the lock */
 	if (rc == 0)

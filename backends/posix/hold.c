@@ -448,6 +448,22 @@ int ushp_hold_move(struct unishm *seg, bool lost)
 	return rc;
 }
 
+/* The description of the descriptor that goes may hold reader holds. */
+int ushp_hold_need_writable(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	if (p->object.writable)
+		return 0;
+	int fd = ushp_object_reopen(&p->object, O_RDWR);
+	if (fd < 0)
+		return fd;
+	int rc = ushp_hold_move(seg, false);
+	if (rc == 0)
+		return ushp_object_replace(&p->object, fd, true);
+	ushp_object_close_other(&p->object, fd);
+	return rc;
+}
+
 int ushp_hold_secure(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);

@@ -48,8 +48,8 @@
  * A program that closes all descriptors does no harm: mappings keep the descriptions. The next
  * call opens the object anew and moves the hold to B of its slot, as fork does.
  *
- * By process: fork() does not inherit such locks. The parent holds A of the child's slot, whose
- * word says B; the child takes B, a pipe tells the parent, and it drops A. Readers: both hold the same shared byte for that
+ * By process: fork() does not inherit such locks. The parent holds A of the child's slot, the child
+ * takes B and lets the word say so, a pipe tells the parent, and it drops A. Readers: both hold the same shared byte for that
  * time. A close() of any descriptor of the object by the program drops them; then the next call
  * takes new ones. Where a kernel has locks of descriptions and one of the process had to do, the
  * record says for good that the count may be too low.
@@ -105,6 +105,9 @@ void ushp_hold_close(struct unishm *seg);
 /* The handle has another description now (the program closed the former one's descriptor, or
  * children share it): see that holds by descriptor are kept. */
 int ushp_hold_move(struct unishm *seg, bool lost);
+
+/* Have a descriptor for writing, now that the mode allows it, with all holds kept. */
+int ushp_hold_need_writable(struct unishm *seg);
 
 /* Before the name goes: see that the program's closing of descriptors cannot leave a hold behind
  * that no description could take over. */

@@ -168,18 +168,6 @@ int ushp_object_renew(struct object *object)
 	return fd < 0 ? fd : ushp_object_replace(object, fd, writable);
 }
 
-int ushp_object_need_writable(struct object *object)
-{
-	bool shared = object->shared;
-	if (object->writable)
-		return 0;
-	int fd = ushp_object_reopen(object, O_RDWR);
-	int rc = fd < 0 ? fd : ushp_object_replace(object, fd, true);
-	if (rc == 0)
-		object->shared = shared && ushp_lock_by_process(object->dev, object->ino);
-	return rc;
-}
-
 void ushp_object_close(struct object *object)
 {
 	ushp_fd_close(object->fd, object, object->dev, object->ino);
