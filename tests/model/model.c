@@ -31,6 +31,7 @@
 #include "compare.h"
 #include "emulator.h"
 #include "isolate.h"
+#include "mutants.h"
 #include "sys.h"
 
 enum {
