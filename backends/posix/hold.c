@@ -70,8 +70,7 @@ static int change_count(struct posix *p, int by)
 	return rc;
 }
 
-/* An attach or detach that no slot has. */
-static void note_in_others(struct posix *p, bool attach)
+void ushp_note_in_others(struct posix *p, bool attach, struct record_slot *before)
 {
 	struct record_tail tail;
 	struct record_slot *others = tail_others(&tail);
@@ -79,6 +78,8 @@ static void note_in_others(struct posix *p, bool attach)
 			sizeof tail) < 0)
 		return;
 	uint64_t op = ushp_record_next_op(&tail);
+	if (before)
+		*before = *others;
 	if (attach) {
 		others->attach_pid = (uint32_t)unishm_pid();
 		others->attach_time = ushp_record_now();
@@ -303,7 +304,7 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 		return -EIDRM;
 	}
 	if (reader)
-		note_in_others(p, true);
+		ushp_note_in_others(p, true, NULL);
 	return 0;
 }
 
@@ -311,7 +312,7 @@ void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool us
 {
 	struct posix *p = posix_of(seg);
 	if (usable && ushp_hold_is_reader(old))
-		note_in_others(p, false);
+		ushp_note_in_others(p, false, NULL);
 	take_out(seg, old, usable);
 }
 

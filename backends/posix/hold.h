@@ -88,6 +88,8 @@ struct heir {
 	struct record_slot entry;
 	struct record_slot before; /* what was in the slot, in case there is no child */
 	uint64_t place;  /* of its reader holds, one byte for each; 0: none */
+	bool noted;      /* and without a slot: that it attached */
+	struct record_slot others_before;
 };
 
 /* Count @new in. -EIDRM: the segment is removed. -ENOSPC: no memory for the slot. When it fails,
@@ -130,6 +132,10 @@ struct posix;
 void ushp_hold_drop_page(struct unishm_attachment *at);
 void ushp_hold_forget(struct posix *p, struct unishm_attachment *at);
 void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last);
+
+/* Write down an attach or detach that no slot has, if the record can be written; @before, if not
+ * NULL, gets what was there. */
+void ushp_note_in_others(struct posix *p, bool attach, struct record_slot *before);
 
 /* Take holds for all attachments, of which none has any. */
 int ushp_hold_recount(struct unishm *seg);
