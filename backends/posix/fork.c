@@ -99,9 +99,8 @@ static void claim_for_child(struct unishm *seg)
 		readers = seg->attached;
 	if (readers > 0 && claim_heir_places(p, readers) < 0)
 		nobody_counts_the_child(p);
-	p->heir.noted = !p->heir.taken && p->object.writable;
-	if (p->heir.noted) /* it may not write, but we may still */
-		ushp_note_in_others(p, true, &p->heir.others_before);
+	if (!p->heir.taken) /* it may not write, but we may still */
+		p->heir.noted = ushp_note_in_others(p, true, &p->heir.others_before);
 }
 
 static const struct heir no_heir = { .fd = -1, .pipe = { -1, -1 } };
