@@ -302,6 +302,21 @@ static int list_nothing(int (*visit)(const struct unishm_status *, void *), void
 	return 0;
 }
 
+/* A library that clears what nobody is attached to, as far as it can count. */
+static int remove_and_clear(struct unishm *seg)
+{
+	struct unishm_status st = { 0 };
+	int fd = dup(posix_of(seg)->object.fd);
+	int rc = good()->status(seg, &st);
+	if (rc == 0)
+		rc = good()->remove(seg);
+	if (rc == 0 && st.number_attached == 0 && fd >= 0)
+		rc = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)seg->size);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
 static int status_inside(struct unishm *seg, struct unishm_status *st)
 {
 	broken.keeps_descriptors = true;
@@ -370,15 +385,19 @@ MUTANT(list, bad.list = list_nothing)
 MUTANT(idle, bad.status = status_inside)
 MUTANT(cloexec, (unishm_sys.open = open_for_children, unishm_sys.openat = openat_for_children))
 MUTANT(dontfork, (unishm_sys.madvise = inherit, bad.fork_shed = NULL))
+MUTANT(punch, bad.remove = remove_and_clear)
 
 /* Those of wrapped.c are a flag each. */
 #define FLAG(name) static void set_##name(void) { broken.name = true; }
+FLAG(stops_at_wide_locks)
 FLAG(believes_number)
 FLAG(believes_file)
 FLAG(claims_nothing)
 FLAG(looks_once)
 FLAG(unlinks_by_name)
 FLAG(moves_nothing)
+FLAG(numbers_by_clock)
+FLAG(believes_removed)
 FLAG(keeps_record)
 FLAG(counts_nothing_out)
 FLAG(permits_all)
@@ -432,6 +451,10 @@ static const struct {
 	{ "maker-without-claim", set_claims_nothing, by_race },
 	{ "sweeper-looks-once", set_looks_once, by_race },
 	{ "remover-goes-by-name", set_unlinks_by_name, by_race },
+	{ "wide-lock-hides-others", set_stops_at_wide_locks, by_model },
+	{ "operations-by-clock", set_numbers_by_clock, by_model },
+	{ "removal-clears-memory", mutate_punch, by_model },
+	{ "removed-is-believed", set_believes_removed, by_model },
 };
 
 bool mutate(const char *name)

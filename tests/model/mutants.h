@@ -22,7 +22,7 @@ extern struct unishm_sys mutants_real;
 /* What is wrong with functions between the files of the POSIX backend: see wrapped.c. */
 struct broken {
 	bool counts_once;       /* the second reading of the words is not made */
-	bool counts_wide_locks; /* a lock over a wide range is taken for a reader hold */
+	bool stops_at_wide_locks; /* and does not see what is behind them */
 	bool believes_number;   /* a descriptor is ours if its number once was */
 	bool believes_file;     /* and if it leads to the file, whoever has it */
 	bool claims_nothing;    /* a maker takes no claim */

@@ -72,15 +72,13 @@ WRAP(int, ushp_record_read, (int fd, off_t record_at, size_t back, void *to, siz
 	return rc;
 }
 
-/* One question is asked for each end of what it covers, as if it were as small as ours. */
+/* Whoever asks meets the wide lock, and asks no further. */
 WRAP(int, ushp_lock_find, (const struct lock_file *file, struct range ask, bool exclusive,
 		struct range *found))
 {
 	int rc = __real_ushp_lock_find(file, ask, exclusive, found);
-	if (broken.counts_wide_locks && in.counting && rc > 0 && found->first >= PLACE_READERS &&
-			found->last - found->first >= READERS_AT_ONCE)
-		found->last = found->first;
-	return rc;
+	bool wide = rc > 0 && found->last - found->first >= READERS_AT_ONCE;
+	return broken.stops_at_wide_locks && in.counting && wide ? 0 : rc;
 }
 
 WRAP(int, ushp_slot_clear, (const struct object *object, uint32_t index, uint32_t word))
