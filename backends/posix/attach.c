@@ -57,7 +57,7 @@ static int count_and_replace(struct unishm *seg, void *where, int flags, struct 
 						"another address")
 				: map_as_asked(seg, where, flags, &keeps, &new->addr);
 		if (rc < 0)
-			ushp_hold_remove(seg, new, true);
+			ushp_hold_undo(seg, new);
 	}
 	if (rc < 0 && held)
 		unishm_sys.munmap(held, seg->size);

@@ -97,6 +97,8 @@ static void claim_for_child(struct unishm *seg)
 		readers = seg->attached;
 	if (readers > 0 && claim_heir_places(p, readers) < 0)
 		nobody_counts_the_child(p);
+	if (!p->heir.taken) /* it may not write, but we may still */
+		p->heir.noted = ushp_note_in_others(p, true, &p->heir.others_before);
 }
 
 static const struct heir no_heir = { .fd = -1, .pipe = { -1, -1 } };
@@ -155,6 +157,9 @@ static void put_back(struct posix *p)
 	if (p->heir.taken && p->object.writable)
 		ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->heir.index), &p->heir.before,
 				sizeof p->heir.before);
+	if (p->heir.noted && p->object.writable)
+		ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, &p->heir.others_before,
+				sizeof p->heir.others_before);
 }
 
 void ushp_fork_parent(struct unishm *seg, bool failed)

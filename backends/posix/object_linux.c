@@ -315,11 +315,14 @@ int ushp_sys_chown(const struct object *object, bool named, uid_t user, gid_t gr
 
 /* ---- Permission -------------------------------------------------------------------------- */
 
-/* faccessat2() came with Linux 5.8. Before, to open says the same of reading and writing. */
+/* faccessat2() came with Linux 5.8. Before, to open says the same of reading and writing. A file
+ * without any execute bit is closed even to those who override modes; System V segments are not. */
 int ushp_sys_access(int fd, unsigned want)
 {
 	if (unishm_sys.access(fd, (int)want) == 0)
 		return 0;
+	if (errno == EACCES && want & 1 && unishm_sys.overrides_modes())
+		return ushp_sys_access(fd, want & 6);
 	if (errno != ENOSYS && errno != EPERM && errno != EINVAL)
 		return errno == EROFS ? -EACCES : -errno;
 	int other = ushp_sys_reopen_unnamed(fd, want & 2 ? O_RDWR : O_RDONLY);
