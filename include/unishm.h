@@ -143,6 +143,7 @@ struct unishm_options {
  * -EINTR   a signal arrived while O_CREAT waited for the init callback of another
  *          process
  * -EACCES  no permission to read it (or to create one here)
+ * -EROFS   nothing can be created on a file system that is mounted read-only (POSIX)
  * -ENOSPC  no room: the shared memory file system is full, or SHMMNI/SHMALL is
  *          reached
  * -ENOMEM  not enough memory, or it exists and has more than a 32-bit program can
@@ -208,6 +209,7 @@ enum {
  * Return: 0, or
  * -EINVAL  NULL argument or unknown flag
  * -EACCES  the mode does not grant what @flags ask for
+ * -EROFS   without UNISHM_RDONLY, on a file system that is mounted read-only (POSIX)
  * -EIDRM   the segment was removed
  * -ENOMEM  no address space left (RLIMIT_AS, or too many mappings)
  * -ENOTSUP UNISHM_EXEC where shared memory cannot hold code

@@ -319,10 +319,10 @@ int ushp_sys_access(int fd, unsigned want)
 	if (unishm_sys.access(fd, (int)want) == 0)
 		return 0;
 	if (errno != ENOSYS && errno != EPERM && errno != EINVAL)
-		return errno == EROFS ? -EACCES : -errno;
+		return -errno;
 	int other = ushp_sys_reopen_unnamed(fd, want & 2 ? O_RDWR : O_RDONLY);
 	if (other < 0)
-		return other == -EROFS ? -EACCES : other;
+		return other;
 	unishm_sys.close(other);
 	return 0;
 }
