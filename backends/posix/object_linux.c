@@ -456,7 +456,8 @@ int ushp_sys_try_place(const struct object *object)
 		return 0;
 	if (ushp_lock_by_process(object->dev, object->ino))
 		return 0; /* it was good when that lock was taken */
-	int fd = ushp_object_reopen(object, O_RDONLY);
+	int fd = object->name[1] ? ushp_object_reopen(object, O_RDONLY)
+			: ushp_sys_reopen_unnamed(object->fd, O_RDONLY);
 	if (fd < 0) /* it cannot be tried; what needs another description will say so */
 		return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
 	int rc = try_lock(object, fd);
