@@ -99,10 +99,12 @@ static const char *name_at(enum place place, const char *name, struct path *path
 int ushp_sys_because_missing(int rc)
 {
 	struct stat st;
-	if (rc == -ENOENT && unishm_sys.stat(DIRECTORY, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
-		return unishm_because(rc, "there is no %s here, where POSIX shared memory is kept; mount a "
-				"tmpfs on it, or use the System V backend", DIRECTORY);
-	return rc;
+	if (rc != -ENOENT && rc != -ENOTDIR)
+		return rc;
+	if (unishm_sys.stat(DIRECTORY, &st) < 0 ? errno != ENOENT && errno != ENOTDIR : S_ISDIR(st.st_mode))
+		return rc;
+	return unishm_because(-ENOENT, "there is no directory %s here, where POSIX shared memory is kept; "
+			"mount a tmpfs on it, or use the System V backend", DIRECTORY);
 }
 
 /* ---- Files by name ----------------------------------------------------------------- */
@@ -112,7 +114,7 @@ enum { FLAGS = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
 /* A link, a directory, a socket, a FIFO. */
 static int because_no_file(int rc)
 {
-	if (rc == -ELOOP || rc == -EISDIR || rc == -ENXIO || rc == -ENOTDIR)
+	if (rc == -ELOOP || rc == -EISDIR || rc == -ENXIO)
 		return unishm_because(-EBADMSG, "something that is no shared memory has its name; move it "
 				"away, or choose another key");
 	return rc;
