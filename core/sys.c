@@ -65,6 +65,17 @@ static int sys_try_noatime(int fd)
 #endif
 }
 
+static int sys_drop_access_list(int fd)
+{
+#ifdef SYS_fremovexattr
+	return (int)syscall(SYS_fremovexattr, fd, "system.posix_acl_access");
+#else
+	(void)fd;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
 static int sys_openat(int dirfd, const char *path, int oflag)
 {
 	return openat(dirfd, path, oflag);
@@ -155,6 +166,7 @@ struct unishm_sys unishm_sys = {
 	.rename_new = sys_rename_new,
 	.access = sys_access,
 	.try_noatime = sys_try_noatime,
+	.drop_access_list = sys_drop_access_list,
 	.linkat = linkat,
 	.fchmod = fchmod,
 	.fchown = fchown,

@@ -177,12 +177,13 @@ int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *
 
 /* ---- Making ------------------------------------------------------------------------ */
 
-/* The umask takes bits away, a default access list changes them, a setgid directory gives its
- * own group. */
+/* The umask takes bits away, a default access list of the directory changes them and gives rights to
+ * others, a setgid directory gives its own group. */
 static int set_mode_and_group(int fd, mode_t mode)
 {
 	struct stat st;
 	gid_t group = unishm_sys.getegid();
+	unishm_sys.drop_access_list(fd); /* mostly there is none */
 	if (unishm_sys.fstat(fd, &st) < 0)
 		return -errno;
 	if (st.st_gid != group && unishm_sys.fchown(fd, (uid_t)-1, group) < 0)
@@ -209,7 +210,7 @@ int ushp_sys_draft_named(struct draft *draft, mode_t mode)
 	for (;;) {
 		ushp_name_of_draft(draft->name);
 		struct path path = path_of(draft->name);
-		int fd = unishm_sys.open(path.text, O_RDWR | O_CREAT | O_EXCL | FLAGS, mode);
+		int fd = unishm_sys.open(path.text, O_RDWR | O_CREAT | O_EXCL | FLAGS, mode & 0700);
 		if (fd < 0 && errno == EEXIST)
 			continue;
 		draft->fd = ushp_fd_keep(fd);
