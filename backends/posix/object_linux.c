@@ -464,13 +464,11 @@ int ushp_sys_try_place(const struct object *object)
 	if (fd < 0) /* it cannot be tried; what needs another description will say so */
 		return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
 	int rc = try_lock(object, fd);
-	if (rc < 0 && rc != -EINVAL)
+	if (rc < 0)
 		return rc;
-	if (rc <= 0)
-		return unishm_because(-ENOTSUP, rc < 0 ? "this kernel has no locks of open file descriptions, "
-				"by which attachments are counted; use the System V backend" :
-				"%s is on a file system (overlayfs?) where locks do not outlive their "
-				"descriptor; mount a tmpfs on it", DIRECTORY);
+	if (rc == 0)
+		return unishm_because(-ENOTSUP, "%s is on a file system (overlayfs?) where locks do not "
+				"outlive their descriptor; mount a tmpfs on it", DIRECTORY);
 	unishm_mutex_lock(&trying);
 	good_dev = object->dev;
 	__atomic_store_n(&good, true, __ATOMIC_RELEASE);
