@@ -192,7 +192,8 @@ static int fill_with_zeros(int fd, off_t length)
 /* It cannot be done this way here: an old kernel, another file system, a filter. */
 static bool is_refused(int code)
 {
-	return code == EOPNOTSUPP || code == ENODEV || code == EINVAL || code == ENOSYS || code == EPERM;
+	return code == EOPNOTSUPP || code == ENODEV || code == EINVAL || code == ENOSYS || code == EPERM ||
+			code == EACCES;
 }
 
 /* A signal interrupts the call, which then has set nothing aside: a program with a fast timer

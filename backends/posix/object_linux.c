@@ -196,7 +196,8 @@ static int set_mode_and_group(int fd, mode_t mode)
 int ushp_sys_draft(struct draft *draft, mode_t mode)
 {
 	int fd = ushp_fd_keep(unishm_sys.open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
-	if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL) /* another file system, an old kernel */
+	if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL || /* another file system, an old kernel */
+			fd == -EPERM || fd == -EACCES || fd == -ENOSYS) /* a filter of system calls */
 		return ushp_sys_draft_named(draft, mode);
 	*draft = (struct draft){ .fd = fd };
 	int rc = fd < 0 ? ushp_sys_because_missing(fd) : set_mode_and_group(fd, mode);
@@ -237,15 +238,39 @@ static int publish_unnamed(int fd, const char *to)
 	return errno == EEXIST ? -EEXIST : -ENOENT;
 }
 
+/* The directory is not to blame: it took the draft. */
+static int because_no_name(int rc)
+{
+	if (rc != -EPERM && rc != -EACCES && rc != -ENOSYS && rc != -EINVAL)
+		return rc;
+	return unishm_because(rc, "the system (a sandbox?) refuses both renameat2 and linkat, by which it "
+			"would get its name; allow one of them, or use the System V backend");
+}
+
+/* Without the system call (Linux 3.15, a filter, an odd file system) by a link. Until the draft's name
+ * is gone there are two; if this process dies meanwhile, a sweep takes it away. */
+static int publish_named(const char *from, const char *to)
+{
+	if (unishm_sys.rename_new(from, to) == 0)
+		return 0;
+	if (errno == EEXIST)
+		return -EEXIST;
+	int rc = -errno;
+	if (unishm_sys.linkat(AT_FDCWD, from, AT_FDCWD, to, 0) < 0)
+		return errno == EEXIST ? -EEXIST : because_no_name(rc);
+	unishm_sys.unlink(from);
+	return 0;
+}
+
 int ushp_sys_publish(struct draft *draft, const char *name)
 {
 	struct path to = path_of(name), from = path_of(draft->name);
 	if (draft->name[0] == '\0')
 		return publish_unnamed(draft->fd, to.text);
-	if (unishm_sys.rename_new(from.text, to.text) < 0)
-		return -errno;
-	draft->name[0] = '\0';
-	return 0;
+	int rc = publish_named(from.text, to.text);
+	if (rc == 0)
+		draft->name[0] = '\0';
+	return rc;
 }
 
 void ushp_sys_discard(struct draft *draft)
