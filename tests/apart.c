@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "apart.h"
 
+#include <dirent.h>
 #include <grp.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -48,6 +49,12 @@ long apart(task what, long arg)
 	return rc;
 }
 
+static void end_with_parent(void)
+{
+	alarm(LAST_NET);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 static void become(uid_t user)
 {
 	if (user != 0)
@@ -67,7 +74,7 @@ static long answer_of(pid_t pid, int from)
 
 static _Noreturn void answer(int to, uid_t user, task what, long arg)
 {
-	alarm(LAST_NET);
+	end_with_parent();
 	become(user);
 	board->said[0] = '\0';
 	long rc = what(arg);
@@ -101,7 +108,7 @@ struct helper helper_start_as(uid_t user, task what, long arg)
 	pid_t pid = fork();
 	expect(pid >= 0, "errno %d", errno);
 	if (pid == 0) {
-		alarm(LAST_NET);
+		end_with_parent();
 		become(user);
 		long rc = what(arg);
 		expect(write(ends[1], &rc, sizeof rc) == (ssize_t)sizeof rc, "errno %d", errno);
@@ -197,4 +204,51 @@ bool are_all(const volatile char *bytes, size_t size, char byte)
 		if (bytes[i] != byte)
 			return false;
 	return true;
+}
+
+int entries(void)
+{
+	int count = 0;
+	DIR *dir = opendir("/dev/shm");
+	if (!dir)
+		return -errno;
+	for (struct dirent *entry; (entry = readdir(dir));)
+		count += strncmp(entry->d_name, "ush", 3) == 0;
+	closedir(dir);
+	return count;
+}
+
+/* ---- All that a program does --------------------------------------------------------- */
+
+/* With a child, whose attachments are counted, and whose end is. */
+void use_with_child(struct unishm *seg)
+{
+	int status;
+	unsigned long before = number_attached(seg);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(number_attached(seg) == 2 * before ? 0 : 1);
+	expect(waitpid(child, &status, 0) == child && status == 0, "ended with %#x", (unsigned)status);
+	expect_rc((long)number_attached(seg), (long)before);
+	expect_rc((long)status_of(seg).inexact, 0);
+}
+
+long use_fully(long size)
+{
+	struct unishm *seg;
+	expect_ok(make_shared((size_t)size, &seg));
+	char *one = attach(seg, 0), *two = attach(seg, UNISHM_RDONLY);
+	memset(one, 'a', (size_t)size);
+	expect(are_all(two, (size_t)size, 'a'), "another memory");
+	expect_rc((long)number_attached(seg), 2);
+	use_with_child(seg);
+	detach(seg, two);
+	expect_rc(try_open(0), 0);
+	expect_rc(do_list_count(0), 1);
+	expect_ok(unishm_remove(seg));
+	expect_rc(try_open(0), -ENOENT);
+	use_with_child(seg);
+	expect(are_all(one, (size_t)size, 'a'), "bytes were lost");
+	unishm_close(seg);
+	return on("posix") ? entries() : 0;
 }

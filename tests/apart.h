@@ -47,6 +47,15 @@ bool says(const char *words);
 /* Mode 0666, 1000 bytes or @size, key 0; -errno. */
 int make_shared(size_t size, struct unishm **seg);
 
+/* How many objects of ours are in /dev/shm? */
+int entries(void);
+
+/* Fork: the child's attachments are counted, exactly, and so is its end. */
+void use_with_child(struct unishm *seg);
+
+/* Create key 0 with @size bytes and do with it what a program does, to the end. What is left of it. */
+long use_fully(long size);
+
 /* Are all of these bytes @byte? */
 bool are_all(const volatile char *bytes, size_t size, char byte);
 

@@ -3,14 +3,9 @@
  * our back. Creation works as promised, or is refused with a true sentence and leaves nothing. */
 #include "apart.h"
 
-#include <dirent.h>
-#include <limits.h>
-#include <signal.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #define APART_ON_POSIX                                                              \
@@ -18,53 +13,7 @@
 	SKIP_UNLESS(on("posix"), "is about the place of POSIX objects");            \
 	SKIP_UNLESS(can_be_apart(), "needs root and namespaces")
 
-/* Entries of /dev/shm other than what the tests put there. */
-static int entries(void)
-{
-	int count = 0;
-	DIR *dir = opendir("/dev/shm");
-	if (!dir)
-		return -errno;
-	for (struct dirent *entry; (entry = readdir(dir));)
-		count += strncmp(entry->d_name, "ush", 3) == 0;
-	closedir(dir);
-	return count;
-}
-
-/* ---- All that a program does ------------------------------------------------- */
-
-/* With a child, whose attachments are counted, and whose end is. */
-static void use_with_child(struct unishm *seg)
-{
-	int status;
-	unsigned long before = number_attached(seg);
-	pid_t child = fork();
-	if (child == 0)
-		_exit(number_attached(seg) == 2 * before ? 0 : 1);
-	expect(waitpid(child, &status, 0) == child && status == 0, "ended with %#x", (unsigned)status);
-	expect_rc((long)number_attached(seg), (long)before);
-	expect_rc((long)status_of(seg).inexact, 0);
-}
-
-static long use_fully(long size)
-{
-	struct unishm *seg;
-	expect_ok(make_shared((size_t)size, &seg));
-	char *one = attach(seg, 0), *two = attach(seg, UNISHM_RDONLY);
-	memset(one, 'a', (size_t)size);
-	expect(are_all(two, (size_t)size, 'a'), "another memory");
-	expect_rc((long)number_attached(seg), 2);
-	use_with_child(seg);
-	detach(seg, two);
-	expect_rc(try_open(0), 0);
-	expect_rc(do_list_count(0), 1);
-	expect_ok(unishm_remove(seg));
-	expect_rc(try_open(0), -ENOENT);
-	use_with_child(seg);
-	expect(are_all(one, (size_t)size, 'a'), "bytes were lost");
-	unishm_close(seg);
-	return entries();
-}
+/* ---- Places that are good ------------------------------------------------- */
 
 static const struct {
 	const char *type, *options;
