@@ -83,6 +83,17 @@ static bool sys_overrides_modes(void)
 #endif
 }
 
+static int sys_drop_access_list(int fd)
+{
+#ifdef SYS_fremovexattr
+	return (int)syscall(SYS_fremovexattr, fd, "system.posix_acl_access");
+#else
+	(void)fd;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
 static int sys_openat(int dirfd, const char *path, int oflag)
 {
 	return openat(dirfd, path, oflag);
@@ -174,6 +185,7 @@ struct unishm_sys unishm_sys = {
 	.access = sys_access,
 	.try_noatime = sys_try_noatime,
 	.overrides_modes = sys_overrides_modes,
+	.drop_access_list = sys_drop_access_list,
 	.linkat = linkat,
 	.fchmod = fchmod,
 	.fchown = fchown,

@@ -12,6 +12,7 @@
 #include "backend.h"
 #include "descriptor.h"
 #include "lock.h"
+#include "memory.h"
 #include "object_sys.h"
 #include "record.h"
 #include "sys.h"
@@ -209,6 +210,8 @@ int ushp_object_permit(const struct object *object, const struct stat *st, unsig
 	if ((want & ~(st->st_mode >> 6 & 7)) == 0 && is_plainly_owner(st))
 		return 0;
 	int rc = ushp_sys_access(object->fd, want);
+	if (rc == -EACCES && want & 1 && ushp_is_noexec(object->fd))
+		return ushp_because_noexec();
 	return rc == -EACCES ? because_denied(rc, st) : rc;
 }
 
