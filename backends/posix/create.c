@@ -182,7 +182,7 @@ static void leave(struct unishm_making *making)
 {
 	struct work *work = work_of(making);
 	if (work->claim.by_process)
-		ushp_lock_forget(work->claim.file.dev, work->claim.file.ino, PLACE_CLAIM, 1);
+		ushp_lock_forget(work->claim.file.dev, work->claim.file.ino, PLACE_CLAIM);
 	else
 		ushp_drop_inherited(work->claim.page, 1);
 	close_draft(work);

@@ -57,7 +57,7 @@ static void open_heir(struct posix *p, bool for_slot)
 			fd = ushp_object_reopen(&p->object, O_RDONLY); /* it gave up its rights: readers */
 	}
 	if (fd >= 0 && ushp_fd_own(fd, &heir_owner) < 0) {
-		ushp_object_close_other(&p->object, fd);
+		ushp_lock_close(fd);
 		fd = -EMFILE;
 	}
 	p->heir.fd = fd < 0 ? -1 : fd;
@@ -72,8 +72,7 @@ static int claim_heir_slot(struct posix *p, unsigned count)
 {
 	struct lock_file file = heir_file(p);
 	struct record_slot wanted = {
-		.word = count | (p->heir.by_process ? SLOT_MOVED : 0),
-		.pid = 0, .attach_pid = (uint32_t)unishm_pid() };
+		.word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid() };
 	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), &wanted, &p->heir.index,
 			&p->heir.entry, &p->heir.before);
 	p->heir.taken = rc == 0;
@@ -128,13 +127,17 @@ static void close_end(int *fd)
 	*fd = -1;
 }
 
-/* Does the child have its lock? */
+/* Does the child have its lock, and has it said so? */
 static bool child_holds(const struct posix *p)
 {
 	struct lock_file file = heir_file(p);
-	uint64_t place = p->heir.taken ? ushp_slot_place(p->heir.index, SLOT_MOVED) : p->heir.place;
+	struct record_slot now;
 	struct range found;
-	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, (struct range){ place, place }, &found) != 0;
+	if (p->heir.taken)
+		return ushp_record_read_slots(&p->object, p->heir.index, 1, &now) < 0 ||
+				now.word != p->heir.entry.word;
+	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, (struct range){ p->heir.place, p->heir.place },
+			&found) != 0;
 }
 
 /* What the process holds for the child must be the child's before it is given up. A child that dies
@@ -199,12 +202,26 @@ static void forget_parents_locks(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	if (p->hold.taken && p->hold.carrier == HOLD_BY_PROCESS)
-		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place, 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place);
 	for (unsigned i = 0; i < seg->attached; i++)
 		ushp_hold_forget(p, &seg->attachments[i]);
 	if (p->pin.addr && p->pin.by_process)
-		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch, 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch);
 	p->pin = (struct pin){ 0 }; /* locks in RAM are not inherited */
+}
+
+/* B first, then the word says so, then the parent gives up A. */
+static void take_over_by_process(struct posix *p, const struct lock_file *file)
+{
+	struct hold *hold = &p->hold;
+	uint64_t a = hold->place;
+	hold->carrier = HOLD_BY_PROCESS;
+	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
+	ushp_lock_inherit(file, a, hold->place, 1, true);
+	hold->entry.word |= SLOT_MOVED;
+	hold->entry.pid = (uint32_t)unishm_pid();
+	ushp_record_write(&p->object, &hold->map, record_slot_back(hold->index), &hold->entry.word,
+			2 * sizeof(uint32_t)); /* and pid */
 }
 
 static void take_over_slot(struct posix *p)
@@ -213,14 +230,9 @@ static void take_over_slot(struct posix *p)
 	struct lock_file file = heir_file(p);
 	struct hold *hold = &p->hold;
 	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry };
-	hold->place = ushp_slot_place(heir->index, heir->entry.word);
+	hold->place = ushp_slot_place(heir->index, 0);
 	if (heir->by_process) {
-		hold->carrier = HOLD_BY_PROCESS;
-		ushp_lock_inherit(&file, ushp_slot_place(heir->index, 0), hold->place, 1, true);
-		hold->entry.pid = (uint32_t)unishm_pid();
-		ushp_record_write(&p->object, &hold->map,
-				record_slot_back(heir->index) - offsetof(struct record_slot, pid),
-				&hold->entry.pid, sizeof hold->entry.pid);
+		take_over_by_process(p, &file);
 	} else if (ushp_record_map(file.fd, &p->object, heir->index, &hold->map) == 0) {
 		hold->carrier = HOLD_BY_MAPPING;
 		hold->entry.pid = (uint32_t)unishm_pid();
@@ -235,10 +247,8 @@ static void take_over_readers(struct unishm *seg)
 	struct lock_file file = heir_file(p);
 	uint64_t place = p->heir.place;
 	unsigned left = p->heir.taken ? count_readers(seg) : seg->attached;
-	if (p->heir.by_process && place) {
+	if (p->heir.by_process && place)
 		ushp_lock_inherit(&file, place, place, left, false);
-		ushp_lock_split(p->object.dev, p->object.ino, place, left);
-	}
 	for (unsigned i = 0; i < seg->attached; i++) {
 		struct unishm_attachment *at = &seg->attachments[i];
 		if (p->heir.taken && !ushp_hold_is_reader(at))

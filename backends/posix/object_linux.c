@@ -285,7 +285,7 @@ int ushp_sys_open_data(const struct object *object, int access)
 void ushp_sys_close_data(const struct object *object, int fd)
 {
 	if (fd != object->fd)
-		ushp_object_close_other(object, fd);
+		ushp_lock_close(fd);
 }
 
 bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping)

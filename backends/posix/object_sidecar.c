@@ -159,7 +159,7 @@ void ushp_sys_discard(struct draft *draft)
 		unishm_sys.unlink(path.text);
 	}
 	if (unishm_sys.fstat(draft->fd, &st) == 0)
-		ushp_lock_close(draft->fd, st.st_dev, st.st_ino);
+		ushp_lock_close(draft->fd);
 }
 
 /* Data and record are two: the name comes first, and says that it is not whole. */

@@ -56,7 +56,7 @@ static int map_for_pin(struct unishm *seg, struct pin *pin)
 	if (data >= 0)
 		ushp_sys_close_data(&p->object, data);
 	if (fd >= 0)
-		ushp_object_close_other(&p->object, fd);
+		ushp_lock_close(fd);
 	return rc;
 }
 

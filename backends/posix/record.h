@@ -104,6 +104,7 @@ enum {
 	RECORD_SLOTS = (RECORD_SIZE - sizeof(struct record_head)) / sizeof(struct record_slot) - 1,
 };
 
+static_assert(offsetof(struct record_slot, pid) == 4, "word and pid are written at once");
 static_assert(sizeof(struct record_head) == 112, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, size) == 16, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, clock) == 64, "the record's layout is fixed");
