@@ -83,11 +83,12 @@ static int write_record(int fd, const struct unishm_options *opt, enum record_st
 
 /* ---- Drafts ---------------------------------------------------------------------------- */
 
+/* The record first: a draft that has any bytes says whose it is, and can be swept. */
 static int fill_draft(const struct draft *draft, const struct unishm_options *opt)
 {
-	int rc = ushp_sys_prepare_data(draft->fd, opt);
+	int rc = write_record(draft->fd, opt, ushp_sys_needs_claim(opt) ? RECORD_MAKING : RECORD_READY);
 	if (rc == 0)
-		rc = write_record(draft->fd, opt, ushp_sys_needs_claim(opt) ? RECORD_MAKING : RECORD_READY);
+		rc = ushp_sys_prepare_data(draft->fd, opt);
 	return because_no_room(rc, opt);
 }
 
@@ -149,7 +150,7 @@ struct work {
 	size_t size;
 };
 
-static const char work_owner; /* of the descriptor meanwhile */
+static const char draft_owner; /* of the descriptor until the handle has it */
 
 static struct work *work_of(struct unishm_making *making)
 {
@@ -158,7 +159,7 @@ static struct work *work_of(struct unishm_making *making)
 
 static void close_draft(struct work *work)
 {
-	ushp_fd_close(work->draft.fd, &work_owner, work->claim.file.dev, work->claim.file.ino);
+	ushp_fd_close(work->draft.fd, &draft_owner, work->claim.file.dev, work->claim.file.ino);
 }
 
 /* The name is still ours: others take away only what has no claim. */
@@ -188,13 +189,9 @@ static void leave(struct unishm_making *making)
 	close_draft(work);
 }
 
-/* Run the callback on what @fd is open on. */
-static int run_init(struct work *work, const struct unishm_options *opt, int fd)
+static int run_init(struct work *work, const struct unishm_options *opt)
 {
-	int rc = ushp_map_data(fd, NULL, opt->size, 0, &work->addr);
-	if (rc < 0)
-		return rc;
-	rc = unishm_call_init(&work->making, opt, work->addr);
+	int rc = unishm_call_init(&work->making, opt, work->addr);
 	if (!work->making.abandoned)
 		unishm_sys.munmap(work->addr, opt->size);
 	work->addr = NULL;
@@ -206,9 +203,11 @@ static int make_data_and_fill(struct work *work, const struct unishm_options *op
 	int fd = ushp_sys_make_data(work->name, opt, work->draft.fd);
 	if (fd < 0)
 		return fd;
-	int rc = opt->init ? run_init(work, opt, fd) : 0;
-	if (fd != work->draft.fd && !work->making.abandoned)
+	int rc = opt->init ? ushp_map_data(fd, NULL, opt->size, 0, &work->addr) : 0;
+	if (fd != work->draft.fd) /* the callback may never return */
 		unishm_sys.close(fd);
+	if (rc == 0 && opt->init)
+		rc = run_init(work, opt);
 	if (rc == 0)
 		rc = write_record(work->draft.fd, opt, RECORD_READY);
 	return rc;
@@ -233,9 +232,7 @@ static int make_claimed(struct unishm *seg, struct draft *draft, struct claim *c
 		const struct unishm_options *opt, bool *published)
 {
 	struct work *work = unishm_sys.calloc(1, sizeof *work);
-	int rc = work ? ushp_fd_own(draft->fd, &work_owner) : -ENOMEM;
-	if (rc == 0)
-		rc = ushp_sys_publish(draft, name);
+	int rc = work ? ushp_sys_publish(draft, name) : -ENOMEM;
 	if (rc < 0) {
 		drop_claim(claim);
 		free(work);
@@ -307,18 +304,19 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 	return rc;
 }
 
-/* With a draft that has no name, or has one. -ENOENT from the first: it cannot be published. */
+/* With a draft that has no name, or has one. -ENOENT from the first: it cannot be published. What
+ * the handle needs to know comes first: what is published cannot fail any more. */
 static int create_with(struct unishm *seg, struct draft *draft, const char *name,
 		const struct unishm_options *opt, bool *published)
 {
 	struct stat st;
-	int rc = fill_and_publish(seg, draft, name, opt, published);
+	int rc = unishm_sys.fstat(draft->fd, &st) < 0 ? -errno : ushp_fd_own(draft->fd, &draft_owner);
+	if (rc == 0)
+		rc = fill_and_publish(seg, draft, name, opt, published);
 	if (rc < 0 && !*published)
 		ushp_sys_discard(draft);
 	if (rc < 0)
 		return rc;
-	if (unishm_sys.fstat(draft->fd, &st) < 0)
-		return -errno;
 	return ushp_bind(seg, draft->fd, true, &st, name, opt->size, opt->key);
 }
 
