@@ -62,23 +62,39 @@ static void note_filling(struct record_tail *tail)
 {
 	struct record_slot *others = tail_others(tail);
 	others->pid = others->attach_pid = (uint32_t)unishm_pid();
-	others->attach_time = others->detach_time = tail->head.change_time;
+	others->attach_time = others->detach_time = ushp_record_now();
 	others->attach_op = 1;
 	others->detach_op = 2;
 }
 
-static int write_record(int fd, const struct unishm_options *opt, enum record_state state)
+static int put_tail(int fd, const struct unishm_options *opt, const struct record_tail *tail)
+{
+	off_t at = ushp_sys_record_offset(opt->size) + (off_t)(RECORD_SIZE - sizeof *tail);
+	ssize_t put = unishm_sys.pwrite(fd, tail, sizeof *tail, at);
+	return put < 0 ? -errno : put == sizeof *tail ? 0 : -ENOSPC;
+}
+
+static int begin_record(int fd, const struct unishm_options *opt, enum record_state state)
 {
 	struct record_tail tail = { 0 };
 	struct stat st;
 	if (unishm_sys.fstat(fd, &st) < 0)
 		return -errno;
 	ushp_record_make(&tail.head, opt->size, opt->key, state, &st);
+	return put_tail(fd, opt, &tail);
+}
+
+/* With what was noted in it meanwhile. */
+static int finish_record(int fd, const struct unishm_options *opt)
+{
+	struct record_tail tail;
+	int rc = ushp_record_read(fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail, sizeof tail);
+	if (rc < 0)
+		return rc;
+	tail.head.state = RECORD_READY;
 	if (opt->init)
 		note_filling(&tail);
-	off_t at = ushp_sys_record_offset(opt->size) + (off_t)(RECORD_SIZE - sizeof tail);
-	ssize_t put = unishm_sys.pwrite(fd, &tail, sizeof tail, at);
-	return put < 0 ? -errno : put == sizeof tail ? 0 : -ENOSPC;
+	return put_tail(fd, opt, &tail);
 }
 
 /* ---- Drafts ---------------------------------------------------------------------------- */
@@ -86,7 +102,7 @@ static int write_record(int fd, const struct unishm_options *opt, enum record_st
 /* The record first: a draft that has any bytes says whose it is, and can be swept. */
 static int fill_draft(const struct draft *draft, const struct unishm_options *opt)
 {
-	int rc = write_record(draft->fd, opt, ushp_sys_needs_claim(opt) ? RECORD_MAKING : RECORD_READY);
+	int rc = begin_record(draft->fd, opt, ushp_sys_needs_claim(opt) ? RECORD_MAKING : RECORD_READY);
 	if (rc == 0)
 		rc = ushp_sys_prepare_data(draft->fd, opt);
 	return because_no_room(rc, opt);
@@ -165,7 +181,7 @@ static void close_draft(struct work *work)
 /* The name is still ours: others take away only what has no claim. */
 static void undo(struct work *work)
 {
-	ushp_sys_unlink(work->name, AT_SYSTEM_PLACE);
+	ushp_sys_unlink(work->draft.fd, work->name, AT_SYSTEM_PLACE);
 	drop_claim(&work->claim);
 	close_draft(work);
 }
@@ -209,7 +225,7 @@ static int make_data_and_fill(struct work *work, const struct unishm_options *op
 	if (rc == 0 && opt->init)
 		rc = run_init(work, opt);
 	if (rc == 0)
-		rc = write_record(work->draft.fd, opt, RECORD_READY);
+		rc = finish_record(work->draft.fd, opt);
 	return rc;
 }
 

@@ -295,5 +295,5 @@ int ushp_object_unlink(const struct object *object)
 {
 	enum place place;
 	int rc = find_name(object, &place);
-	return rc < 0 ? rc : ushp_sys_unlink(object->name, place);
+	return rc < 0 ? rc : ushp_sys_unlink(object->fd, object->name, place);
 }
