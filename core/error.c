@@ -35,6 +35,7 @@ static const struct {
 	{ EINTR, "a signal interrupted it; call again" },
 	{ ETIMEDOUT, "the limit of the wait is over; wait longer" },
 	{ ECANCELED, "this process is a child that was forked within the init callback; open the key instead" },
+	{ EROFS, "its file system is mounted read-only here; attach with UNISHM_RDONLY, or mount it for writing" },
 	{ EINVAL, "an argument is out of range" },
 };
 

@@ -47,7 +47,7 @@ struct counting {
 	unsigned long readers;
 	bool locked, hidden, settled;
 	unsigned dead; /* slots whose word counts and which have no lock */
-	struct words first, again, known_dead;
+	struct words first, again, known_dead; /* of the last: 0 in those that are not */
 	bool lives[RECORD_SLOTS];
 };
 
@@ -283,7 +283,7 @@ static bool add_up(struct counting *c, unsigned long *sum)
 			*sum += count_in(word);
 		else if (same_holder && (c->lives[i] || count_in(word) != count_in(now)))
 			*sum += count_in(word);
-		else if (!same_holder || c->known_dead.list[i] != word)
+		else if (!same_holder || i >= c->known_dead.used || c->known_dead.list[i] != word)
 			certain = false;
 	}
 	return certain;
@@ -292,7 +292,8 @@ static bool add_up(struct counting *c, unsigned long *sum)
 /* Clear what is dead, or remember it. */
 static void see_to_dead(struct counting *c, struct census *census)
 {
-	for (uint32_t i = 0; c->dead > 0 && i < c->first.used; i++) {
+	c->known_dead.used = c->dead > 0 ? c->first.used : 0;
+	for (uint32_t i = 0; i < c->known_dead.used; i++) {
 		uint32_t word = c->first.list[i];
 		struct record_slot slot;
 		c->known_dead.list[i] = 0;
@@ -315,6 +316,7 @@ static void begin_counting(struct counting *c, struct unishm *seg, uint32_t epoc
 	c->file = ushp_object_locks(&c->p->object);
 	c->pin = PLACE_PINS + epoch;
 	c->settled = true;
+	c->dead = c->known_dead.used = 0;
 }
 
 /* One look at everything. 1: @census has the number; 0: again. */
@@ -340,7 +342,7 @@ static int count_once(struct counting *c, unsigned round, struct census *census)
 
 static int count_all(struct unishm *seg, uint32_t epoch, struct census *census, unsigned *dead)
 {
-	struct counting *c = unishm_sys.calloc(1, sizeof *c);
+	struct counting *c = unishm_sys.realloc(NULL, sizeof *c); /* large, and mostly not touched */
 	int rc = c ? 0 : -ENOMEM;
 	if (c)
 		begin_counting(c, seg, epoch);

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -74,14 +73,13 @@ static int put_tail(int fd, const struct unishm_options *opt, const struct recor
 	return put < 0 ? -errno : put == sizeof *tail ? 0 : -ENOSPC;
 }
 
-static int begin_record(int fd, const struct unishm_options *opt, enum record_state state)
+static int begin_record(const struct draft *draft, const struct unishm_options *opt)
 {
+	bool claimed = ushp_sys_needs_claim(opt);
 	struct record_tail tail = { 0 };
-	struct stat st;
-	if (unishm_sys.fstat(fd, &st) < 0)
-		return -errno;
-	ushp_record_make(&tail.head, opt->size, opt->key, state, &st);
-	return put_tail(fd, opt, &tail);
+	ushp_record_make(&tail.head, opt->size, opt->key, claimed ? RECORD_MAKING : RECORD_READY,
+			&draft->st);
+	return put_tail(draft->fd, opt, &tail);
 }
 
 /* With what was noted in it meanwhile. */
@@ -102,7 +100,7 @@ static int finish_record(int fd, const struct unishm_options *opt)
 /* The record first: a draft that has any bytes says whose it is, and can be swept. */
 static int fill_draft(const struct draft *draft, const struct unishm_options *opt)
 {
-	int rc = begin_record(draft->fd, opt, ushp_sys_needs_claim(opt) ? RECORD_MAKING : RECORD_READY);
+	int rc = begin_record(draft, opt);
 	if (rc == 0)
 		rc = ushp_sys_prepare_data(draft->fd, opt);
 	return because_no_room(rc, opt);
@@ -117,23 +115,20 @@ struct claim {
 
 static int lock_claim(struct claim *claim, int fd)
 {
-	int rc = ushp_map_own(fd, 0, 1, PROT_NONE, &claim->page);
+	int rc = ushp_map_anchor(fd, &claim->page);
 	if (rc < 0)
 		return rc;
 	struct lock_file file = { fd, false, claim->file.dev, claim->file.ino };
 	rc = ushp_lock_take(&file, LOCK_OF_DESCRIPTION, PLACE_CLAIM, 1, true);
 	if (rc < 0)
-		unishm_sys.munmap(claim->page, 1);
+		ushp_unmap_anchor(claim->page);
 	return rc;
 }
 
 /* By a description of its own, if the draft can be opened once more. */
 static int take_claim(struct claim *claim, const struct draft *draft)
 {
-	struct stat st;
-	if (unishm_sys.fstat(draft->fd, &st) < 0)
-		return -errno;
-	*claim = (struct claim){ .file = { draft->fd, false, st.st_dev, st.st_ino } };
+	*claim = (struct claim){ .file = { draft->fd, false, draft->st.st_dev, draft->st.st_ino } };
 	int fd = ushp_sys_lock_owner == LOCK_OF_PROCESS ? -EBADF
 			: draft->name[0] ? ushp_sys_open(draft->name, AT_SYSTEM_PLACE, O_RDWR)
 			: ushp_sys_reopen_unnamed(draft->fd, O_RDWR);
@@ -151,7 +146,7 @@ static void drop_claim(struct claim *claim)
 	if (claim->by_process)
 		ushp_lock_drop(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1);
 	else
-		unishm_sys.munmap(claim->page, 1);
+		ushp_unmap_anchor(claim->page);
 }
 
 /* ---- Under the claim -------------------------------------------------------------------- */
@@ -279,26 +274,27 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 	p->heir = (struct heir){ .fd = -1, .pipe = { -1, -1 } };
 	seg->size = size;
 	seg->key = key;
-	seg->id = (int)((uint64_t)st->st_ino & INT_MAX); /* a tmpfs hands them out in sequence */
+	seg->id = ushp_id_of(st);
 	return ushp_object_bind(&p->object, fd, writable, st);
 }
 
 /* Before there is a name, see whether this place keeps what is promised. */
 static int try_place(const struct draft *draft, const struct unishm_options *opt)
 {
-	struct stat st;
 	struct object object = { .fd = draft->fd, .writable = true };
-	if (unishm_sys.fstat(draft->fd, &st) < 0)
-		return -errno;
-	object.dev = st.st_dev;
-	object.ino = st.st_ino;
+	object.dev = draft->st.st_dev;
+	object.ino = draft->st.st_ino;
 	object.record_at = ushp_sys_record_offset(opt->size);
 	snprintf(object.name, sizeof object.name, "%s", draft->name[0] ? draft->name : "/");
-	return ushp_sys_try_place(&object);
+	int rc = ushp_fd_own(draft->fd, &object);
+	if (rc == 0)
+		rc = ushp_sys_try_place(&object);
+	ushp_fd_own(draft->fd, &draft_owner);
+	return rc;
 }
 
 /* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
-static int fill_and_publish(struct unishm *seg, struct draft *draft, const char *name,
+static int fill_and_publish(struct unishm *seg, struct draft *draft, char *name,
 		const struct unishm_options *opt, bool *published)
 {
 	struct claim claim;
@@ -309,6 +305,8 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 	rc = fill_draft(draft, opt);
 	if (rc == 0)
 		rc = try_place(draft, opt);
+	if (rc == 0 && name[0] == '\0')
+		ushp_name_of_private(ushp_id_of(&draft->st), name);
 	if (rc == 0 && ushp_sys_needs_claim(opt))
 		return make_claimed(seg, draft, &claim, name, opt, published);
 	if (rc == 0) {
@@ -322,21 +320,20 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 
 /* With a draft that has no name, or has one. -ENOENT from the first: it cannot be published. What
  * the handle needs to know comes first: what is published cannot fail any more. */
-static int create_with(struct unishm *seg, struct draft *draft, const char *name,
+static int create_with(struct unishm *seg, struct draft *draft, char *name,
 		const struct unishm_options *opt, bool *published)
 {
-	struct stat st;
-	int rc = unishm_sys.fstat(draft->fd, &st) < 0 ? -errno : ushp_fd_own(draft->fd, &draft_owner);
+	int rc = ushp_fd_own(draft->fd, &draft_owner);
 	if (rc == 0)
 		rc = fill_and_publish(seg, draft, name, opt, published);
 	if (rc < 0 && !*published)
 		ushp_sys_discard(draft);
 	if (rc < 0)
 		return rc;
-	return ushp_bind(seg, draft->fd, true, &st, name, opt->size, opt->key);
+	return ushp_bind(seg, draft->fd, true, &draft->st, name, opt->size, opt->key);
 }
 
-static int create_any(struct unishm *seg, const char *name, const struct unishm_options *opt)
+static int create_any(struct unishm *seg, char *name, const struct unishm_options *opt)
 {
 	struct draft draft;
 	bool published = false;
@@ -353,23 +350,19 @@ static int create_any(struct unishm *seg, const char *name, const struct unishm_
 
 int ushp_create(struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
+	char own[OBJECT_NAME_MAX] = "";
 	struct stat st;
 	int rc = check_size(opt);
 	if (rc < 0)
-		return ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
-	rc = create_any(seg, name, opt);
+		return name && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
+	if (name)
+		snprintf(own, sizeof own, "%s", name);
+	rc = create_any(seg, own, opt);
+	while (!name && (rc == -EEXIST || rc == -EBADMSG)) { /* taken, and the next may get that id again */
+		ushp_name_of_private((int)ushp_random(), own);
+		rc = create_any(seg, own, opt);
+	}
 	if (rc == 0)
 		seg->created = true;
-	return rc;
-}
-
-int ushp_create_private(struct unishm *seg, const struct unishm_options *opt)
-{
-	char name[OBJECT_NAME_MAX];
-	int rc;
-	do {
-		ushp_name_of_private(name);
-		rc = ushp_create(seg, name, opt);
-	} while (rc == -EEXIST);
 	return rc;
 }

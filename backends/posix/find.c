@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,7 +182,7 @@ int ushp_open(struct unishm *seg, const struct unishm_options *opt)
 		return unishm_because(-ENOTSUP, "POSIX shared memory has no huge pages of its own; "
 				"use the System V backend");
 	if (opt->key == UNISHM_PRIVATE)
-		return ushp_create_private(seg, opt);
+		return ushp_create(seg, NULL, opt);
 	ushp_name_of_key(opt->key, name);
 	for (;;) {
 		int rc = open_or_create(seg, name, opt);
@@ -199,15 +198,25 @@ int ushp_open(struct unishm *seg, const struct unishm_options *opt)
 
 /* ---- Open by id -------------------------------------------------------------------------- */
 
+static int open_if_id(struct unishm *seg, const char *name, int id)
+{
+	int rc = ushp_open_ready(seg, name, ushp_key_in_name(name + 1));
+	if (rc != 0 || seg->id == id)
+		return rc;
+	ushp_object_close(&posix_of(seg)->object);
+	return -ENOENT; /* another segment has the name by now */
+}
+
 /* Two segments can have one id, since inode numbers are longer: then neither is meant. */
-int ushp_open_id(struct unishm *seg, int id)
+static int open_listed(struct unishm *seg, int id)
 {
 	struct names names = { 0 };
 	int rc = ushp_list_names(&names);
 	const struct name *match = NULL;
 	unsigned matches = 0;
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
-		if (names.list[i].draft || (int)((uint64_t)names.list[i].inode & INT_MAX) != id)
+		struct stat st = { .st_ino = names.list[i].inode };
+		if (names.list[i].draft || ushp_id_of(&st) != id)
 			continue;
 		match = &names.list[i];
 		matches++;
@@ -216,13 +225,18 @@ int ushp_open_id(struct unishm *seg, int id)
 		rc = matches == 0 ? -ENOENT : unishm_because(-ENOENT, "%u segments have this id by now; "
 				"open the one that is meant by its key", matches);
 	if (rc == 0)
-		rc = ushp_open_ready(seg, match->text, ushp_key_in_name(match->text + 1));
-	if (rc == 0 && seg->id != id) { /* another segment has the name by now */
-		ushp_object_close(&posix_of(seg)->object);
-		rc = -ENOENT;
-	}
+		rc = open_if_id(seg, match->text, id);
 	free(names.list);
 	return rc;
+}
+
+/* A private segment is called after its id; for others all names have to be looked at. */
+int ushp_open_id(struct unishm *seg, int id)
+{
+	char name[OBJECT_NAME_MAX];
+	ushp_name_of_private(id, name);
+	int rc = open_if_id(seg, name, id);
+	return rc == -ENOENT || rc == -EBADMSG ? open_listed(seg, id) : rc;
 }
 
 /* ---- Close --------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,9 +40,15 @@ void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX])
 	make_name(name, 'm', (uint32_t)key);
 }
 
-void ushp_name_of_private(char name[OBJECT_NAME_MAX])
+/* A tmpfs hands out inode numbers in sequence. */
+int ushp_id_of(const struct stat *st)
 {
-	make_name(name, 'p', (uint32_t)ushp_random());
+	return (int)((uint64_t)st->st_ino & INT_MAX);
+}
+
+void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX])
+{
+	make_name(name, 'p', (uint32_t)id);
 }
 
 void ushp_name_of_draft(char name[OBJECT_NAME_MAX])

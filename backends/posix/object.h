@@ -28,7 +28,8 @@ struct object {
 
 /* Names of segments. */
 void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX]);
-void ushp_name_of_private(char name[OBJECT_NAME_MAX]);
+void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX]);
+int ushp_id_of(const struct stat *st);
 void ushp_name_of_draft(char name[OBJECT_NAME_MAX]);
 
 /* Is @name, without a slash, one of those (not of a draft)? And which key? */

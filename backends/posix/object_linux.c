@@ -178,15 +178,16 @@ int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *
 
 /* The umask takes bits away, a default access list changes them, a setgid directory gives its
  * own group. */
-static int set_mode_and_group(int fd, mode_t mode)
+static int set_mode_and_group(struct draft *draft, mode_t mode)
 {
-	struct stat st;
+	struct stat *st = &draft->st;
 	gid_t group = unishm_sys.getegid();
-	if (unishm_sys.fstat(fd, &st) < 0)
+	if (unishm_sys.fstat(draft->fd, st) < 0)
 		return -errno;
-	if (st.st_gid != group && unishm_sys.fchown(fd, (uid_t)-1, group) < 0)
+	if (st->st_gid != group && unishm_sys.fchown(draft->fd, (uid_t)-1, group) < 0)
 		return -errno;
-	if ((st.st_mode & 07777) != mode && unishm_sys.fchmod(fd, mode) < 0)
+	st->st_gid = group;
+	if ((st->st_mode & 07777) != mode && unishm_sys.fchmod(draft->fd, mode) < 0)
 		return -errno;
 	return 0;
 }
@@ -196,8 +197,9 @@ int ushp_sys_draft(struct draft *draft, mode_t mode)
 	int fd = ushp_fd_keep(unishm_sys.open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
 	if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL) /* another file system, an old kernel */
 		return ushp_sys_draft_named(draft, mode);
-	*draft = (struct draft){ .fd = fd };
-	int rc = fd < 0 ? ushp_sys_because_missing(fd) : set_mode_and_group(fd, mode);
+	draft->fd = fd;
+	draft->name[0] = '\0';
+	int rc = fd < 0 ? ushp_sys_because_missing(fd) : set_mode_and_group(draft, mode);
 	if (fd >= 0 && rc < 0)
 		unishm_sys.close(fd);
 	return rc;
@@ -212,7 +214,7 @@ int ushp_sys_draft_named(struct draft *draft, mode_t mode)
 		if (fd < 0 && errno == EEXIST)
 			continue;
 		draft->fd = ushp_fd_keep(fd);
-		int rc = draft->fd < 0 ? draft->fd : set_mode_and_group(draft->fd, mode);
+		int rc = draft->fd < 0 ? draft->fd : set_mode_and_group(draft, mode);
 		if (rc < 0 && fd >= 0)
 			unishm_sys.unlink(path.text);
 		if (rc < 0 && draft->fd >= 0)
@@ -435,13 +437,13 @@ static int try_lock(const struct object *object, int fd)
 	const struct lock_file own = ushp_object_locks(object);
 	struct range found;
 	void *page;
-	int rc = ushp_map_own(fd, 0, 1, PROT_NONE, &page);
+	int rc = ushp_map_anchor(fd, &page);
 	if (rc == 0) {
 		rc = ushp_lock_take(&other, LOCK_OF_DESCRIPTION, place, 1, false);
 		unishm_sys.close(fd);
 		if (rc == 0)
 			rc = ushp_lock_find_foreign(&own, LOCK_OF_DESCRIPTION, (struct range){ place, place }, &found);
-		unishm_sys.munmap(page, 1);
+		ushp_unmap_anchor(page);
 	} else {
 		unishm_sys.close(fd);
 	}

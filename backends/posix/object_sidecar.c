@@ -162,6 +162,12 @@ static int set_mode_and_group(int fd, mode_t mode)
 	return unishm_sys.fchmod(fd, mode) < 0 ? -errno : 0;
 }
 
+static int begin_draft(struct draft *draft, mode_t mode)
+{
+	int rc = set_mode_and_group(draft->fd, mode);
+	return rc == 0 && unishm_sys.fstat(draft->fd, &draft->st) < 0 ? -errno : rc;
+}
+
 int ushp_sys_draft(struct draft *draft, mode_t mode)
 {
 	return ushp_sys_draft_named(draft, mode);
@@ -176,7 +182,7 @@ int ushp_sys_draft_named(struct draft *draft, mode_t mode)
 		if (fd < 0 && errno == EEXIST)
 			continue;
 		draft->fd = ushp_fd_keep(fd);
-		int rc = draft->fd < 0 ? draft->fd : set_mode_and_group(draft->fd, mode);
+		int rc = draft->fd < 0 ? draft->fd : begin_draft(draft, mode);
 		if (rc < 0 && fd >= 0)
 			unishm_sys.unlink(path.text);
 		if (rc < 0 && draft->fd >= 0)

@@ -19,6 +19,8 @@
 #ifndef UNISHM_POSIX_OBJECT_SYS_H
 #define UNISHM_POSIX_OBJECT_SYS_H
 
+#include <sys/stat.h>
+
 #include "object.h"
 
 struct unishm_mapping;
@@ -68,6 +70,7 @@ int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *
 /* A file that is being made: nobody knows its name, if it has one. */
 struct draft {
 	int fd;
+	struct stat st; /* as it was made; mode and group may have been changed since */
 	char name[OBJECT_NAME_MAX]; /* "": none */
 };
 

@@ -147,7 +147,8 @@ int ushp_record_write(const struct object *object, const struct record_map *map,
 int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t count,
 		struct record_slot *out);
 
-/* Map the record so that slot @index is in it, by @fd; children do not inherit it. */
+/* Map the record so that slot @index is in it, by @fd. Children inherit it: a call may be in the
+ * midst of using it (a fork in a signal handler). */
 int ushp_record_map(int fd, const struct object *object, uint32_t index, struct record_map *map);
 void ushp_record_unmap(struct record_map *map);
 
@@ -160,12 +161,13 @@ uint32_t ushp_record_load(const uint32_t *word);
 void ushp_record_store(uint32_t *word, uint32_t value);
 void ushp_record_fence(void);
 
-/* Copy words of four bytes, each whole. */
+/* Copy words of four bytes, each whole, to where others look; in no order with other words. */
 void ushp_record_copy(void *to, const void *from, size_t size);
 
 /* A number for an operation that is to be later than all which @tail shows: no clock, since
  * those of processes need not agree. Operations at one time may get the same number. */
 uint64_t ushp_record_next_op(const struct record_tail *tail);
+uint64_t ushp_record_next_op_in(const struct record_map *map);
 
 /* Seconds since 1970, now, as the record keeps them. */
 uint32_t ushp_record_now(void);
