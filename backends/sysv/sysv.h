@@ -3,12 +3,19 @@
 #ifndef UNISHM_BACKENDS_SYSV_H
 #define UNISHM_BACKENDS_SYSV_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
 #include "backend.h"
 #include "sys.h"
+
+/* An id that the kernel does not know (any more) is a segment that is gone. */
+static inline int ushv_gone(int rc)
+{
+	return rc == -EINVAL ? -EIDRM : rc;
+}
 
 /* ---- system.c: where systems differ --------------------------------------- */
 
@@ -36,6 +43,16 @@ int ushv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *ar
 /* Whether process @pid, as IPC_STAT tells it, provably lives no more, or is a zombie. Opens a
  * descriptor: to be called with forks held. */
 bool ushv_is_dead(pid_t pid);
+
+/* ---- answer.c: what the calls mean ---------------------------------------- */
+
+void ushv_translate(struct unishm_status *st, int id, const struct shmid_ds *ds, key_t opened_by);
+
+/* -ENOMEM, with the reason. */
+int ushv_because_memory_is_locked(size_t size);
+
+/* IPC_SET; -EIDRM if the segment is gone. */
+int ushv_set(int id, struct shmid_ds *ds);
 
 /* ---- making.c: segments that an init callback fills ----------------------- */
 
@@ -69,8 +86,6 @@ enum { SYSV_MODE_BORN = 0411 };
  * another process took it for abandoned, between two calls of this one. */
 int ushv_fill(int id, const struct unishm_options *opt);
 
-extern const struct unishm_backend unishm_sysv_backend;
-
 /* How long a call has waited for the maker of a segment. */
 struct sysv_wait {
 	struct unishm_patience whole; /* as the caller of the library wants */
@@ -88,17 +103,8 @@ int ushv_settle(int id, const struct shmid_ds *ds, const struct unishm_options *
 
 int ushv_sweep(int flags, int (*visit)(const struct unishm_status *, void *), void *arg);
 
-/* ---- sysv.c --------------------------------------------------------------- */
+/* ---- sysv.c: the table ----------------------------------------------------- */
 
-void ushv_translate(struct unishm_status *st, int id, const struct shmid_ds *ds, key_t opened_by);
-
-/* -ENOMEM, with the reason. */
-int ushv_because_memory_is_locked(size_t size);
-
-/* An id that the kernel does not know (any more) is a segment that is gone. */
-int ushv_gone(int rc);
-
-/* IPC_SET; -EIDRM if the segment is gone. */
-int ushv_set(int id, struct shmid_ds *ds);
+extern const struct unishm_backend unishm_sysv_backend;
 
 #endif
