@@ -3,6 +3,7 @@
 #ifndef UNISHM_CORE_H
 #define UNISHM_CORE_H
 
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "backend.h"
@@ -58,8 +59,13 @@ struct unishm_thread *unishm_threads(void);
 /* In a new child: forget all threads but this one. */
 void unishm_forget_threads(void);
 
-/* 0, or why threads cannot be told apart: the system has no more keys. */
-int unishm_set_up_threads(void);
+/* From here to the end of the call, or to a callback, signal handlers of this thread run in
+ * pauses only. Returns the mask for those. */
+const sigset_t *unishm_keep_signals_to_pauses(void);
+
+/* 0, or why threads cannot be told apart: the system has no more keys. @at_its_end is called at
+ * the end of each thread that called the library. */
+int unishm_set_up_threads(void (*at_its_end)(void));
 
 /* ---- fork.c ------------------------------------------------------------- */
 
@@ -89,6 +95,9 @@ void unishm_leave(struct unishm *seg);
 int unishm_enter_all(struct unishm **all);
 void unishm_leave_all(void);
 
+/* Free the memory of a handle, which is not registered. */
+void unishm_free_handle(struct unishm *seg);
+
 /* The handles, while no other thread can change the list. */
 struct unishm *unishm_first_handle(void);
 
@@ -117,15 +126,8 @@ void unishm_leave_makings(void);
 /* What the open of a backend answered, for the caller. */
 int unishm_answer_of_open(int rc);
 
-/* End what unishm_pause() began: with the call, and before a callback. */
-void unishm_end_pauses(void);
-
 /* Call @visit, for a call that does not hold forks. */
 int unishm_call_visit(int (*visit)(const struct unishm_status *, void *),
 		const struct unishm_status *st, void *arg);
-
-/* ---- segment.c ---------------------------------------------------------- */
-
-void unishm_free_handle(struct unishm *seg);
 
 #endif

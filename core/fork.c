@@ -284,7 +284,7 @@ static int set_up(void)
 	canary = unishm_os_canary();
 	if (!canary)
 		return -ENOMEM;
-	int rc = unishm_set_up_threads();
+	int rc = unishm_set_up_threads(unishm_abandon_all);
 	if (rc == 0)
 		rc = -pthread_atfork(prepare, parent, child);
 	atomic_store(&is_set_up, rc == 0);

@@ -95,13 +95,6 @@ static struct unishm *new_handle(const struct unishm_backend *backend)
 	return seg;
 }
 
-void unishm_free_handle(struct unishm *seg)
-{
-	if (seg->attachments != seg->inline_room)
-		free(seg->attachments);
-	free(seg);
-}
-
 /* Open by @opt, or, when that is NULL, by @id. */
 static int dispatch_open(struct unishm *seg, const struct unishm_options *opt, int id)
 {
