@@ -18,6 +18,13 @@ void unishm_forget_reason(void);
  * Returns @rc. */
 int unishm_fail(int rc, const char *what, ...) __attribute__((format(printf, 2, 3)));
 
+/* Which segment, in a message: "the posix segment with key 0x0000000a". */
+struct unishm_label {
+	char text[64];
+};
+struct unishm_label unishm_label_key(const struct unishm_backend *backend, key_t key);
+struct unishm_label unishm_label_of(const struct unishm *seg);
+
 /* ---- registry.c --------------------------------------------------------- */
 
 /* The backend called @name; NULL: the default, or what $UNISHM_BACKEND says.
@@ -67,15 +74,11 @@ const sigset_t *unishm_keep_signals_to_pauses(void);
  * the end of each thread that called the library. */
 int unishm_set_up_threads(void (*at_its_end)(void));
 
-/* ---- fork.c ------------------------------------------------------------- */
+/* ---- gate.c ------------------------------------------------------------- */
 
 /* Take back all holds of this thread and return how many; hold them again. */
 unsigned unishm_release_all_forks(void);
 void unishm_hold_forks_again(unsigned holds);
-
-/* Set things right if this process is a child that was made behind the back of the C library.
- * For whoever is about to wait: for a thread, perhaps, that is not there. */
-void unishm_notice_child(void);
 
 /* Whether a signal handler forked this process while this thread held forks, as it still does. */
 bool unishm_missed_as_child(void);
@@ -108,6 +111,22 @@ void unishm_tell_missed(bool in_child);
  * and this thread may be at a call of its own. */
 void unishm_renew_handles(bool missed);
 
+/* The body of a public call: run @call, which is about @seg, with the handle locked. */
+#define UNISHM_LOCKED(seg, words, call)                                           \
+	do {                                                                      \
+		unishm_begin();                                                   \
+		int rc_ = (seg) ? unishm_enter(seg) : -EINVAL;                    \
+		if (rc_ == 0) {                                                   \
+			rc_ = (call);                                             \
+			unishm_leave(seg);                                        \
+		}                                                                 \
+		if (!(seg))                                                       \
+			unishm_fail(rc_, words ": the handle is NULL");           \
+		else if (rc_ < 0)                                                 \
+			unishm_fail(rc_, words " %s", unishm_label_of(seg).text); \
+		return unishm_end(rc_);                                           \
+	} while (0)
+
 /* ---- callback.c --------------------------------------------------------- */
 
 /* Remember that this thread is opening @seg; NULL: not any more. */
@@ -129,5 +148,10 @@ int unishm_answer_of_open(int rc);
 /* Call @visit, for a call that does not hold forks. */
 int unishm_call_visit(int (*visit)(const struct unishm_status *, void *),
 		const struct unishm_status *st, void *arg);
+
+/* ---- fork.c ------------------------------------------------------------- */
+
+/* When the library is loaded. If it fails, unishm_hold_forks() says so. */
+void unishm_set_up(void);
 
 #endif
