@@ -24,6 +24,8 @@ static const struct {
 	{ ENOENT, "there is none; create it with O_CREAT, or check key and backend" },
 	{ EIDRM, "it was removed; open its key anew" },
 	{ ENOMEM, "the system has not enough memory or address space; ask for less, or raise RLIMIT_AS" },
+	{ EROFS, "shared memory is on a file system that is mounted read-only here; read it only "
+			"(UNISHM_RDONLY), or have it remounted" },
 	{ ENOSPC, "the system has no room for it; remove segments that nobody needs, or raise the limits" },
 	{ EMFILE, "this process has no file descriptors left; close some, or raise RLIMIT_NOFILE" },
 	{ ENFILE, "the system has no file descriptors left; close files, or raise the system's limit" },
@@ -35,6 +37,7 @@ static const struct {
 	{ EINTR, "a signal interrupted it; call again" },
 	{ ETIMEDOUT, "the limit of the wait is over; wait longer" },
 	{ ECANCELED, "this process is a child that was forked within the init callback; open the key instead" },
+	{ EROFS, "its file system is mounted read-only here; attach with UNISHM_RDONLY, or mount it for writing" },
 	{ EINVAL, "an argument is out of range" },
 };
 

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -67,17 +66,14 @@ static void note_filling(struct record_tail *tail)
 	others->detach_op = 2;
 }
 
-static int write_record(int fd, const struct unishm_options *opt, enum record_state state)
+static int write_record(const struct draft *draft, const struct unishm_options *opt, enum record_state state)
 {
 	struct record_tail tail = { 0 };
-	struct stat st;
-	if (unishm_sys.fstat(fd, &st) < 0)
-		return -errno;
-	ushp_record_make(&tail.head, opt->size, opt->key, state, &st);
+	ushp_record_make(&tail.head, opt->size, opt->key, state, &draft->st);
 	if (opt->init)
 		note_filling(&tail);
 	off_t at = ushp_sys_record_offset(opt->size) + (off_t)(RECORD_SIZE - sizeof tail);
-	ssize_t put = unishm_sys.pwrite(fd, &tail, sizeof tail, at);
+	ssize_t put = unishm_sys.pwrite(draft->fd, &tail, sizeof tail, at);
 	return put < 0 ? -errno : put == sizeof tail ? 0 : -ENOSPC;
 }
 
@@ -87,7 +83,7 @@ static int fill_draft(const struct draft *draft, const struct unishm_options *op
 {
 	int rc = ushp_sys_prepare_data(draft->fd, opt);
 	if (rc == 0)
-		rc = write_record(draft->fd, opt, ushp_sys_needs_claim(opt) ? RECORD_MAKING : RECORD_READY);
+		rc = write_record(draft, opt, ushp_sys_needs_claim(opt) ? RECORD_MAKING : RECORD_READY);
 	return because_no_room(rc, opt);
 }
 
@@ -113,10 +109,7 @@ static int lock_claim(struct claim *claim, int fd)
 /* By a description of its own, if the draft can be opened once more. */
 static int take_claim(struct claim *claim, const struct draft *draft)
 {
-	struct stat st;
-	if (unishm_sys.fstat(draft->fd, &st) < 0)
-		return -errno;
-	*claim = (struct claim){ .file = { draft->fd, false, st.st_dev, st.st_ino } };
+	*claim = (struct claim){ .file = { draft->fd, false, draft->st.st_dev, draft->st.st_ino } };
 	int fd = ushp_sys_lock_owner == LOCK_OF_PROCESS ? -EBADF
 			: draft->name[0] ? ushp_sys_open(draft->name, AT_SYSTEM_PLACE, O_RDWR)
 			: ushp_sys_reopen_unnamed(draft->fd, O_RDWR);
@@ -210,7 +203,7 @@ static int make_data_and_fill(struct work *work, const struct unishm_options *op
 	if (fd != work->draft.fd && !work->making.abandoned)
 		unishm_sys.close(fd);
 	if (rc == 0)
-		rc = write_record(work->draft.fd, opt, RECORD_READY);
+		rc = write_record(&work->draft, opt, RECORD_READY);
 	return rc;
 }
 
@@ -266,26 +259,28 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 	p->heir = (struct heir){ .fd = -1, .pipe = { -1, -1 } };
 	seg->size = size;
 	seg->key = key;
-	seg->id = (int)((uint64_t)st->st_ino & INT_MAX); /* a tmpfs hands them out in sequence */
+	seg->id = ushp_id_of(st);
 	return ushp_object_bind(&p->object, fd, writable, st);
 }
 
 /* Before there is a name, see whether this place keeps what is promised. */
-static int try_place(const struct draft *draft, const struct unishm_options *opt, struct stat *st)
+static int try_place(const struct draft *draft, const struct unishm_options *opt)
 {
 	struct object object = { .fd = draft->fd, .writable = true };
-	if (unishm_sys.fstat(draft->fd, st) < 0)
-		return -errno;
-	object.dev = st->st_dev;
-	object.ino = st->st_ino;
+	object.dev = draft->st.st_dev;
+	object.ino = draft->st.st_ino;
 	object.record_at = ushp_sys_record_offset(opt->size);
 	snprintf(object.name, sizeof object.name, "%s", draft->name[0] ? draft->name : "/");
-	return ushp_sys_try_place(&object);
+	int rc = ushp_fd_own(draft->fd, &object);
+	if (rc == 0)
+		rc = ushp_sys_try_place(&object);
+	ushp_fd_own(draft->fd, NULL);
+	return rc;
 }
 
 /* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
-static int fill_and_publish(struct unishm *seg, struct draft *draft, const char *name,
-		const struct unishm_options *opt, bool *published, struct stat *st)
+static int fill_and_publish(struct unishm *seg, struct draft *draft, char *name,
+		const struct unishm_options *opt, bool *published)
 {
 	struct claim claim;
 	bool claimed = ushp_sys_needs_claim(opt) || draft->name[0];
@@ -294,7 +289,9 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 		return rc;
 	rc = fill_draft(draft, opt);
 	if (rc == 0)
-		rc = try_place(draft, opt, st);
+		rc = try_place(draft, opt);
+	if (rc == 0 && opt->key == UNISHM_PRIVATE)
+		ushp_name_of_private(ushp_id_of(&draft->st), name);
 	if (rc == 0 && ushp_sys_needs_claim(opt))
 		return make_claimed(seg, draft, &claim, name, opt, published);
 	if (rc == 0) {
@@ -307,19 +304,18 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 }
 
 /* With a draft that has no name, or has one. -ENOENT from the first: it cannot be published. */
-static int create_with(struct unishm *seg, struct draft *draft, const char *name,
+static int create_with(struct unishm *seg, struct draft *draft, char *name,
 		const struct unishm_options *opt, bool *published)
 {
-	struct stat st;
-	int rc = fill_and_publish(seg, draft, name, opt, published, &st);
+	int rc = fill_and_publish(seg, draft, name, opt, published);
 	if (rc < 0 && !*published)
 		ushp_sys_discard(draft);
 	if (rc < 0)
 		return rc;
-	return ushp_bind(seg, draft->fd, true, &st, name, opt->size, opt->key);
+	return ushp_bind(seg, draft->fd, true, &draft->st, name, opt->size, opt->key);
 }
 
-static int create_any(struct unishm *seg, const char *name, const struct unishm_options *opt)
+static int create_any(struct unishm *seg, char *name, const struct unishm_options *opt)
 {
 	struct draft draft;
 	bool published = false;
@@ -336,23 +332,17 @@ static int create_any(struct unishm *seg, const char *name, const struct unishm_
 
 int ushp_create(struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
+	char own[OBJECT_NAME_MAX] = "";
 	struct stat st;
 	int rc = check_size(opt);
 	if (rc < 0)
-		return ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
-	rc = create_any(seg, name, opt);
+		return name && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
+	if (name)
+		snprintf(own, sizeof own, "%s", name);
+	do
+		rc = create_any(seg, own, opt);
+	while (rc == -EEXIST && !name);
 	if (rc == 0)
 		seg->created = true;
-	return rc;
-}
-
-int ushp_create_private(struct unishm *seg, const struct unishm_options *opt)
-{
-	char name[OBJECT_NAME_MAX];
-	int rc;
-	do {
-		ushp_name_of_private(name);
-		rc = ushp_create(seg, name, opt);
-	} while (rc == -EEXIST);
 	return rc;
 }

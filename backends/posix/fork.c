@@ -71,9 +71,7 @@ static void open_heir(struct posix *p, bool for_slot)
 static int claim_heir_slot(struct posix *p, unsigned count)
 {
 	struct lock_file file = heir_file(p);
-	struct record_slot wanted = {
-		.word = count | (p->heir.by_process ? SLOT_MOVED : 0),
-		.pid = 0, .attach_pid = (uint32_t)unishm_pid() };
+	struct record_slot wanted = { .word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid() };
 	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), &wanted, &p->heir.index,
 			&p->heir.entry, &p->heir.before);
 	p->heir.taken = rc == 0;
@@ -99,6 +97,8 @@ static void claim_for_child(struct unishm *seg)
 		readers = seg->attached;
 	if (readers > 0 && claim_heir_places(p, readers) < 0)
 		nobody_counts_the_child(p);
+	if (!p->heir.taken) /* it may not write, but we may still */
+		p->heir.noted = ushp_note_in_others(p, true, &p->heir.others_before);
 }
 
 static const struct heir no_heir = { .fd = -1, .pipe = { -1, -1 } };
@@ -157,6 +157,9 @@ static void put_back(struct posix *p)
 	if (p->heir.taken && p->object.writable)
 		ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->heir.index), &p->heir.before,
 				sizeof p->heir.before);
+	if (p->heir.noted && p->object.writable)
+		ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, &p->heir.others_before,
+				sizeof p->heir.others_before);
 }
 
 void ushp_fork_parent(struct unishm *seg, bool failed)
@@ -213,14 +216,20 @@ static void forget_hold(struct posix *p)
 	p->hold = (struct hold){ 0 };
 }
 
-/* The parent's mapping of the record is ours as well; it may be too short for our slot. */
-static void have_map(struct posix *p, int fd)
+/* The parent's mapping of the record is ours as well; it may be too short for our slot. A new one is not
+ * made by the heir's description, which children would keep then. */
+static void have_map(struct posix *p)
 {
 	struct hold *hold = &p->hold;
 	if (hold->map.base && record_slot_back(hold->index) > hold->map.length)
 		ushp_record_unmap(&hold->map);
 	if (!hold->map.base)
-		ushp_record_map(fd, &p->object, hold->index, &hold->map);
+		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
+}
+
+static void write_field(const struct object *by, const struct hold *hold, size_t offset, uint32_t value)
+{
+	ushp_record_write(by, &hold->map, record_slot_back(hold->index) - offset, &value, sizeof value);
 }
 
 static void take_over_slot(struct posix *p)
@@ -230,18 +239,21 @@ static void take_over_slot(struct posix *p)
 	struct hold *hold = &p->hold;
 	struct record_map map = hold->map;
 	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry, .map = map };
-	hold->place = ushp_slot_place(heir->index, heir->entry.word);
 	hold->carrier = heir->by_process ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
+	if (heir->by_process)
+		hold->entry.word |= SLOT_MOVED; /* B is ours first, then the word says so */
+	hold->place = ushp_slot_place(heir->index, hold->entry.word);
 	if (heir->by_process)
 		ushp_lock_inherit(&file, ushp_slot_place(heir->index, 0), hold->place, 1, true);
 	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
 		hold->carrier = HOLD_BY_MAPPING;
-	have_map(p, file.fd);
-	hold->entry.pid = (uint32_t)unishm_pid();
+	have_map(p);
 	struct object by = p->object;
 	by.fd = file.fd;
-	ushp_record_write(&by, &hold->map, record_slot_back(heir->index) - offsetof(struct record_slot, pid),
-			&hold->entry.pid, sizeof hold->entry.pid);
+	hold->entry.pid = (uint32_t)unishm_pid();
+	write_field(&by, hold, offsetof(struct record_slot, pid), hold->entry.pid);
+	if (heir->by_process)
+		write_field(&by, hold, offsetof(struct record_slot, word), hold->entry.word);
 }
 
 /* One byte each of the places that the parent took. */

@@ -28,7 +28,8 @@ struct object {
 
 /* Names of segments. */
 void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX]);
-void ushp_name_of_private(char name[OBJECT_NAME_MAX]);
+void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX]);
+int ushp_id_of(const struct stat *st);
 void ushp_name_of_draft(char name[OBJECT_NAME_MAX]);
 
 /* Is @name, without a slash, one of those (not of a draft)? And which key? */
@@ -57,9 +58,6 @@ int ushp_object_reopen(const struct object *object, int access);
 /* Have a descriptor again after ushp_object_check() said -EBADF, or another description
  * than children have (@object->shared). */
 int ushp_object_renew(struct object *object);
-
-/* Have a descriptor for writing, now that the mode allows it; see ushp_object_reopen(). */
-int ushp_object_need_writable(struct object *object);
 
 /* Replace the descriptor by @fd, another one of the same file. */
 int ushp_object_replace(struct object *object, int fd, bool writable);

@@ -110,11 +110,15 @@ int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *
 /* ---- Making ------------------------------------------------------------------------ */
 
 /* The umask takes bits away; the BSDs give a file the group of its directory. */
-static int set_mode_and_group(int fd, mode_t mode)
+static int set_mode_and_group(struct draft *draft, mode_t mode)
 {
-	if (unishm_sys.fchown(fd, (uid_t)-1, unishm_sys.getegid()) < 0)
+	gid_t group = unishm_sys.getegid();
+	if (unishm_sys.fstat(draft->fd, &draft->st) < 0)
 		return -errno;
-	return unishm_sys.fchmod(fd, mode) < 0 ? -errno : 0;
+	draft->st.st_gid = group;
+	if (unishm_sys.fchown(draft->fd, (uid_t)-1, group) < 0)
+		return -errno;
+	return unishm_sys.fchmod(draft->fd, mode) < 0 ? -errno : 0;
 }
 
 int ushp_sys_draft(struct draft *draft, mode_t mode)
@@ -131,7 +135,7 @@ int ushp_sys_draft_named(struct draft *draft, mode_t mode)
 		if (fd < 0 && errno == EEXIST)
 			continue;
 		draft->fd = ushp_fd_keep(fd);
-		int rc = draft->fd < 0 ? draft->fd : set_mode_and_group(draft->fd, mode);
+		int rc = draft->fd < 0 ? draft->fd : set_mode_and_group(draft, mode);
 		if (rc < 0 && fd >= 0)
 			unishm_sys.unlink(path.text);
 		if (rc < 0 && draft->fd >= 0)

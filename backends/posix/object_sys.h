@@ -19,6 +19,8 @@
 #ifndef UNISHM_POSIX_OBJECT_SYS_H
 #define UNISHM_POSIX_OBJECT_SYS_H
 
+#include <sys/stat.h>
+
 #include "object.h"
 
 struct unishm_mapping;
@@ -67,6 +69,7 @@ int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *
 /* A file that is being made: nobody knows its name, if it has one. */
 struct draft {
 	int fd;
+	struct stat st; /* as it was made; mode and group may have been changed since */
 	char name[OBJECT_NAME_MAX]; /* "": none */
 };
 
@@ -112,7 +115,7 @@ int ushp_sys_chown(const struct object *object, bool named, uid_t user, gid_t gr
 /* ---- Permission ------------------------------------------------------------------ */
 
 /* Ask the kernel whether the effective user may do @want (4, 2, 1) with what @fd is open on.
- * -EACCES; -ENOSYS: it does not tell. */
+ * -EACCES; -EROFS: nobody may write here; -ENOSYS: it does not tell. */
 int ushp_sys_access(int fd, unsigned want);
 
 /* And whether that user has the rights of the owner @user. -EPERM. */

@@ -158,12 +158,13 @@ uint32_t ushp_record_load(const uint32_t *word);
 void ushp_record_store(uint32_t *word, uint32_t value);
 void ushp_record_fence(void);
 
-/* Copy words of four bytes, each whole. */
+/* Copy words of four bytes, each whole, to where others look; in no order with other words. */
 void ushp_record_copy(void *to, const void *from, size_t size);
 
 /* A number for an operation that is to be later than all which @tail shows: no clock, since
  * those of processes need not agree. Operations at one time may get the same number. */
 uint64_t ushp_record_next_op(const struct record_tail *tail);
+uint64_t ushp_record_next_op_in(const struct record_map *map);
 
 /* Seconds since 1970, now, as the record keeps them. */
 uint32_t ushp_record_now(void);
