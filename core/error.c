@@ -84,3 +84,26 @@ const char *unishm_errmsg(void)
 {
 	return last.sentence;
 }
+
+/* ---- Words for messages -------------------------------------------------- */
+
+struct unishm_label unishm_label_key(const struct unishm_backend *backend, key_t key)
+{
+	struct unishm_label label;
+	if (key == UNISHM_PRIVATE)
+		snprintf(label.text, sizeof label.text, "a private %s segment", backend->name);
+	else
+		snprintf(label.text, sizeof label.text, "the %s segment with key 0x%08lx",
+				backend->name, (unsigned long)(uint32_t)key);
+	return label;
+}
+
+struct unishm_label unishm_label_of(const struct unishm *seg)
+{
+	struct unishm_label label;
+	if (seg->key != UNISHM_PRIVATE)
+		return unishm_label_key(seg->backend, seg->key);
+	snprintf(label.text, sizeof label.text, "the private %s segment with id %d",
+			seg->backend->name, seg->id);
+	return label;
+}
