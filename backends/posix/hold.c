@@ -480,7 +480,7 @@ int ushp_hold_need_writable(struct unishm *seg)
 	int rc = ushp_hold_move(seg, false);
 	if (rc == 0)
 		return ushp_object_replace(&p->object, fd, true);
-	ushp_object_close_other(&p->object, fd);
+	ushp_lock_close(fd);
 	return rc;
 }
 
