@@ -257,6 +257,7 @@ static void take_over_slot(struct posix *p)
 	have_map(p);
 	struct object by = p->object;
 	by.fd = file.fd;
+	hold->entry.pid = (uint32_t)unishm_pid();
 	ushp_record_write(&by, &hold->map, record_slot_back(heir->index), &hold->entry.word,
 			2 * sizeof(uint32_t)); /* the word, and pid */
 }
