@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The Debian packages: built with their tests, looked over by lintian, and tested as
+# installed by autopkgtest.
+. "$TESTS/common.sh"
+unset PKG_CONFIG_PATH LD_LIBRARY_PATH
+# nothing but Debian's: a Python of one's own has not what its packages bring
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+git clone --quiet "$SOURCE" unishm
+(cd unishm && quietly dpkg-buildpackage -us -uc -b)
+version=$(dpkg-parsechangelog -l unishm/debian/changelog -S Version)
+for package in libunishm0 libunishm-dev unishm python3-unishm; do
+	ls ${package}_"$version"_*.deb >/dev/null || die "no package $package"
+done
+echo "ok: dpkg-buildpackage, $(dpkg-deb -f libunishm0_*.deb Version)"
+
+quietly lintian --allow-root --fail-on error,warning --info ./*.changes
+[ ! -s quietly.log ] || cat quietly.log
+echo 'ok: lintian'
+
+dpkg-deb -x libunishm0_*.deb root
+dpkg-gensymbols -plibunishm0 -c4 -q -eroot/usr/lib/*/libunishm.so.0 -O/dev/null \
+	-Iunishm/debian/libunishm0.symbols || die 'the symbols file does not fit'
+echo 'ok: symbols'
+
+result=0
+"$TESTS/overlay.sh" autopkgtest --no-built-binaries ./*.deb unishm/ -- null >autopkgtest.log 2>&1 ||
+	result=$?
+if [ $result = 77 ]; then
+	cat autopkgtest.log
+elif [ $result != 0 ]; then
+	cat autopkgtest.log >&2
+	die "autopkgtest: exit status $result"
+else
+	grep -E '^(examples|python|command) +PASS' autopkgtest.log
+	[ "$(grep -cE '^(examples|python|command) +PASS' autopkgtest.log)" = 3 ] || die 'not all ran'
+	echo 'ok: autopkgtest'
+fi
