@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The binary interface is that of the kept description, or grew as docs/abi.md allows;
+# and what would break programs is found.
+. "$TESTS/common.sh"
+git clone --quiet "$SOURCE" copy
+copy/scripts/abi || die 'the interface is not that of packaging/abi'
+
+# edit EXPRESSION: a header like that
+edit() {
+	cp "$SOURCE/include/unishm.h" copy/include/unishm.h
+	sed -i "$1" copy/include/unishm.h
+	! cmp -s "$SOURCE/include/unishm.h" copy/include/unishm.h || die "the header has changed: $1"
+}
+
+edit 's/^\tuint64_t reserved\[6\];/\tuint64_t more; uint64_t reserved[5];/'
+copy/scripts/abi >grown.log 2>&1 || { cat grown.log >&2; die 'a field out of the reserve is refused'; }
+edit 's/^\(\tunsigned wait_ms;\)/\1 int more;/'
+copy/scripts/abi >grown.log 2>&1 || { cat grown.log >&2; die 'a choice at the end is refused'; }
+edit 's/^\tpid_t creator_process;/\tlong creator_process;/'
+! copy/scripts/abi >broken.log 2>&1 || die 'it misses a field of another size'
+edit 's/^\tbool locked; /\tint locked; /'
+! copy/scripts/abi >broken.log 2>&1 || die 'it misses a field of another type'
+edit 's/^\(\tint id;  *\/\* not negative\)/\tint before;\1/'
+! copy/scripts/abi >broken.log 2>&1 || die 'it misses a field that moved'
+echo 'ok: abi'
