@@ -1,152 +1,85 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The System V backend: shmget, shmat, shmdt, shmctl. The kernel keeps the
- * accounts; what is done here is what the contract makes uniform and the kernel
- * does not: no attach after remove, one errno for one cause, segments that are
- * whole before anyone sees them also when an init callback fills them.
- *
- * A segment under construction. shmget publishes a segment at once, so one that
- * an init callback still has to fill is created with a mode of its own, which
- * the library refuses everywhere else (UNISHM_MODE_MAKING). Whoever finds that
- * mode waits, or says that there is no such segment. The creator stays attached
- * while it fills, so if it is killed, at whatever instruction, the kernel's own
- * count tells: attached by nobody, and last touched by its creator, or not
- * touched at all by a creator that is gone. Then the finder removes it, by id,
- * which never hits a successor.
+ * The System V backend: shmget, shmat, shmdt, shmctl. The kernel keeps the accounts; what is
+ * done here is what the contract makes uniform and the kernel does not: no attach after remove,
+ * one errno for one cause, no act on another segment that got the id of a handle's, segments
+ * that are whole before anyone sees them also when an init callback fills them (making.c).
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/ipc.h>
+#include <stddef.h>
 #include <sys/mman.h>
-#include <sys/shm.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "backend.h"
 #include "os.h"
-#include "sys.h"
+#include "sysv/sysv.h"
 
-/* ---- Where systems differ ------------------------------------------------ */
-
-static key_t key_of(const struct shmid_ds *ds)
-{
-	return (key_t)ds->shm_perm.UNISHM_IPC_PERM_KEY;
-}
-
-/* Removed, and still attached: Linux tells. Elsewhere the id is gone, or the key is no
- * more the one that it was opened by, which a private segment never had. */
-static bool is_removed(const struct shmid_ds *ds, key_t opened_by)
-{
-#ifdef SHM_DEST
-	(void)opened_by;
-	return ds->shm_perm.mode & SHM_DEST;
-#else
-	return opened_by != IPC_PRIVATE && key_of(ds) != opened_by;
-#endif
-}
-
-static bool is_locked(const struct shmid_ds *ds)
-{
-#ifdef SHM_LOCKED
-	return ds->shm_perm.mode & SHM_LOCKED; /* Linux tells; others do not */
-#else
-	(void)ds;
-	return false;
-#endif
-}
-
-/* Flags of shmget for ours; -ENOTSUP where the system has no such thing. */
-static int create_flags(unsigned flags)
-{
-	int native = 0;
-	if (flags & UNISHM_NORESERVE) {
-#ifdef SHM_NORESERVE
-		native |= SHM_NORESERVE;
-#else
-		return unishm_because(-ENOTSUP, "this system always reserves; leave out UNISHM_NORESERVE");
-#endif
-	}
-	if (flags & UNISHM_HUGETLB) {
-#ifdef SHM_HUGETLB
-		native |= SHM_HUGETLB;
-#else
-		return unishm_because(-ENOTSUP, "this system has no SHM_HUGETLB");
-#endif
-	}
-	return native;
-}
-
-static int attach_flags(int flags)
-{
-	int native = flags & UNISHM_RDONLY ? SHM_RDONLY : 0;
-	if (flags & UNISHM_EXEC) {
-#ifdef SHM_EXEC
-		native |= SHM_EXEC;
-#else
-		return unishm_because(-ENOTSUP, "this system has no SHM_EXEC");
-#endif
-	}
-	if (flags & UNISHM_REMAP) {
-#ifdef SHM_REMAP
-		native |= SHM_REMAP;
-#else
-		return unishm_because(-ENOTSUP, "this system has no SHM_REMAP");
-#endif
-	}
-	return native;
-}
-
-static int native_lock(int id, bool lock)
-{
-	struct shmid_ds ds;
-	int rc = -EINVAL;
-	(void)lock;
-#if defined SHM_LOCK && defined SHM_UNLOCK
-	if (unishm_sys.shmctl(id, lock ? SHM_LOCK : SHM_UNLOCK, NULL) == 0)
-		return 0;
-	rc = -errno;
-#endif
-	/* macOS and FreeBSD have the words and not the deed; a segment that may not be
-	 * looked at is there, too */
-	if (rc == -EINVAL && (unishm_sys.shmctl(id, IPC_STAT, &ds) == 0 || errno == EACCES))
-		return unishm_because(-ENOTSUP, "this system cannot lock System V segments; "
-				"use the POSIX backend");
-	return rc;
-}
-
-/* IPC_STAT wants read permission, which an owner may have taken from himself. */
-static int stat_as_owner(int id, struct shmid_ds *ds)
-{
-	if (unishm_sys.shmctl(id, IPC_STAT, ds) == 0)
-		return 0;
-	int rc = -errno;
-#ifdef SHM_STAT_ANY
-	if (rc == -EACCES && unishm_sys.shmctl(id, SHM_STAT_ANY, ds) >= 0)
-		return 0; /* Linux 4.17 */
-#endif
-	return rc;
-}
+/* What a handle knows of its segment beyond the facts of struct unishm. */
+struct sysv_handle {
+	pid_t creator; /* as this process sees it; 0: not known */
+	bool attached; /* it has been attached */
+};
 
 /* ---- Small things -------------------------------------------------------- */
 
-/* An id that the kernel does not know (any more) is a segment that is gone. */
-static int gone(int rc)
+int sysv_gone(int rc)
 {
 	return rc == -EINVAL ? -EIDRM : rc;
 }
 
-static int stat_segment(int id, struct shmid_ds *ds)
+static struct sysv_handle *handle_of(struct unishm *seg)
 {
-	return unishm_sys.shmctl(id, IPC_STAT, ds) < 0 ? gone(-errno) : 0;
+	return (struct sysv_handle *)seg->priv;
 }
 
-static int set(int id, struct shmid_ds *ds)
+/* Ids come back after some 10^9 segments. Compared is what never changes: not the users, which
+ * another user namespace numbers otherwise, nor the creator's pid in a child, which may be in
+ * another pid namespace. */
+static bool is_same(struct unishm *seg, const struct shmid_ds *ds)
+{
+	struct sysv_handle *handle = handle_of(seg);
+	bool key_fits = sysv_key_of(ds) == seg->key || (sysv_is_removed(ds, seg->key) &&
+			sysv_key_of(ds) == IPC_PRIVATE);
+	if (!key_fits || (size_t)ds->shm_segsz != seg->size)
+		return false;
+	if (handle->creator && ds->shm_cpid != handle->creator)
+		return false;
+	if (handle->attached && ds->shm_atime == 0)
+		return false;
+	handle->creator = ds->shm_cpid;
+	handle->attached = ds->shm_atime != 0;
+	return true;
+}
+
+/* Ask for the segment of @seg, with permission to read or as its owner. */
+static int look(struct unishm *seg, struct shmid_ds *ds)
+{
+	int rc = sysv_stat_any(seg->id, ds);
+	return rc == 0 && !is_same(seg, ds) ? -EIDRM : rc;
+}
+
+/* The same before an act on the id, which the kernel judges. Nobody but its owner, or the
+ * superuser, can act, so one that cannot be looked at (Linux before 4.17) is not a stranger's. */
+static int look_before(struct unishm *seg, struct shmid_ds *ds)
+{
+	int rc = look(seg, ds);
+	return rc == -EACCES ? 0 : rc;
+}
+
+static int because_forbidden(int rc)
+{
+	return unishm_because(rc, "a sandbox or security module forbids System V shared memory; "
+			"allow it, or use the POSIX backend");
+}
+
+int sysv_set(int id, struct shmid_ds *ds)
 {
 	struct shmid_ds now;
 	int rc = unishm_sys.shmctl(id, IPC_SET, ds) < 0 ? -errno : 0;
-	/* -EINVAL may also mean a user or group that cannot be */
-	return rc == -EINVAL ? gone(stat_as_owner(id, &now)) == -EIDRM ? -EIDRM : rc : rc;
+	if (rc != -EINVAL)
+		return rc;
+	if (sysv_stat_any(id, &now) == -EIDRM)
+		return -EIDRM;
+	return unishm_because(rc, "this user namespace maps no such user or group; choose another");
 }
 
 static int because_denied(int rc, const struct shmid_ds *ds)
@@ -157,71 +90,29 @@ static int because_denied(int rc, const struct shmid_ds *ds)
 			unishm_user_text(ds->shm_perm.uid, owner, sizeof owner));
 }
 
+static bool is_owner(const struct shmid_ds *ds)
+{
+	uid_t user = unishm_sys.geteuid();
+	return ds->shm_perm.uid == user || ds->shm_perm.cuid == user;
+}
+
+/* Say why, if the kernel refused for want of permission. */
 static int denied(int rc, int id)
 {
 	struct shmid_ds ds;
-	if ((rc == -EACCES || rc == -EPERM) && stat_as_owner(id, &ds) == 0)
-		because_denied(rc, &ds);
-	return rc;
+	if (rc != -EACCES && rc != -EPERM)
+		return rc;
+	bool known = sysv_stat_any(id, &ds) == 0;
+	if (rc == -EPERM && (!known || is_owner(&ds)))
+		return because_forbidden(rc);
+	return known ? because_denied(rc, &ds) : rc;
 }
 
-/* ---- Segments under construction ----------------------------------------- */
-
-enum { WHOLE, IN_MAKING, ABANDONED };
-
-static int stage(const struct shmid_ds *ds)
+/* What shmat means by EAGAIN. */
+int sysv_because_memory_is_locked(size_t size)
 {
-	if ((ds->shm_perm.mode & 0777) != UNISHM_MODE_MAKING ||
-			(ds->shm_lpid != 0 && ds->shm_lpid != ds->shm_cpid))
-		return WHOLE;
-	if (ds->shm_nattch > 0)
-		return IN_MAKING;
-	if (ds->shm_lpid != 0)
-		return ABANDONED;
-	/* Between shmget and shmat. A creator in another pid namespace has no
-	 * number here: give it ten seconds for that step. */
-	if (ds->shm_cpid == 0)
-		return time(NULL) - ds->shm_ctime > 10 ? ABANDONED : IN_MAKING;
-	return kill(ds->shm_cpid, 0) < 0 && errno == ESRCH ? ABANDONED : IN_MAKING;
-}
-
-/* Wait until segment @id is under construction no more, and sweep it away if its
- * creator died. 0: look again. */
-static int settle(int id)
-{
-	struct shmid_ds ds;
-	while (stat_as_owner(id, &ds) == 0) {
-		int now = stage(&ds);
-		if (now == WHOLE)
-			return 0;
-		if (now == ABANDONED) {
-			if (unishm_sys.shmctl(id, IPC_RMID, NULL) == 0 || errno != EPERM)
-				return 0;
-			return unishm_because(-EACCES, "user %lu was killed while creating it; "
-					"that user, or root, must open or remove it first",
-					(unsigned long)ds.shm_perm.uid);
-		}
-		unishm_pause();
-	}
-	return 0;
-}
-
-/* Fill a new segment, then give it its true mode: that publishes it. */
-static int fill(int id, const struct unishm_options *opt)
-{
-	struct shmid_ds ds;
-	void *addr = unishm_sys.shmat(id, NULL, 0);
-	if (addr == (void *)-1)
-		return -errno;
-	int rc = unishm_call_init(opt, addr);
-	if (rc == 0)
-		rc = stat_segment(id, &ds);
-	if (rc == 0) {
-		ds.shm_perm.mode = opt->mode;
-		rc = set(id, &ds);
-	}
-	unishm_sys.shmdt(addr);
-	return rc;
+	return unishm_because(-ENOMEM, "this process locks all of its memory (mlockall), and "
+			"RLIMIT_MEMLOCK leaves no room for %zu bytes; raise it (ulimit -l)", size);
 }
 
 /* ---- Open ---------------------------------------------------------------- */
@@ -242,27 +133,26 @@ static int because_not_created(int rc, const struct unishm_options *opt)
 				opt->size);
 	if (rc == -EPERM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc, "huge pages need privilege, or a group in vm.hugetlb_shm_group");
+	if (rc == -EPERM || rc == -EACCES)
+		return because_forbidden(rc);
 	return rc;
 }
 
 static int create(struct unishm *seg, const struct unishm_options *opt)
 {
-	int flags = create_flags(opt->flags);
+	int flags = sysv_create_flags(opt->flags);
 	if (flags < 0)
 		return flags;
-	if (opt->size > PTRDIFF_MAX && (opt->key == UNISHM_PRIVATE || unishm_sys.shmget(opt->key, 0, 0) < 0))
+	if (opt->size > PTRDIFF_MAX && (opt->key == UNISHM_PRIVATE ||
+			unishm_sys.shmget(opt->key, 0, 0) < 0))
 		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
-	mode_t mode = opt->init ? UNISHM_MODE_MAKING : opt->mode;
+	mode_t mode = opt->init ? SYSV_MODE_BORN : opt->mode;
 	int id = unishm_sys.shmget(opt->key, opt->size, IPC_CREAT | IPC_EXCL | flags | (int)mode);
 	if (id < 0)
-		return because_not_created(-errno, opt);
-	if (opt->init) {
-		int rc = fill(id, opt);
-		if (rc < 0) {
-			unishm_sys.shmctl(id, IPC_RMID, NULL);
-			return rc;
-		}
-	}
+		return errno == EEXIST ? SYSV_AGAIN : because_not_created(-errno, opt);
+	int rc = opt->init ? sysv_fill(id, opt) : 0;
+	if (rc)
+		return rc;
 	seg->id = id;
 	seg->key = opt->key;
 	seg->size = opt->size;
@@ -270,20 +160,27 @@ static int create(struct unishm *seg, const struct unishm_options *opt)
 	return 0;
 }
 
-/* Take segment @id, which has @key. -EAGAIN: it is going, or in the making. */
+/* Set the facts of a handle. */
+static void know(struct unishm *seg, int id, const struct shmid_ds *ds)
+{
+	seg->id = id;
+	seg->key = sysv_key_of(ds);
+	seg->size = (size_t)ds->shm_segsz;
+	*handle_of(seg) = (struct sysv_handle){ ds->shm_cpid, ds->shm_atime != 0 };
+}
+
+/* Take segment @id, which has @key, unless it is going, or in the making. */
 static int adopt(struct unishm *seg, int id, key_t key)
 {
 	struct shmid_ds ds;
-	int rc = stat_segment(id, &ds);
-	if (rc == -EIDRM || (rc == 0 && is_removed(&ds, key)))
-		return -EAGAIN;
+	int rc = unishm_sys.shmctl(id, IPC_STAT, &ds) < 0 ? sysv_gone(-errno) : 0;
+	if (rc == -EIDRM || (rc == 0 && (sysv_is_removed(&ds, key) || sysv_key_of(&ds) != key)))
+		return SYSV_AGAIN;
 	if (rc < 0)
 		return denied(rc, id);
-	if (stage(&ds) != WHOLE)
-		return -EAGAIN;
-	seg->id = id;
-	seg->key = key;
-	seg->size = (size_t)ds.shm_segsz;
+	if (sysv_stage_of(id, &ds) != SYSV_WHOLE)
+		return SYSV_AGAIN;
+	know(seg, id, &ds);
 	return 0;
 }
 
@@ -291,19 +188,19 @@ static int because_not_opened(int rc, const struct unishm_options *opt)
 {
 	struct shmid_ds ds;
 	int id = unishm_sys.shmget(opt->key, 0, 0);
-	if (id < 0 || stat_as_owner(id, &ds) < 0)
-		return rc;
+	if (id < 0 || sysv_stat_any(id, &ds) < 0)
+		return rc == -EPERM ? because_forbidden(rc) : rc;
 	if (unishm_sys.shmget(opt->key, 0, 0400) < 0 && errno == EACCES)
 		rc = -EACCES; /* Linux looks at the size first: permission is the better answer,
 				 and all that POSIX can give */
-	if (rc == -EACCES && stage(&ds) != WHOLE)
-		return -EAGAIN; /* its true mode is not there yet */
-	if (rc == -EINVAL)
+	if ((rc == -EACCES || rc == -EINVAL) && sysv_stage_of(id, &ds) != SYSV_WHOLE)
+		return SYSV_AGAIN; /* not there yet */
+	if (rc == -EINVAL && (size_t)ds.shm_segsz < opt->size)
 		return unishm_because(rc, "it has %zu bytes, fewer than the %zu asked for; "
 				"size 0 opens any", (size_t)ds.shm_segsz, opt->size);
 	if (rc == -EACCES)
 		return because_denied(rc, &ds);
-	return rc;
+	return rc == -EPERM ? because_forbidden(rc) : rc;
 }
 
 /* The segment of opt->key, if it exists; read permission is asked for. */
@@ -315,55 +212,74 @@ static int open_existing(struct unishm *seg, const struct unishm_options *opt)
 	return adopt(seg, id, opt->key);
 }
 
-/* What stands in the way of opt->key: someone was faster, or the segment is in
- * the making or going. 0: try again. */
-static int look_again(const struct unishm_options *opt)
+/* What stands in the way of opt->key: another process was faster, or the segment is in the
+ * making or going. 0: try again. */
+static int look_again(const struct unishm_options *opt, struct sysv_wait *wait)
 {
 	struct shmid_ds ds;
 	int id = unishm_sys.shmget(opt->key, 0, 0);
-	int rc = id < 0 ? -errno : stat_as_owner(id, &ds);
+	int rc = id < 0 ? -errno : sysv_stat_any(id, &ds);
 	if (rc == -EACCES && opt->oflag & O_EXCL)
 		return -EEXIST; /* without SHM_STAT_ANY, all that can be known */
-	if (rc < 0)
+	if (rc == -ENOENT || rc == -EIDRM || rc == -EACCES)
 		return 0;
-	int now = stage(&ds);
-	if (now == WHOLE)
-		return opt->oflag & O_EXCL ? -EEXIST : 0;
-	if (now == IN_MAKING && !(opt->oflag & O_CREAT))
-		return -ENOENT;
-	return settle(id);
+	if (rc < 0)
+		return rc;
+	return sysv_is_removed(&ds, opt->key) ? 0 : sysv_settle(id, &ds, opt, wait);
+}
+
+static int try_to_open(struct unishm *seg, const struct unishm_options *opt)
+{
+	bool found = opt->key != UNISHM_PRIVATE && !(opt->oflag & O_EXCL);
+	bool may_create = opt->key == UNISHM_PRIVATE || opt->oflag & O_CREAT;
+	int rc = found ? open_existing(seg, opt) : -ENOENT;
+	return rc == -ENOENT && may_create ? create(seg, opt) : rc;
+}
+
+/* Others that create and remove the key, however fast, do not make this process spin. */
+static int next_try(const struct unishm_options *opt, struct sysv_wait *wait)
+{
+	enum { AT_ONCE = 10, MOST = 2000 };
+	wait->paused = false;
+	int rc = opt->key == UNISHM_PRIVATE ? 0 : look_again(opt, wait);
+	if (rc < 0 || wait->paused || ++wait->tries <= AT_ONCE)
+		return rc;
+	if (wait->tries > MOST)
+		return unishm_because(-EAGAIN, "other processes create and remove it without pause; "
+				"try again");
+	return unishm_pause(&wait->whole);
 }
 
 static int sysv_open(struct unishm *seg, const struct unishm_options *opt)
 {
-	if (opt->key == UNISHM_PRIVATE)
-		return create(seg, opt);
-	for (;;) {
-		int rc = opt->oflag & O_EXCL ? -ENOENT : open_existing(seg, opt);
-		if (rc == -ENOENT && opt->oflag & O_CREAT)
-			rc = create(seg, opt);
-		if (rc == -EAGAIN || rc == -EEXIST)
-			rc = look_again(opt);
-		else
-			return rc;
-		if (rc < 0)
-			return rc;
-	}
+	struct sysv_wait wait = { .whole = { opt->wait_ms, 0 }, .id = -1 };
+	int rc;
+	while ((rc = try_to_open(seg, opt)) == SYSV_AGAIN)
+		if ((rc = next_try(opt, &wait)) < 0)
+			break;
+	return rc;
+}
+
+/* By id also what may be a maker's first step, once its creator is dead: there is no other way
+ * to remove a private one. */
+static bool can_open_by_id(int id, const struct shmid_ds *ds)
+{
+	enum sysv_stage stage = sysv_stage_of(id, ds);
+	return stage == SYSV_WHOLE || (stage == SYSV_BORN && sysv_is_dead(ds->shm_cpid));
 }
 
 static int sysv_open_id(struct unishm *seg, int id)
 {
 	struct shmid_ds ds;
-	int rc = gone(stat_as_owner(id, &ds));
-	if (rc == -EIDRM || (rc == 0 && (is_removed(&ds, key_of(&ds)) || stage(&ds) != WHOLE)))
+	int rc = sysv_stat_any(id, &ds);
+	bool there = rc == 0 && !sysv_is_removed(&ds, sysv_key_of(&ds)) && can_open_by_id(id, &ds);
+	if (rc == -EIDRM || (rc == 0 && !there))
 		return -ENOENT;
-	if (rc == 0)
-		rc = stat_segment(id, &ds); /* which asks for permission to read */
+	if (rc == 0 && unishm_sys.shmctl(id, IPC_STAT, &ds) < 0) /* permission to read */
+		rc = -errno;
 	if (rc < 0)
 		return denied(rc, id);
-	seg->id = id;
-	seg->key = key_of(&ds);
-	seg->size = (size_t)ds.shm_segsz;
+	know(seg, id, &ds);
 	return 0;
 }
 
@@ -374,14 +290,24 @@ static void sysv_close(struct unishm *seg)
 
 /* ---- Attach -------------------------------------------------------------- */
 
-static int because_not_attached(int rc, int id, const void *where)
+static int because_not_attached(int rc, const struct unishm *seg, const void *where, int flags)
 {
 	struct shmid_ds ds;
-	if (rc == -EINVAL && stat_segment(id, &ds) == -EIDRM)
+	if (rc == -EINVAL && sysv_stat_any(seg->id, &ds) == -EIDRM)
 		return -EIDRM; /* removed and gone since we looked */
 	if (rc == -EINVAL && where)
 		return unishm_because(rc, "something is mapped there already; choose another address");
-	return denied(rc, id);
+	if (rc == -EAGAIN)
+		return sysv_because_memory_is_locked(seg->size);
+	if (rc == -EPERM && flags & UNISHM_EXEC)
+		return unishm_because(-ENOTSUP, "this system lets no code run in shared memory; "
+				"leave out UNISHM_EXEC");
+	if (rc == -EPERM && where)
+		return unishm_because(rc, "this process may not map so low an address "
+				"(vm.mmap_min_addr); choose a higher one");
+	if (rc == -EPERM)
+		return because_forbidden(rc);
+	return denied(rc, seg->id);
 }
 
 static size_t sysv_granularity(void)
@@ -400,17 +326,17 @@ static size_t sysv_granularity(void)
 static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct shmid_ds ds;
-	int native = attach_flags(flags);
+	int native = sysv_attach_flags(flags);
 	if (native < 0)
 		return native;
-	int rc = gone(stat_as_owner(seg->id, &ds));
+	int rc = look(seg, &ds);
 	if (rc < 0)
-		return rc;
-	if (is_removed(&ds, seg->key))
+		return denied(rc, seg->id);
+	if (sysv_is_removed(&ds, seg->key))
 		return -EIDRM;
 	void *got = unishm_sys.shmat(seg->id, where, native);
 	if (got == (void *)-1)
-		return because_not_attached(-errno, seg->id, where);
+		return because_not_attached(-errno, seg, where, flags);
 	if (where && got != where) { /* old OpenBSD takes an address for a hint */
 		unishm_sys.shmdt(got);
 		return unishm_because(-EINVAL, "the system would not map it there");
@@ -431,17 +357,27 @@ static int sysv_detach(struct unishm *seg, struct unishm_attachment *old)
 	(void)seg;
 	if (unishm_sys.shmdt(old->addr) == 0)
 		return 0;
-	return unishm_because(-errno, "the system knows no attachment at %p any more; "
+	if (errno != EINVAL)
+		return -errno;
+	return unishm_because(-EINVAL, "the system knows no attachment at %p any more; "
 			"something else unmapped it", old->addr);
+}
+
+/* In a child: the creator may have another pid, if the child has a namespace of its own. */
+static void sysv_fork_shed(struct unishm *seg)
+{
+	handle_of(seg)->creator = 0;
 }
 
 /* ---- Change and ask ------------------------------------------------------ */
 
 static int sysv_remove(struct unishm *seg)
 {
-	if (unishm_sys.shmctl(seg->id, IPC_RMID, NULL) == 0)
-		return 0;
-	return denied(gone(-errno), seg->id);
+	struct shmid_ds ds;
+	int rc = look_before(seg, &ds);
+	if (rc == 0 && unishm_sys.shmctl(seg->id, IPC_RMID, NULL) < 0)
+		rc = sysv_gone(-errno);
+	return denied(rc, seg->id);
 }
 
 static int because_not_locked(int rc, int id)
@@ -449,51 +385,67 @@ static int because_not_locked(int rc, int id)
 	if (rc == -ENOMEM)
 		return unishm_because(rc, "it is larger than RLIMIT_MEMLOCK allows; raise it (ulimit -l)");
 	struct shmid_ds ds;
-	if (rc == -EPERM && stat_as_owner(id, &ds) == 0 && ds.shm_perm.uid == unishm_sys.geteuid())
+	if (rc == -EPERM && sysv_stat_any(id, &ds) == 0 && is_owner(&ds))
 		return unishm_because(rc, "RLIMIT_MEMLOCK is 0 and there is no privilege; raise it (ulimit -l)");
 	return denied(rc, id);
 }
 
 static int sysv_lock(struct unishm *seg)
 {
-	int rc = gone(native_lock(seg->id, true));
+	struct shmid_ds ds;
+	int rc = look_before(seg, &ds);
+	if (rc < 0)
+		return denied(rc, seg->id);
+	rc = sysv_set_lock(seg->id, true);
 	return rc < 0 ? because_not_locked(rc, seg->id) : 0;
 }
 
 static int sysv_unlock(struct unishm *seg)
 {
-	int rc = gone(native_lock(seg->id, false));
-	return rc < 0 ? denied(rc, seg->id) : 0;
+	struct shmid_ds ds;
+	int rc = look_before(seg, &ds);
+	return denied(rc < 0 ? rc : sysv_set_lock(seg->id, false), seg->id);
+}
+
+/* IPC_SET takes mode, owner and group at once: a field that stays is what IPC_STAT told. */
+static int change(struct unishm *seg, struct shmid_ds *ds)
+{
+	if (sysv_is_mark(ds))
+		return unishm_because(-EINVAL, "group %lu with mode 0%lo marks unfinished segments; "
+				"choose another", (unsigned long)ds->shm_perm.gid,
+				(unsigned long)ds->shm_perm.mode & 0777);
+	return denied(sysv_set(seg->id, ds), seg->id);
 }
 
 static int sysv_chmod(struct unishm *seg, mode_t mode)
 {
 	struct shmid_ds ds;
-	int rc = gone(stat_as_owner(seg->id, &ds));
+	int rc = look(seg, &ds);
 	if (rc < 0)
-		return rc;
+		return denied(rc, seg->id);
 	ds.shm_perm.mode = mode;
-	return denied(set(seg->id, &ds), seg->id);
+	return change(seg, &ds);
 }
 
 static int sysv_chown(struct unishm *seg, uid_t user, gid_t group)
 {
 	struct shmid_ds ds;
-	int rc = gone(stat_as_owner(seg->id, &ds));
+	int rc = look(seg, &ds);
 	if (rc < 0)
-		return rc;
+		return denied(rc, seg->id);
 	if (user != (uid_t)-1)
 		ds.shm_perm.uid = user;
 	if (group != (gid_t)-1)
 		ds.shm_perm.gid = group;
-	return denied(set(seg->id, &ds), seg->id);
+	return change(seg, &ds);
 }
 
-static void translate(struct unishm_status *st, const struct shmid_ds *ds, key_t opened_by)
+void sysv_translate(struct unishm_status *st, int id, const struct shmid_ds *ds, key_t opened_by)
 {
+	st->id = id;
 	st->backend = "sysv";
-	st->removed = is_removed(ds, opened_by);
-	st->key = st->removed ? UNISHM_PRIVATE : key_of(ds);
+	st->removed = sysv_is_removed(ds, opened_by);
+	st->key = st->removed ? UNISHM_PRIVATE : sysv_key_of(ds);
 	st->size = (size_t)ds->shm_segsz;
 	st->mode = ds->shm_perm.mode & 0777; /* systems keep flags beside them */
 	st->number_attached = (unsigned long)ds->shm_nattch;
@@ -506,52 +458,58 @@ static void translate(struct unishm_status *st, const struct shmid_ds *ds, key_t
 	st->creator_group = ds->shm_perm.cgid;
 	st->owner_user = ds->shm_perm.uid;
 	st->owner_group = ds->shm_perm.gid;
-	st->locked = is_locked(ds);
+	st->locked = sysv_is_locked(ds);
 }
 
 static int sysv_status(struct unishm *seg, struct unishm_status *st)
 {
 	struct shmid_ds ds;
-	int rc = stat_segment(seg->id, &ds);
+	int rc = unishm_sys.shmctl(seg->id, IPC_STAT, &ds) < 0 ? sysv_gone(-errno) : 0;
+	if (rc == 0 && !is_same(seg, &ds))
+		return -EIDRM;
 	if (rc < 0)
 		return denied(rc, seg->id);
-	translate(st, &ds, seg->key);
+	sysv_translate(st, seg->id, &ds, seg->key);
 	return 0;
 }
 
-static int because_not_listed(void)
+struct listing {
+	int (*visit)(const struct unishm_status *st, void *arg);
+	void *arg;
+};
+
+/* What may be a maker's first step is shown once its creator is dead: otherwise nobody would
+ * find a private one. */
+static bool is_shown(int id, const struct shmid_ds *ds)
 {
-	return unishm_because(-ENOTSUP, "this system has no call that lists System V segments; use ipcs");
+	if (!sysv_may_be_unfinished(ds))
+		return true;
+	if (unishm_hold_forks() < 0)
+		return false;
+	bool shown = can_open_by_id(id, ds);
+	unishm_release_forks();
+	return shown;
+}
+
+static int list_one(int id, const struct shmid_ds *ds, void *arg)
+{
+	const struct listing *listing = arg;
+	struct unishm_status st = { .backend = NULL };
+	if (!is_shown(id, ds))
+		return 0;
+	sysv_translate(&st, id, ds, sysv_key_of(ds));
+	return listing->visit(&st, listing->arg);
 }
 
 static int sysv_list(int (*visit)(const struct unishm_status *, void *), void *arg)
 {
-#if defined SHM_STAT && defined SHM_INFO
-	struct shmid_ds ds;
-	int last = unishm_sys.shmctl(0, SHM_INFO, &ds); /* fills a smaller struct shm_info */
-	if (last < 0 && errno == EINVAL)
-		return because_not_listed(); /* FreeBSD has the words for Linux programs only */
-	if (last < 0)
-		return -errno;
-	for (int slot = 0; slot <= last; slot++) {
-		int id = unishm_sys.shmctl(slot, SHM_STAT, &ds);
-		if (id < 0 || stage(&ds) != WHOLE)
-			continue; /* empty, not ours to read, or not there yet */
-		struct unishm_status st = { .id = id };
-		translate(&st, &ds, key_of(&ds));
-		int rc = visit(&st, arg);
-		if (rc)
-			return rc;
-	}
-	return 0;
-#else
-	(void)visit, (void)arg;
-	return because_not_listed();
-#endif
+	struct listing listing = { visit, arg };
+	return sysv_scan(false, list_one, &listing);
 }
 
 const struct unishm_backend unishm_sysv_backend = {
 	.name = "sysv",
+	.priv_size = sizeof(struct sysv_handle),
 	.open = sysv_open,
 	.open_id = sysv_open_id,
 	.close = sysv_close,
@@ -565,4 +523,6 @@ const struct unishm_backend unishm_sysv_backend = {
 	.chown = sysv_chown,
 	.status = sysv_status,
 	.list = sysv_list,
+	.sweep = sysv_sweep,
+	.fork_shed = sysv_fork_shed,
 };

@@ -13,23 +13,25 @@
  * run one at a time for one handle; different handles run in parallel, also two
  * handles of the same segment. No member may keep a descriptor beyond the call
  * outside of the handle: a fork waits until members are done, and its handlers
- * see to the descriptors of handles only.
+ * see to the descriptors of handles only. Cancellation is disabled in members.
+ *
+ * So members are short, since forks wait for them: they wait for other processes
+ * by unishm_pause() alone, and list and sweep hold forks around their own steps
+ * only, not around visit.
  */
 #ifndef UNISHM_CORE_BACKEND_H
 #define UNISHM_CORE_BACKEND_H
 
 #include <pthread.h>
 
+#include "lock.h"
 #include "unishm.h"
 
 /* One attachment of a handle, as the core remembers it; the rest is the
  * backend's, zero at first. */
 struct unishm_attachment {
 	void *addr;
-	void *mark;
-	uint64_t place;
-	uint64_t heir_place;
-	int heir;
+	uint64_t own[2];
 };
 
 enum { UNISHM_INLINE_ATTACHMENTS = 4 };
@@ -37,9 +39,11 @@ enum { UNISHM_INLINE_ATTACHMENTS = 4 };
 /* A handle. The core allocates it, zeroed, with the backend's private part. */
 struct unishm {
 	const struct unishm_backend *backend;
-	pthread_mutex_t lock; /* attachments, and the backend's private part */
+	struct unishm_mutex lock; /* attachments, and the backend's private part */
 	struct unishm *next;  /* of all handles: core/handles.c */
 	struct unishm *prev;
+	bool missed;    /* in a child: fork_missed has still to run; */
+	bool shed_late; /* and fork_shed before it, since a call was under way */
 
 	/* Facts, set by open and open_id, constant afterwards. */
 	size_t size;
@@ -54,10 +58,6 @@ struct unishm {
 
 	_Alignas(max_align_t) unsigned char priv[]; /* backend's */
 };
-
-/* A mode that no segment may be given: the System V backend marks by it what an
- * init callback still has to fill. Refused on all backends alike. */
-enum { UNISHM_MODE_MAKING = 0613 };
 
 struct unishm_backend {
 	/* What users type and tools print: short, stable, lower case. */
@@ -100,6 +100,10 @@ struct unishm_backend {
 	 * count it out, there is nothing to unmap. NULL: the kernel does. */
 	void (*displaced)(struct unishm *seg, struct unishm_attachment *old);
 
+	/* Optional. Does the handle keep something in [@where, @where + @length) that
+	 * UNISHM_REMAP must not replace, and which is no attachment? All handles are locked. */
+	bool (*occupies)(const struct unishm *seg, const void *where, size_t length);
+
 	/* As their public namesakes. -EIDRM when the segment is gone, that is
 	 * removed and not attached anywhere; they work until then. */
 	int (*remove)(struct unishm *seg);
@@ -119,18 +123,50 @@ struct unishm_backend {
 	int (*sweep)(int flags, int (*visit)(const struct unishm_status *st, void *arg), void *arg);
 
 	/* Optional, for backends whose attachments the kernel does not carry
-	 * across fork(2): around a fork, with the handle locked. prepare runs in
-	 * the parent before, and must get ready what the child's attachments
-	 * need to be counted by the time fork returns in either; parent runs
-	 * after it there (also when the fork failed). In the child, where only
-	 * async-signal-safe calls are allowed, shed runs for every handle, and
-	 * drops what a child must not have inherited; then child, for each. Both
-	 * also run, without a prepare, in a process made by a raw clone(2), at
-	 * its first call. */
+	 * across fork(2): around a fork, with no other member running. prepare
+	 * runs in the parent before, and must get ready what the child's
+	 * attachments need to be counted by the time fork returns in either;
+	 * parent runs after it there, and is told whether the fork failed:
+	 * then nothing must have changed. In the child, where only async-signal-safe calls are allowed,
+	 * shed runs for every handle, and drops what a child must not have
+	 * inherited; then child, for each. */
 	void (*fork_prepare)(struct unishm *seg);
-	void (*fork_parent)(struct unishm *seg);
+	void (*fork_parent)(struct unishm *seg, bool failed);
 	void (*fork_shed)(struct unishm *seg);
 	void (*fork_child)(struct unishm *seg);
+
+	/* Optional. The handle went through a fork without fork_prepare: the process was made
+	 * by a raw clone(2) or _Fork() (@in_child, at the child's first call), or the fork
+	 * happened in a signal handler that interrupted a call of the library in the same
+	 * thread (then in the child at the end of that call or at its next call, and in the
+	 * parent, with @in_child false, likewise). Runs with the handle locked. In a child
+	 * fork_shed has run for all handles. The call that was interrupted ends in the child,
+	 * too, with what was inherited; its handle is shed after that. So a member touches no
+	 * mapping that the kernel does not carry across fork (MADV_DONTFORK). */
+	void (*fork_missed)(struct unishm *seg, bool in_child);
+};
+
+/* A segment that an init callback is filling: what the core needs to know while code of the
+ * program runs. The backend allocates it by malloc() or calloc(), perhaps as the first member
+ * of a larger struct, fills in the members marked (b), and frees it after unishm_call_init()
+ * returned. The core frees it, and the handle that was being opened, if the callback never
+ * returns; no other code of the backend's open runs then. */
+struct unishm_making {
+	struct unishm_making *next; /* the core's, as all up to (b) */
+	struct unishm *seg;
+	pthread_t thread;
+	const struct unishm_backend *backend; /* (b) */
+	key_t key;                            /* (b) */
+	bool in_child;  /* set by the core: this process is a child that was forked during the
+			   callback; everything here is the parent's */
+	bool abandoned; /* set by the core: abandon() was called */
+	/* (b) The callback was left for good (the thread ended, or jumped out of it and uses
+	 * the same key again): undo as if this process had died, but promptly. Nothing of the
+	 * library is locked but a hold of forks. */
+	void (*abandon)(struct unishm_making *making);
+	/* (b) In a child: let go of descriptors and mappings that would keep the parent's claim
+	 * alive. Async-signal-safe calls only. Must not undo anything that others see. */
+	void (*leave)(struct unishm_making *making);
 };
 
 /* ---- What the core offers to backends ----------------------------------- */
@@ -139,18 +175,28 @@ struct unishm_backend {
  * clause without the subject, with the remedy after a semicolon. Returns @rc. */
 int unishm_because(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Run @opt->init on @addr. Returns what it returned, made negative. */
-int unishm_call_init(const struct unishm_options *opt, void *addr);
+/* Run @opt->init on @addr, with nothing locked and forks not held back; called with forks held
+ * (as open is), and returns with forks held. Returns 0; -ECANCELED when @making->in_child or
+ * @making->abandoned: then the backend just lets go of what it has in this process; or, when the
+ * callback failed, a negative number that is no errno value, so that it is not taken for an answer
+ * of the system. Undo, and return that from open: the core makes of it what the callback said. */
+int unishm_call_init(struct unishm_making *making, const struct unishm_options *opt, void *addr);
 
-/* Around anything that holds a descriptor, a lock or memory that is not yet in a
- * registered handle: a fork waits for it. The core does so around open, open_id
- * and close; list does it itself, but not around visit. */
+/* Around anything that holds a descriptor, a lock or memory that is not yet in a registered
+ * handle: a fork waits for it. The core does so around all members but list and sweep, which do
+ * it themselves, and not around visit. Holds nest. */
 int unishm_hold_forks(void);
 void unishm_release_forks(void);
 
-/* Wait a millisecond for another process, with forks let through meanwhile: to be
- * called where nothing is held that a child must not inherit. */
-void unishm_pause(void);
+/* How long a call may wait for another process. Begin with { opt->wait_ms, 0 }. */
+struct unishm_patience {
+	unsigned limit_ms; /* 0: no limit */
+	int64_t deadline;  /* the core's; 0 at first */
+};
+
+/* Sleep about a millisecond, with forks let through meanwhile; to be called with forks held
+ * once and nothing else held. 0, -EINTR (a signal handler ran), -ETIMEDOUT. */
+int unishm_pause(struct unishm_patience *patience);
 
 /* "rw-r-----" in @out, which holds 10 bytes; returns it. */
 const char *unishm_mode_text(mode_t mode, char *out);

@@ -3,12 +3,14 @@
 #ifndef UNISHM_CORE_H
 #define UNISHM_CORE_H
 
+#include <stdatomic.h>
+
 #include "backend.h"
 
 /* ---- error.c ------------------------------------------------------------ */
 
-/* Forget why an earlier call failed; every public call starts with it. */
-void unishm_begin(void);
+/* Forget why an earlier call failed. */
+void unishm_forget_reason(void);
 
 /* Compose unishm_errmsg() for a call that fails with @rc: "cannot @what". Takes
  * the reason that unishm_because() left for @rc, else one for the errno alone.
@@ -21,21 +23,105 @@ int unishm_fail(int rc, const char *what, ...) __attribute__((format(printf, 2, 
  * -EINVAL if it is not built in. */
 int unishm_find_backend(const char *name, const struct unishm_backend **backend);
 
+/* ---- thread.c ----------------------------------------------------------- */
+
+/* Around every public call that does more than to look into memory: no reason is
+ * left from earlier calls, and cancellation is disabled. unishm_end() returns @rc. */
+void unishm_begin(void);
+int unishm_end(int rc);
+
+/* Around the program's code within a call: the caller's cancel state and signals. */
+void unishm_let_cancel(void);
+void unishm_forbid_cancel(void);
+
+/* What other threads need to know of a thread that calls the library. */
+struct unishm_thread {
+	struct unishm_thread *next;
+	_Atomic(uintptr_t) owner; /* its token; 0: free for a new thread */
+	atomic_uint inside;       /* holds of forks; only the thread itself writes */
+	atomic_bool queued;       /* waits for a fork to end */
+	unsigned char apart[96];  /* from the next one, which another processor writes */
+};
+
+/* Of this thread; never NULL. Call it with cancellation disabled. */
+struct unishm_thread *unishm_this_thread(void);
+
+/* The same, or NULL if this thread has called nothing yet. */
+struct unishm_thread *unishm_known_thread(void);
+
+/* The holds of this thread ended: gives back a record that is short of memory lent. */
+void unishm_thread_rests(void);
+
+/* All threads, by next. */
+struct unishm_thread *unishm_threads(void);
+
+/* In a new child: forget all threads but this one. */
+void unishm_forget_threads(void);
+
+/* 0, or why threads cannot be told apart: the system has no more keys. */
+int unishm_set_up_threads(void);
+
+/* ---- fork.c ------------------------------------------------------------- */
+
+/* Take back all holds of this thread and return how many; hold them again. */
+unsigned unishm_release_all_forks(void);
+void unishm_hold_forks_again(unsigned holds);
+
+/* Whether a signal handler forked this process while this thread held forks, as it still does. */
+bool unishm_missed_as_child(void);
+
 /* ---- handles.c ---------------------------------------------------------- */
 
-/* Register a handle, so that forks see to it. */
+/* Register a handle, so that forks see to it; take it out again. Forks are held. */
 void unishm_register(struct unishm *seg);
-
-/* Take it out again. */
 void unishm_unregister(struct unishm *seg);
 
-/* Lock a handle for a call. */
-void unishm_enter(struct unishm *seg);
+/* Hold forks and lock a handle, for a call; -ENOMEM. */
+int unishm_enter(struct unishm *seg);
 void unishm_leave(struct unishm *seg);
 
-/* Lock all handles of the process, for a call that may touch any of them, and
- * walk them. */
-struct unishm *unishm_enter_all(void);
+/* The same with all handles of the process, for a call that may touch any of them:
+ * -ENOMEM, or 0 and the first. */
+int unishm_enter_all(struct unishm **all);
 void unishm_leave_all(void);
+
+/* The handles, while no other thread can change the list. */
+struct unishm *unishm_first_handle(void);
+
+/* Tell each backend, handle by handle, that a fork went past it. Forks are held. */
+void unishm_tell_missed(bool in_child);
+
+/* In a new child: free what other threads had locked. @missed: nothing was prepared,
+ * and this thread may be at a call of its own. */
+void unishm_renew_handles(bool missed);
+
+/* ---- callback.c --------------------------------------------------------- */
+
+/* Remember that this thread is opening @seg; NULL: not any more. */
+void unishm_set_opening(struct unishm *seg);
+
+/* This thread uses @key: if it left an init callback for that by a jump, undo what
+ * was made. Forks are held. */
+void unishm_abandon_key(const struct unishm_backend *backend, key_t key);
+
+/* This thread ends. */
+void unishm_abandon_all(void);
+
+/* In a new child: all that is in the making is the parent's. */
+void unishm_leave_makings(void);
+
+/* What the open of a backend answered, for the caller. */
+int unishm_answer_of_open(int rc);
+
+/* End what unishm_pause() began: with the call, and before a callback. */
+void unishm_end_pauses(void);
+
+/* Call @visit, for a call that does not hold forks. */
+int unishm_call_visit(int (*visit)(const struct unishm_status *, void *),
+		const struct unishm_status *st, void *arg);
+
+/* ---- segment.c ---------------------------------------------------------- */
+
+void unishm_free_handle(struct unishm *seg);
 
 #endif

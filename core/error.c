@@ -32,10 +32,13 @@ static const struct {
 	{ EBADF, "its descriptor was closed by the program, and it cannot be opened anew" },
 	{ EAGAIN, "another process holds a lock in the way; find it (lslocks, fuser) and end it" },
 	{ EBADMSG, "its record cannot be read; something else wrote to the object or cut it short" },
+	{ EINTR, "a signal interrupted it; call again" },
+	{ ETIMEDOUT, "the limit of the wait is over; wait longer" },
+	{ ECANCELED, "this process is a child that was forked within the init callback; open the key instead" },
 	{ EINVAL, "an argument is out of range" },
 };
 
-void unishm_begin(void)
+void unishm_forget_reason(void)
 {
 	last.why_for = 0;
 }

@@ -1,183 +1,127 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every open handle of this process, and what happens to them at fork.
- *
- * Locks, in the order in which they are taken:
- *   guard    counts who holds descriptors that are in no registered handle yet
- *            (opening, listing); fork waits until it is 0, and keeps it so
- *   registry the list of handles
- *   handle   one for each: attach and detach of different segments share none
- * A fork takes all of them, so that the child finds every handle at rest and no
- * descriptor but those of handles. In the child they are released again by the
- * handler, which runs in the copy of the very thread that took them.
+ * Every open handle of this process. The list has a lock, and each handle one, so that calls
+ * on different segments share none; they are taken in this order, while forks are held.
  */
-#include <errno.h>
-#include <time.h>
-#include <unistd.h>
+#include <stddef.h>
 
 #include "core.h"
-#include "os.h"
+#include "mapping.h"
 
-/* A read-write lock would say the same, but cannot be released by a child. */
-static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
-static unsigned holders;
-static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
+static struct unishm_mutex registry = UNISHM_MUTEX_INIT;
 static struct unishm *first;
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int once_failed;
-static pid_t own_pid;
-static volatile unsigned char *canary;
-
-/* A fork inside of an init callback must not wait for that very callback. */
-static _Thread_local bool in_init;
-
-static void prepare(void)
-{
-	pthread_mutex_lock(&guard);
-	while (holders > in_init)
-		pthread_cond_wait(&released, &guard);
-	for (struct unishm *seg = unishm_enter_all(); seg; seg = seg->next)
-		if (seg->backend->fork_prepare)
-			seg->backend->fork_prepare(seg);
-}
-
-static void parent(void)
-{
-	for (struct unishm *seg = first; seg; seg = seg->next)
-		if (seg->backend->fork_parent)
-			seg->backend->fork_parent(seg);
-	unishm_leave_all();
-	pthread_mutex_unlock(&guard);
-}
-
-static void become_this_process(void)
-{
-	*canary = 1;
-	own_pid = getpid();
-	for (struct unishm *seg = first; seg; seg = seg->next)
-		if (seg->backend->fork_shed)
-			seg->backend->fork_shed(seg);
-	for (struct unishm *seg = first; seg; seg = seg->next)
-		if (seg->backend->fork_child)
-			seg->backend->fork_child(seg);
-}
-
-/* The child has one thread: nobody can look while it sets things right. */
-static void child(void)
-{
-	become_this_process();
-	unishm_leave_all();
-	released = (pthread_cond_t)PTHREAD_COND_INITIALIZER; /* other forks waited for it */
-	pthread_mutex_unlock(&guard);
-}
-
-/* A raw clone(2) without CLONE_VM makes a process without any handler run. What
- * other threads of the parent were doing is lost, as always with such a child. */
-static void notice_raw_clone(void)
-{
-	if (__builtin_expect(!*canary, 0))
-		become_this_process();
-}
-
-static void set_up(void)
-{
-	own_pid = getpid();
-	canary = unishm_os_canary();
-	once_failed = !canary ? -ENOMEM : -pthread_atfork(prepare, parent, child);
-}
-
-int unishm_hold_forks(void)
-{
-	pthread_once(&once, set_up);
-	if (once_failed)
-		return once_failed;
-	notice_raw_clone();
-	pthread_mutex_lock(&guard);
-	holders++;
-	pthread_mutex_unlock(&guard);
-	return 0;
-}
-
-void unishm_release_forks(void)
-{
-	pthread_mutex_lock(&guard);
-	if (--holders <= 1) /* a fork in an init callback waits for one */
-		pthread_cond_broadcast(&released);
-	pthread_mutex_unlock(&guard);
-}
-
-void unishm_pause(void)
-{
-	struct timespec moment = { 0, 1000000 };
-	unishm_release_forks();
-	nanosleep(&moment, NULL);
-	unishm_hold_forks();
-}
-
-int unishm_call_init(const struct unishm_options *opt, void *addr)
-{
-	in_init = true;
-	int rc = opt->init(addr, opt->size, opt->arg);
-	in_init = false;
-	if (rc > 0)
-		rc = -rc;
-	if (rc < 0)
-		unishm_because(rc, "its init callback failed with %d", rc);
-	return rc;
-}
-
+/* By next, the list is whole at every instruction of these two. */
 void unishm_register(struct unishm *seg)
 {
-	pthread_mutex_lock(&registry);
+	seg->missed = seg->shed_late = unishm_missed_as_child(); /* while it was opened */
+	unishm_mutex_lock(&registry);
 	seg->next = first;
 	if (first)
 		first->prev = seg;
 	first = seg;
-	pthread_mutex_unlock(&registry);
+	unishm_mutex_unlock(&registry);
 }
 
 void unishm_unregister(struct unishm *seg)
 {
-	pthread_mutex_lock(&registry);
+	unishm_mutex_lock(&registry);
 	if (seg->prev)
 		seg->prev->next = seg->next;
 	else
 		first = seg->next;
 	if (seg->next)
 		seg->next->prev = seg->prev;
-	pthread_mutex_unlock(&registry);
+	if (!first)
+		unishm_mapping_forget(); /* a program without handles has its descriptors back */
+	unishm_mutex_unlock(&registry);
 }
 
-void unishm_enter(struct unishm *seg)
+/* The handle is locked. */
+static void tell_missed(struct unishm *seg, bool in_child)
 {
-	notice_raw_clone();
-	pthread_mutex_lock(&seg->lock);
+	if (seg->shed_late && seg->backend->fork_shed)
+		seg->backend->fork_shed(seg);
+	seg->missed = seg->shed_late = false;
+	if (seg->backend->fork_missed)
+		seg->backend->fork_missed(seg, in_child);
+}
+
+/* A signal handler may have forked since forks are held: then, in the child, the handle was shed,
+ * and is of no use to the call before it was told. */
+static void lock(struct unishm *seg)
+{
+	unishm_mutex_lock(&seg->lock);
+	if (__builtin_expect(seg->missed, 0))
+		tell_missed(seg, true);
+}
+
+int unishm_enter(struct unishm *seg)
+{
+	int rc = unishm_hold_forks();
+	if (rc == 0)
+		lock(seg);
+	return rc;
 }
 
 void unishm_leave(struct unishm *seg)
 {
-	pthread_mutex_unlock(&seg->lock);
+	unishm_mutex_unlock(&seg->lock);
+	unishm_release_forks();
 }
 
-struct unishm *unishm_enter_all(void)
+int unishm_enter_all(struct unishm **all)
 {
-	notice_raw_clone();
-	pthread_mutex_lock(&registry);
+	int rc = unishm_hold_forks();
+	if (rc < 0)
+		return rc;
+	unishm_mutex_lock(&registry);
 	for (struct unishm *seg = first; seg; seg = seg->next)
-		pthread_mutex_lock(&seg->lock);
-	return first;
+		lock(seg);
+	*all = first;
+	return 0;
 }
 
 void unishm_leave_all(void)
 {
 	for (struct unishm *seg = first; seg; seg = seg->next)
-		pthread_mutex_unlock(&seg->lock);
-	pthread_mutex_unlock(&registry);
+		unishm_mutex_unlock(&seg->lock);
+	unishm_mutex_unlock(&registry);
+	unishm_release_forks();
 }
 
-pid_t unishm_pid(void)
+struct unishm *unishm_first_handle(void)
 {
-	return own_pid;
+	return first;
+}
+
+void unishm_tell_missed(bool in_child)
+{
+	unishm_mutex_lock(&registry);
+	for (struct unishm *seg = first; seg; seg = seg->next) {
+		unishm_mutex_lock(&seg->lock);
+		if (seg->missed || !in_child)
+			tell_missed(seg, in_child);
+		unishm_mutex_unlock(&seg->lock);
+	}
+	unishm_mutex_unlock(&registry);
+}
+
+/* If another thread was just changing the list, prev may be behind. */
+static void mend_list(void)
+{
+	struct unishm *before = NULL;
+	for (struct unishm *seg = first; seg; before = seg, seg = seg->next)
+		seg->prev = before;
+}
+
+void unishm_renew_handles(bool missed)
+{
+	if (!unishm_mutex_is_mine(&registry))
+		mend_list();
+	for (struct unishm *seg = first; seg; seg = seg->next) {
+		unishm_mutex_renew(&seg->lock);
+		seg->missed = missed;
+		seg->shed_late = missed && unishm_mutex_is_mine(&seg->lock);
+	}
 }

@@ -34,19 +34,26 @@ key_t unishm_key_from_name(const char *name)
 	return finish(hash(FNV_START, name, strlen(name)));
 }
 
-key_t unishm_key_from_path(const char *path, int project)
+static int hash_path(const char *path, uint32_t *h)
 {
-	unishm_begin();
 	char *real = path ? realpath(path, NULL) : NULL;
 	if (!real) {
 		int rc = path ? -errno : -EINVAL;
 		if (rc == -ENOENT)
 			unishm_because(rc, "there is no such file; create it first");
-		unishm_fail(rc, "make a key from the path \"%.90s\"", path ? path : "(null)");
-		return (key_t)-1;
+		return unishm_fail(rc, "make a key from the path \"%.90s\"", path ? path : "(null)");
 	}
-	uint32_t h = hash(FNV_START, real, strlen(real) + 1); /* with its NUL */
+	*h = hash(FNV_START, real, strlen(real) + 1); /* with its NUL */
 	free(real);
+	return 0;
+}
+
+key_t unishm_key_from_path(const char *path, int project)
+{
+	uint32_t h = 0;
+	unishm_begin();
+	if (unishm_end(hash_path(path, &h)) < 0)
+		return (key_t)-1;
 	for (int shift = 0; shift < 32; shift += 8) {
 		char byte = (char)((uint32_t)project >> shift & 0xff);
 		h = hash(h, &byte, 1);

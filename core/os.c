@@ -2,9 +2,18 @@
 #include "os.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
+
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#else
+#include <pthread.h>
+#endif
 
 #include "config.h"
 #include "sys.h"
@@ -64,3 +73,39 @@ volatile unsigned char *unishm_os_canary(void)
 #endif
 	return &always;
 }
+
+#ifdef __linux__
+/* 32-bit systems have one call for each size of time_t. */
+#if defined SYS_futex_time64 && (!defined SYS_futex || defined __USE_TIME_BITS64)
+enum { FUTEX_CALL = SYS_futex_time64 };
+#else
+enum { FUTEX_CALL = SYS_futex };
+#endif
+
+void unishm_os_wait(atomic_uint *word, unsigned seen, unsigned ms)
+{
+	struct timespec limit = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
+	syscall(FUTEX_CALL, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seen, &limit, NULL, 0);
+}
+
+void unishm_os_wake(atomic_uint *word)
+{
+	syscall(FUTEX_CALL, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+}
+#else
+/* The other systems have such calls too, each its own; waits are rare and short enough to
+ * look again every 0.1 ms. */
+void unishm_os_wait(atomic_uint *word, unsigned seen, unsigned ms)
+{
+	int state;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	for (unsigned tries = 0; atomic_load(word) == seen && tries < 10 * ms; tries++)
+		nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+	pthread_setcancelstate(state, &state);
+}
+
+void unishm_os_wake(atomic_uint *word)
+{
+	(void)word;
+}
+#endif

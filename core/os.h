@@ -4,6 +4,7 @@
 #ifndef UNISHM_CORE_OS_H
 #define UNISHM_CORE_OS_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 /* getenv(), but NULL in a set-id program, whose environment is the caller's. */
@@ -20,5 +21,12 @@ int unishm_os_populate(void *addr, size_t size, int write);
  * noticed. Where there is no such memory it stays 1: on those systems fork(2)
  * alone makes processes. NULL: no memory. */
 volatile unsigned char *unishm_os_canary(void);
+
+/* Sleep while *@word is @seen, until a wake, or for about @ms milliseconds; may return
+ * early. No cancellation point. */
+void unishm_os_wait(atomic_uint *word, unsigned seen, unsigned ms);
+
+/* Wake all who wait for @word, which was changed before. */
+void unishm_os_wake(atomic_uint *word);
 
 #endif

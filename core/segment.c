@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "mapping.h"
 #include "os.h"
 #include "sys.h"
 
@@ -62,9 +63,6 @@ static int check_mode(mode_t mode)
 	if (mode & ~(mode_t)0777)
 		return unishm_because(-EINVAL, "mode 0%lo has more than the permission bits 0777",
 				(unsigned long)mode);
-	if (mode == UNISHM_MODE_MAKING)
-		return unishm_because(-EINVAL, "mode 0%o is reserved: it marks segments under construction",
-				UNISHM_MODE_MAKING);
 	return 0;
 }
 
@@ -93,46 +91,65 @@ static struct unishm *new_handle(const struct unishm_backend *backend)
 	seg->backend = backend;
 	seg->attachments = seg->inline_room;
 	seg->room = UNISHM_INLINE_ATTACHMENTS;
-	pthread_mutex_init(&seg->lock, NULL); /* cannot fail without attributes on any
-						 system we know */
+	unishm_mutex_init(&seg->lock);
 	return seg;
 }
 
-static void free_handle(struct unishm *seg)
+void unishm_free_handle(struct unishm *seg)
 {
 	if (seg->attachments != seg->inline_room)
 		free(seg->attachments);
-	pthread_mutex_destroy(&seg->lock);
 	free(seg);
 }
 
 /* Open by @opt, or, when that is NULL, by @id. */
+static int dispatch_open(struct unishm *seg, const struct unishm_options *opt, int id)
+{
+	int rc = unishm_hold_forks();
+	if (rc < 0)
+		return rc;
+	if (opt)
+		unishm_abandon_key(seg->backend, opt->key);
+	unishm_set_opening(seg); /* whoever leaves an init callback for good leaves it, too */
+	rc = opt ? seg->backend->open(seg, opt) : seg->backend->open_id(seg, id);
+	unishm_set_opening(NULL);
+	if (rc == 0)
+		unishm_register(seg);
+	unishm_release_forks();
+	return unishm_answer_of_open(rc);
+}
+
 static int open_handle(struct unishm **out, const struct unishm_backend *backend,
 		const struct unishm_options *opt, int id)
 {
 	struct unishm *seg = new_handle(backend);
 	if (!seg)
 		return -ENOMEM;
-	int rc = unishm_hold_forks();
-	if (rc == 0) {
-		rc = opt ? backend->open(seg, opt) : backend->open_id(seg, id);
-		if (rc == 0)
-			unishm_register(seg);
-		unishm_release_forks();
-	}
-	if (rc < 0) {
-		free_handle(seg);
-		return rc;
-	}
-	*out = seg;
-	return 0;
+	int rc = dispatch_open(seg, opt, id);
+	if (rc < 0)
+		unishm_free_handle(seg);
+	else
+		*out = seg;
+	return rc;
 }
 
-int unishm_open_with(struct unishm **seg, const struct unishm_options *opt)
+static int open_known(struct unishm **seg, const struct unishm_options *opt,
+		const struct unishm_backend *backend)
+{
+	bool by_id = opt->flags & UNISHM_BY_ID;
+	int rc = open_handle(seg, backend, by_id ? NULL : opt, opt->id);
+	if (rc < 0 && by_id)
+		unishm_fail(rc, "open the %s segment with id %d", backend->name, opt->id);
+	else if (rc < 0)
+		unishm_fail(rc, "%s %s", opt->oflag || opt->key == UNISHM_PRIVATE
+				? "create" : "open", label_key(backend, opt->key).text);
+	return rc;
+}
+
+static int open_with(struct unishm **seg, const struct unishm_options *opt)
 {
 	struct unishm_options known;
 	const struct unishm_backend *backend;
-	unishm_begin();
 	if (!seg || !opt)
 		return unishm_fail(-EINVAL, "open a segment with a NULL argument");
 	int rc = read_options(&known, opt);
@@ -140,16 +157,13 @@ int unishm_open_with(struct unishm **seg, const struct unishm_options *opt)
 		rc = check_options(&known);
 	if (rc == 0)
 		rc = unishm_find_backend(known.backend, &backend);
-	if (rc < 0)
-		return unishm_fail(rc, "open a segment");
-	bool by_id = known.flags & UNISHM_BY_ID;
-	rc = open_handle(seg, backend, by_id ? NULL : &known, known.id);
-	if (rc < 0 && by_id)
-		return unishm_fail(rc, "open the %s segment with id %d", backend->name, known.id);
-	if (rc < 0)
-		unishm_fail(rc, "%s %s", known.oflag || known.key == UNISHM_PRIVATE
-				? "create" : "open", label_key(backend, known.key).text);
-	return rc;
+	return rc < 0 ? unishm_fail(rc, "open a segment") : open_known(seg, &known, backend);
+}
+
+int unishm_open_with(struct unishm **seg, const struct unishm_options *opt)
+{
+	unishm_begin();
+	return unishm_end(open_with(seg, opt));
 }
 
 int unishm_open(struct unishm **seg, key_t key, int oflag, size_t size, mode_t mode)
@@ -162,10 +176,9 @@ int unishm_open(struct unishm **seg, key_t key, int oflag, size_t size, mode_t m
 	return unishm_open_with(seg, &opt);
 }
 
-int unishm_open_id(struct unishm **seg, int id)
+static int open_id(struct unishm **seg, int id)
 {
 	const struct unishm_backend *backend;
-	unishm_begin();
 	if (!seg)
 		return unishm_fail(-EINVAL, "open a segment with a NULL argument");
 	int rc = unishm_find_backend(NULL, &backend);
@@ -173,25 +186,39 @@ int unishm_open_id(struct unishm **seg, int id)
 		rc = unishm_because(-EINVAL, "ids are not negative");
 	if (rc == 0)
 		rc = open_handle(seg, backend, NULL, id);
-	if (rc < 0)
-		unishm_fail(rc, "open the segment with id %d", id);
-	return rc;
+	return rc < 0 ? unishm_fail(rc, "open the segment with id %d", id) : 0;
+}
+
+int unishm_open_id(struct unishm **seg, int id)
+{
+	unishm_begin();
+	return unishm_end(open_id(seg, id));
+}
+
+/* Forks are held until the handle is in no list any more. */
+static void close_handle(struct unishm *seg)
+{
+	if (unishm_hold_forks() < 0)
+		return;
+	if (unishm_enter(seg) == 0) {
+		while (seg->attached) {
+			seg->backend->detach(seg, &seg->attachments[seg->attached - 1]);
+			seg->attached--;
+		}
+		seg->backend->close(seg);
+		unishm_leave(seg);
+	}
+	unishm_unregister(seg);
+	unishm_release_forks();
+	unishm_free_handle(seg);
 }
 
 void unishm_close(struct unishm *seg)
 {
-	if (!seg || unishm_hold_forks() < 0)
-		return;
-	unishm_enter(seg);
-	while (seg->attached) {
-		seg->backend->detach(seg, &seg->attachments[seg->attached - 1]);
-		seg->attached--;
-	}
-	seg->backend->close(seg);
-	unishm_leave(seg);
-	unishm_unregister(seg);
-	unishm_release_forks();
-	free_handle(seg);
+	unishm_begin();
+	if (seg)
+		close_handle(seg);
+	unishm_end(0);
 }
 
 /* ---- Attachments --------------------------------------------------------- */
@@ -254,6 +281,51 @@ static void drop_displaced(struct unishm *all, const struct unishm *by, char *fr
 	}
 }
 
+/* Whether bytes from @from up to @to, in attachment @old, are still what was attached. Where the
+ * system does not tell, they are. Else the file's bytes at the right offsets have to be mapped
+ * there; memory of the program's own has no file. */
+static bool still_attached(const struct unishm_attachment *old, const char *from, const char *to)
+{
+	struct unishm_mapping found;
+	while (from < to) {
+		int rc = unishm_mapping_at(from, &found);
+		if (rc == -ENOENT || (rc == 0 && found.start >= (uintptr_t)to))
+			return false;
+		if (rc < 0)
+			return true;
+		uint64_t into = found.start - (uintptr_t)old->addr;
+		if ((found.dev_major || found.dev_minor || found.inode) && found.offset == into)
+			return true;
+		from += found.end - (uintptr_t)from;
+	}
+	return false;
+}
+
+/* Whether a new attachment from @from up to @to would replace a part of @old only. */
+static bool is_cut(const struct unishm *seg, const struct unishm_attachment *old, char *from, char *to)
+{
+	char *start = old->addr, *end = start + whole_pages(seg->size);
+	if (end <= from || start >= to || (start >= from && end <= to))
+		return false;
+	return still_attached(old, start > from ? start : from, end < to ? end : to);
+}
+
+static int check_displaced(const struct unishm *all, const struct unishm *by, char *at)
+{
+	char *to = at + whole_pages(by->size);
+	for (const struct unishm *seg = all; seg; seg = seg->next) {
+		if (seg->backend->occupies && seg->backend->occupies(seg, at, whole_pages(by->size)))
+			return unishm_because(-EINVAL, "the library keeps something in that range; choose "
+					"another address");
+		for (unsigned i = 0; i < seg->attached; i++)
+			if (is_cut(seg, &seg->attachments[i], at, to))
+				return unishm_because(-EINVAL, "it would replace a part of the attachment of "
+						"%s at %p; detach that first, or replace the whole",
+						label_of(seg).text, seg->attachments[i].addr);
+	}
+	return 0;
+}
+
 static int check_attach_flags(int flags, int allowed)
 {
 	if (flags & ~allowed)
@@ -263,15 +335,15 @@ static int check_attach_flags(int flags, int allowed)
 
 enum { MAP_FLAGS = UNISHM_RDONLY | UNISHM_EXEC | UNISHM_POPULATE };
 
-int unishm_attach(struct unishm *seg, int flags, void **addr)
+static int attach(struct unishm *seg, int flags, void **addr)
 {
-	unishm_begin();
 	if (!seg || !addr)
 		return unishm_fail(-EINVAL, "attach: an argument is NULL");
 	void *got;
 	int rc = check_attach_flags(flags, MAP_FLAGS);
+	if (rc == 0)
+		rc = unishm_enter(seg);
 	if (rc == 0) {
-		unishm_enter(seg);
 		rc = do_attach(seg, NULL, flags, &got);
 		unishm_leave(seg);
 	}
@@ -279,6 +351,12 @@ int unishm_attach(struct unishm *seg, int flags, void **addr)
 		return unishm_fail(rc, "attach %s", label_of(seg).text);
 	*addr = got;
 	return 0;
+}
+
+int unishm_attach(struct unishm *seg, int flags, void **addr)
+{
+	unishm_begin();
+	return unishm_end(attach(seg, flags, addr));
 }
 
 /* @where, rounded if asked for; NULL, with a reason given, if it will not do. */
@@ -302,9 +380,35 @@ static char *check_address(const struct unishm *seg, void *where, int flags)
 	return NULL;
 }
 
-int unishm_attach_at(struct unishm *seg, void *where, int flags, void **addr)
+/* Nothing of another attachment may be replaced but the whole: the system would let a later
+ * detach of the one take away the other. */
+static int attach_over(struct unishm *seg, char *at, int flags, void **got)
 {
-	unishm_begin();
+	struct unishm *all;
+	int rc = unishm_enter_all(&all);
+	if (rc < 0)
+		return rc;
+	rc = check_displaced(all, seg, at);
+	if (rc == 0)
+		rc = do_attach(seg, at, flags, got);
+	if (rc == 0)
+		drop_displaced(all, seg, at);
+	unishm_leave_all();
+	return rc;
+}
+
+static int attach_beside(struct unishm *seg, char *at, int flags, void **got)
+{
+	int rc = unishm_enter(seg);
+	if (rc < 0)
+		return rc;
+	rc = do_attach(seg, at, flags, got);
+	unishm_leave(seg);
+	return rc;
+}
+
+static int attach_at(struct unishm *seg, void *where, int flags, void **addr)
+{
 	if (!seg || !addr)
 		return unishm_fail(-EINVAL, "attach: an argument is NULL");
 	void *got;
@@ -312,21 +416,18 @@ int unishm_attach_at(struct unishm *seg, void *where, int flags, void **addr)
 	int rc = check_attach_flags(flags, MAP_FLAGS | UNISHM_RND | UNISHM_REMAP);
 	if (rc == 0 && !(at = check_address(seg, where, flags)))
 		rc = -EINVAL;
-	if (rc == 0 && flags & UNISHM_REMAP) {
-		struct unishm *all = unishm_enter_all();
-		rc = do_attach(seg, at, flags, &got);
-		if (rc == 0)
-			drop_displaced(all, seg, at);
-		unishm_leave_all();
-	} else if (rc == 0) {
-		unishm_enter(seg);
-		rc = do_attach(seg, at, flags, &got);
-		unishm_leave(seg);
-	}
+	if (rc == 0)
+		rc = (flags & UNISHM_REMAP ? attach_over : attach_beside)(seg, at, flags, &got);
 	if (rc < 0)
 		return unishm_fail(rc, "attach %s at %p", label_of(seg).text, where);
 	*addr = got;
 	return 0;
+}
+
+int unishm_attach_at(struct unishm *seg, void *where, int flags, void **addr)
+{
+	unishm_begin();
+	return unishm_end(attach_at(seg, where, flags, addr));
 }
 
 /* Which attachment @addr names; -EINVAL if none, or not just one. */
@@ -343,52 +444,54 @@ static int find_attachment(const struct unishm *seg, const void *addr)
 	return unishm_because(-EINVAL, "no attachment of this handle starts at %p", addr);
 }
 
+static int detach(struct unishm *seg, const void *addr)
+{
+	int rc = find_attachment(seg, addr);
+	if (rc < 0)
+		return rc;
+	unsigned index = (unsigned)rc;
+	rc = seg->backend->detach(seg, &seg->attachments[index]);
+	if (rc == 0)
+		forget(seg, index);
+	return rc;
+}
+
+/* Run @call, which is about @seg, with the handle locked. */
+#define LOCKED(seg, words, call)                                                  \
+	do {                                                                      \
+		unishm_begin();                                                   \
+		int rc_ = (seg) ? unishm_enter(seg) : -EINVAL;                    \
+		if (rc_ == 0) {                                                   \
+			rc_ = (call);                                             \
+			unishm_leave(seg);                                        \
+		}                                                                 \
+		if (!(seg))                                                       \
+			unishm_fail(rc_, words ": the handle is NULL");           \
+		else if (rc_ < 0)                                                 \
+			unishm_fail(rc_, words " %s", label_of(seg).text);        \
+		return unishm_end(rc_);                                           \
+	} while (0)
+
 int unishm_detach(struct unishm *seg, const void *addr)
 {
-	unishm_begin();
-	if (!seg)
-		return unishm_fail(-EINVAL, "detach: the handle is NULL");
-	unishm_enter(seg);
-	int rc = find_attachment(seg, addr);
-	if (rc >= 0) {
-		unsigned index = (unsigned)rc;
-		rc = seg->backend->detach(seg, &seg->attachments[index]);
-		if (rc == 0)
-			forget(seg, index);
-	}
-	unishm_leave(seg);
-	if (rc < 0)
-		unishm_fail(rc, "detach %s", label_of(seg).text);
-	return rc;
+	LOCKED(seg, "detach", detach(seg, addr));
 }
 
 /* ---- Changing, removing, asking ------------------------------------------ */
 
-/* Run @call, which is a call of @seg's backend, with the handle locked. */
-#define DISPATCH(seg, words, call)                                                         \
-	do {                                                                               \
-		unishm_begin();                                                            \
-		if (!(seg))                                                                \
-			return unishm_fail(-EINVAL, words ": the handle is NULL");         \
-		unishm_enter(seg);                                                         \
-		int rc_ = (call);                                                          \
-		unishm_leave(seg);                                                         \
-		return rc_ < 0 ? unishm_fail(rc_, words " %s", label_of(seg).text) : rc_;  \
-	} while (0)
-
 int unishm_remove(struct unishm *seg)
 {
-	DISPATCH(seg, "remove", seg->backend->remove(seg));
+	LOCKED(seg, "remove", seg->backend->remove(seg));
 }
 
 int unishm_lock(struct unishm *seg)
 {
-	DISPATCH(seg, "lock", seg->backend->lock(seg));
+	LOCKED(seg, "lock", seg->backend->lock(seg));
 }
 
 int unishm_unlock(struct unishm *seg)
 {
-	DISPATCH(seg, "unlock", seg->backend->unlock(seg));
+	LOCKED(seg, "unlock", seg->backend->unlock(seg));
 }
 
 static int checked_chmod(struct unishm *seg, mode_t mode)
@@ -399,12 +502,12 @@ static int checked_chmod(struct unishm *seg, mode_t mode)
 
 int unishm_chmod(struct unishm *seg, mode_t mode)
 {
-	DISPATCH(seg, "change the mode of", checked_chmod(seg, mode));
+	LOCKED(seg, "change the mode of", checked_chmod(seg, mode));
 }
 
 int unishm_chown(struct unishm *seg, uid_t user, gid_t group)
 {
-	DISPATCH(seg, "change the owner of", seg->backend->chown(seg, user, group));
+	LOCKED(seg, "change the owner of", seg->backend->chown(seg, user, group));
 }
 
 static int checked_status(struct unishm *seg, struct unishm_status *st)
@@ -420,9 +523,11 @@ static int checked_status(struct unishm *seg, struct unishm_status *st)
 
 int unishm_status(struct unishm *seg, struct unishm_status *st)
 {
-	DISPATCH(seg, "tell the status of", checked_status(seg, st));
+	LOCKED(seg, "tell the status of", checked_status(seg, st));
 }
 
+/* What the callback returned is its own affair, also when negative: wrap it to tell it from a
+ * failure of the listing. */
 struct visitor {
 	int (*visit)(const struct unishm_status *st, void *arg);
 	void *arg;
@@ -432,43 +537,54 @@ struct visitor {
 static int call_visitor(const struct unishm_status *st, void *arg)
 {
 	struct visitor *visitor = arg;
-	return visitor->visit ? (visitor->result = visitor->visit(st, visitor->arg)) : 0;
+	if (visitor->visit)
+		visitor->result = unishm_call_visit(visitor->visit, st, visitor->arg);
+	return visitor->result;
 }
 
-int unishm_list(const char *name, int (*visit)(const struct unishm_status *, void *), void *arg)
+static int list(const char *name, int (*visit)(const struct unishm_status *, void *), void *arg)
 {
 	const struct unishm_backend *backend;
-	unishm_begin();
+	struct visitor visitor = { visit, arg, 0 };
 	if (!visit)
 		return unishm_fail(-EINVAL, "list segments: the callback is NULL");
 	int rc = unishm_find_backend(name, &backend);
 	if (rc < 0)
 		return unishm_fail(rc, "list segments");
-	/* What the callback returned is its own affair, also when negative: wrap it
-	 * to tell it from a failure of the listing. */
-	struct visitor visitor = { visit, arg, 0 };
 	rc = backend->list(call_visitor, &visitor);
 	if (visitor.result)
 		return visitor.result;
 	return rc < 0 ? unishm_fail(rc, "list the %s segments", backend->name) : 0;
 }
 
-int unishm_sweep(const char *name, int flags,
+int unishm_list(const char *name, int (*visit)(const struct unishm_status *, void *), void *arg)
+{
+	unishm_begin();
+	return unishm_end(list(name, visit, arg));
+}
+
+static int sweep(const char *name, int flags,
 		int (*visit)(const struct unishm_status *, void *), void *arg)
 {
 	const struct unishm_backend *backend;
-	unishm_begin();
+	struct visitor visitor = { visit, arg, 0 };
 	int rc = unishm_find_backend(name, &backend);
 	if (rc == 0 && flags & ~UNISHM_SWEEP_DRY)
 		rc = unishm_because(-EINVAL, "unknown bits in flags 0x%x", (unsigned)flags);
 	if (rc < 0)
 		return unishm_fail(rc, "sweep unfinished segments");
-	struct visitor visitor = { visit, arg, 0 };
 	if (backend->sweep)
 		rc = backend->sweep(flags, call_visitor, &visitor);
 	if (visitor.result)
 		return visitor.result;
 	return rc < 0 ? unishm_fail(rc, "sweep unfinished %s segments", backend->name) : 0;
+}
+
+int unishm_sweep(const char *name, int flags,
+		int (*visit)(const struct unishm_status *, void *), void *arg)
+{
+	unishm_begin();
+	return unishm_end(sweep(name, flags, visit, arg));
 }
 
 size_t unishm_size(const struct unishm *seg)

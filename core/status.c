@@ -74,10 +74,9 @@ static const char *field_names(unsigned bits, char *out, size_t room)
 	return used ? out : "none";
 }
 
-int unishm_print(FILE *out, const struct unishm_status *st)
+static int print(FILE *out, const struct unishm_status *st)
 {
 	char a[64], b[64], c[64], emulated[240], inexact[240];
-	unishm_begin();
 	if (!out || !st)
 		return unishm_fail(-EINVAL, "print a status to or from NULL");
 	errno = 0;
@@ -108,4 +107,10 @@ int unishm_print(FILE *out, const struct unishm_status *st)
 	if (rc < 0)
 		return unishm_fail(errno ? -errno : -EIO, "print a status");
 	return 0;
+}
+
+int unishm_print(FILE *out, const struct unishm_status *st)
+{
+	unishm_begin();
+	return unishm_end(print(out, st));
 }

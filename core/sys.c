@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if UNISHM_HAVE_POSIX
@@ -24,19 +25,54 @@ static int sys_fcntl_dup(int fd, int least)
 	return fcntl(fd, F_DUPFD_CLOEXEC, least);
 }
 
-/* Whoever opens the file while we hold the lease makes the kernel send us a signal:
- * one that is ignored by default, in place of SIGIO, which would end the program. */
-static int sys_try_lease(int fd)
+/* The system calls that no C library has, or not every one, are made by number. */
+static int sys_rename_new(const char *from, const char *to)
 {
-#if defined F_SETLEASE && defined F_SETSIG
-	if (fcntl(fd, F_SETSIG, SIGURG) < 0 || fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
-		return -1;
-	return fcntl(fd, F_SETLEASE, F_UNLCK);
+#if defined SYS_renameat2 && defined AT_FDCWD
+	const unsigned noreplace = 1; /* RENAME_NOREPLACE */
+	return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, noreplace);
 #else
-	(void)fd;
-	errno = EOPNOTSUPP;
+	if (link(from, to) < 0)
+		return -1;
+	return unlink(from);
+#endif
+}
+
+static int sys_access(int fd, int want)
+{
+#if defined SYS_faccessat2 && defined AT_EMPTY_PATH && defined AT_EACCESS
+	return (int)syscall(SYS_faccessat2, fd, "", want, AT_EMPTY_PATH | AT_EACCESS);
+#else
+	(void)fd, (void)want;
+	errno = ENOSYS;
 	return -1;
 #endif
+}
+
+static int sys_try_noatime(int fd)
+{
+#ifdef O_NOATIME
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NOATIME) < 0)
+		return -1;
+	if (fcntl(fd, F_SETFL, flags | O_NOATIME) < 0)
+		return -1;
+	return fcntl(fd, F_SETFL, flags);
+#else
+	(void)fd;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+static int sys_openat(int dirfd, const char *path, int oflag)
+{
+	return openat(dirfd, path, oflag);
+}
+
+static int sys_fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+	return fstatat(dirfd, path, st, flags);
 }
 
 /* pipe2() is not everywhere. Called around fork alone, when no other thread forks; one
@@ -93,18 +129,6 @@ static int sys_reserve(int fd, off_t offset, off_t length)
 	return EOPNOTSUPP;
 #endif
 }
-
-static int sys_punch(int fd, off_t offset, off_t length)
-{
-#ifdef FALLOC_FL_PUNCH_HOLE
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
-#else
-	/* No other system can free a part of a shared memory object. */
-	(void)fd, (void)offset, (void)length;
-	errno = EOPNOTSUPP;
-	return -1;
-#endif
-}
 #endif
 
 struct unishm_sys unishm_sys = {
@@ -125,17 +149,21 @@ struct unishm_sys unishm_sys = {
 	.close = close,
 	.fstat = sys_fstat,
 	.stat = sys_stat,
+	.openat = sys_openat,
+	.unlinkat = unlinkat,
+	.fstatat = sys_fstatat,
+	.rename_new = sys_rename_new,
+	.access = sys_access,
+	.try_noatime = sys_try_noatime,
 	.linkat = linkat,
 	.fchmod = fchmod,
 	.fchown = fchown,
 	.ftruncate = ftruncate,
 	.reserve = sys_reserve,
-	.punch = sys_punch,
 	.pread = pread,
 	.pwrite = pwrite,
 	.fcntl_lock = sys_fcntl_lock,
 	.fcntl_dup = sys_fcntl_dup,
-	.try_lease = sys_try_lease,
 	.mlock = mlock,
 	.getrlimit_fsize = sys_getrlimit_fsize,
 	.opendir = opendir,

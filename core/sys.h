@@ -41,17 +41,21 @@ struct unishm_sys {
 	int (*close)(int fd);
 	int (*fstat)(int fd, struct stat *st);
 	int (*stat)(const char *path, struct stat *st);
+	int (*openat)(int dirfd, const char *path, int oflag);
+	int (*unlinkat)(int dirfd, const char *path, int flags);
+	int (*fstatat)(int dirfd, const char *path, struct stat *st, int flags);
+	int (*rename_new)(const char *from, const char *to); /* EEXIST if @to is there */
+	int (*access)(int fd, int want); /* R_OK ... for the effective user, by descriptor */
+	int (*try_noatime)(int fd); /* EPERM: neither owner nor CAP_FOWNER */
 	int (*linkat)(int fd, const char *from, int dirfd, const char *to, int flags);
 	int (*fchmod)(int fd, mode_t mode);
 	int (*fchown)(int fd, uid_t user, gid_t group);
 	int (*ftruncate)(int fd, off_t length);
 	int (*reserve)(int fd, off_t offset, off_t length); /* memory for a range; an errno */
-	int (*punch)(int fd, off_t offset, off_t length); /* free pages of a file */
 	ssize_t (*pread)(int fd, void *to, size_t count, off_t offset);
 	ssize_t (*pwrite)(int fd, const void *from, size_t count, off_t offset);
 	int (*fcntl_lock)(int fd, int cmd, struct flock *lock);
 	int (*fcntl_dup)(int fd, int least); /* F_DUPFD_CLOEXEC */
-	int (*try_lease)(int fd); /* F_SETLEASE, and give it up again */
 	int (*mlock)(const void *addr, size_t length);
 	int (*getrlimit_fsize)(struct rlimit *limit); /* RLIMIT_FSIZE */
 	DIR *(*opendir)(const char *path);

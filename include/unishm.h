@@ -135,8 +135,7 @@ struct unishm_options {
  * attached with UNISHM_RDONLY.
  *
  * Return: 0, or
- * -EINVAL  a NULL @seg, an unknown bit in @oflag or @mode, the mode 0613 (which
- *          marks segments under construction, see unishm(7)), size 0 or beyond the
+ * -EINVAL  a NULL @seg, an unknown bit in @oflag or @mode, size 0 or beyond the
  *          system's limit for a new segment, @size larger than the existing
  *          segment, or $UNISHM_BACKEND is not built in
  * -ENOENT  no such segment, and no O_CREAT

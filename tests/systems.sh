@@ -11,8 +11,9 @@ cd "$1"
 places='
 backends/posix_os.c
 backends/posix_os.h
-backends/sysv.c
+backends/sysv/system.c
 core/imitate.c
+core/mapping.c
 core/os.c
 core/sys.c
 include/unishm.h
@@ -21,6 +22,7 @@ tests/harness.c
 tests/model/kill.c
 tests/test_contract.c
 tests/test_errors.c
+tests/test_fork.c
 tests/test_process.c
 tools/system.c
 '

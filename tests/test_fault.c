@@ -75,11 +75,13 @@ FAULTY(int, -1, fchown, (int fd, uid_t u, gid_t g), (fd, u, g), EPERM)
 FAULTY(int, -1, ftruncate, (int fd, off_t l), (fd, l), ENOSPC, EFBIG, EPERM)
 FAULTY(int, fault.code, reserve, (int fd, off_t o, off_t l), (fd, o, l),
 	ENOSPC, EINTR, EOPNOTSUPP, ENOMEM)
-FAULTY(int, -1, punch, (int fd, off_t o, off_t l), (fd, o, l), EOPNOTSUPP, EINTR)
+FAULTY(int, -1, openat, (int d, const char *n, int o), (d, n, o), EMFILE, ENFILE, ENOMEM, EACCES, ENOENT, EPERM)
+FAULTY(int, -1, fstatat, (int d, const char *n, struct stat *st, int f), (d, n, st, f), ENOMEM, EACCES)
+FAULTY(int, -1, unlinkat, (int d, const char *n, int f), (d, n, f), EACCES, EPERM, ENOMEM)
+FAULTY(int, -1, rename_new, (const char *a, const char *b), (a, b), EEXIST, ENOSPC, EPERM, ENOSYS)
 FAULTY(ssize_t, -1, pread, (int fd, void *b, size_t c, off_t o), (fd, b, c, o), EIO)
 FAULTY(ssize_t, -1, pwrite, (int fd, const void *b, size_t c, off_t o), (fd, b, c, o), EIO, ENOSPC)
 FAULTY(int, -1, fcntl_lock, (int fd, int cmd, struct flock *l), (fd, cmd, l), ENOLCK, EINTR)
-FAULTY(int, -1, try_lease, (int fd), (fd), EAGAIN, EINVAL, EACCES, ENOMEM)
 FAULTY(int, -1, mlock, (const void *a, size_t l), (a, l), ENOMEM, EPERM, EAGAIN)
 FAULTY(DIR *, NULL, opendir, (const char *n), (n), EMFILE, ENFILE, ENOENT, EACCES)
 FAULTY(struct dirent *, NULL, readdir, (DIR *d), (d), EIO)
@@ -115,11 +117,13 @@ static void arm(long turn, int choice, bool detaching)
 	unishm_sys.fchown = faulty_fchown;
 	unishm_sys.ftruncate = faulty_ftruncate;
 	unishm_sys.reserve = faulty_reserve;
-	unishm_sys.punch = faulty_punch;
+	unishm_sys.openat = faulty_openat;
+	unishm_sys.fstatat = faulty_fstatat;
+	unishm_sys.unlinkat = faulty_unlinkat;
+	unishm_sys.rename_new = faulty_rename_new;
 	unishm_sys.pread = faulty_pread;
 	unishm_sys.pwrite = faulty_pwrite;
 	unishm_sys.fcntl_lock = faulty_fcntl_lock;
-	unishm_sys.try_lease = faulty_try_lease;
 	unishm_sys.mlock = faulty_mlock;
 	unishm_sys.opendir = faulty_opendir;
 	unishm_sys.readdir = faulty_readdir;

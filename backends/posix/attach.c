@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "entries.h"
+#include "memory.h"
+#include "object_sys.h"
+#include "pin.h"
+#include "refresh.h"
+#include "sys.h"
+
+/* Map what is asked for. @keeps: by the handle's descriptor, so that the mapping keeps its
+ * description. */
+static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
+{
+	struct posix *p = posix_of(seg);
+	int fd = ushp_sys_open_data(&p->object, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	if (fd < 0)
+		return fd;
+	*keeps = fd == p->object.fd;
+	int rc = ushp_map_data(fd, where, seg->size, flags, addr);
+	ushp_sys_close_data(&p->object, fd);
+	return rc;
+}
+
+static bool overlaps(const void *where, size_t length, const void *own, size_t own_length)
+{
+	uintptr_t from = (uintptr_t)where, at = (uintptr_t)own;
+	return own && at < from + length && from < at + own_length;
+}
+
+/* Would UNISHM_REMAP replace what holds an attachment or a lock of this process? The core has all
+ * handles locked then, and asks for each. */
+bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t length)
+{
+	const struct posix *p = (const struct posix *)(const void *)seg->priv;
+	if (overlaps(where, length, p->hold.map.base, p->hold.map.length) ||
+			overlaps(where, length, p->pin.addr, seg->size))
+		return true;
+	for (unsigned i = 0; i < seg->attached; i++)
+		if (overlaps(where, length, ushp_hold_page(&seg->attachments[i]), 1))
+			return true;
+	return false;
+}
+
+/* UNISHM_REMAP replaces something, so that nothing must fail any more after it: count first. The
+ * range is kept meanwhile, if it is free, or the record might be mapped there. */
+static int count_and_replace(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+{
+	bool keeps;
+	void *held = ushp_hold_range(where, seg->size);
+	int rc = ushp_hold_add(seg, false, new);
+	if (rc == 0) {
+		rc = ushp_keeps_in_range(seg, where, seg->size)
+				? unishm_because(-EINVAL, "the library keeps something in that range; choose "
+						"another address")
+				: map_as_asked(seg, where, flags, &keeps, &new->addr);
+		if (rc < 0)
+			ushp_hold_remove(seg, new, true);
+	}
+	if (rc < 0 && held)
+		unishm_sys.munmap(held, seg->size);
+	return rc;
+}
+
+/* Otherwise map first: the record, which may be mapped now, could take the place that is asked for. */
+static int map_and_count(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+{
+	bool keeps;
+	int rc = map_as_asked(seg, where, flags, &keeps, &new->addr);
+	if (rc < 0)
+		return rc;
+	rc = ushp_hold_add(seg, keeps, new);
+	if (rc < 0)
+		unishm_sys.munmap(new->addr, seg->size);
+	return rc;
+}
+
+/* An unlock elsewhere may have ended our lock in RAM. */
+static void check_pin(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	uint32_t epoch;
+	if (p->pin.addr && ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(lock_epoch),
+			&epoch, sizeof epoch) == 0)
+		ushp_check_pin(seg, epoch);
+}
+
+/* Removed: and if nobody is attached, let go of it at once. */
+static int is_past(struct unishm *seg)
+{
+	struct view view;
+	ushp_look(seg, &view);
+	return -EIDRM;
+}
+
+int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
+	int rc = p->gone ? -EIDRM : ushp_refresh(seg, &st);
+	if (rc == 0 && st.st_nlink == 0)
+		return is_past(seg);
+	if (rc == 0)
+		rc = ushp_object_permit(&p->object, &st, want);
+	if (rc == 0 && !(flags & UNISHM_RDONLY))
+		rc = ushp_object_need_writable(&p->object);
+	if (rc == 0 && p->object.shared && !p->hold.taken)
+		ushp_object_renew(&p->object); /* so that the data keeps the description with the lock */
+	if (rc == 0)
+		rc = flags & UNISHM_REMAP ? count_and_replace(seg, where, flags, new)
+				: map_and_count(seg, where, flags, new);
+	if (rc == 0)
+		check_pin(seg);
+	return rc == -EIDRM ? is_past(seg) : rc;
+}
+
+/* Count @old out, and if that was the last of a removed segment, let go of it. @unmap: it is still
+ * mapped. The descriptor is looked at first, since it may be lost, and the mapping what still keeps
+ * the lock. */
+static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	bool needed = !p->hold.map.base || ushp_hold_is_reader(old);
+	bool usable = needed && ushp_refresh(seg, &st) == 0;
+	int rc = unmap ? ushp_unmap_data(&p->object, old->addr, seg->size) : 0;
+	ushp_hold_remove(seg, old, usable);
+	if (usable)
+		check_pin(seg);
+	p->leaving = true;
+	if (p->hold.saw_removed || (usable && st.st_nlink == 0))
+		is_past(seg); /* was it the last one? */
+	p->leaving = false;
+	return rc;
+}
+
+int ushp_detach(struct unishm *seg, struct unishm_attachment *old)
+{
+	return leave(seg, old, true);
+}
+
+void ushp_displaced(struct unishm *seg, struct unishm_attachment *old)
+{
+	leave(seg, old, false);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "entries.h"
+#include "object_sys.h"
+#include "pin.h"
+#include "refresh.h"
+#include "sys.h"
+
+static int look_as_owner(struct unishm *seg, struct view *view)
+{
+	int rc = ushp_look(seg, view);
+	return rc == 0 ? ushp_object_must_own(&posix_of(seg)->object, &view->st) : rc;
+}
+
+/* An owner whom the mode does not let write cannot write this down. */
+static void write_head(struct unishm *seg, size_t back, uint32_t value)
+{
+	struct posix *p = posix_of(seg);
+	struct stat st;
+	if (ushp_object_need_writable(&p->object) == 0 && ushp_object_check(&p->object, &st) == 0)
+		ushp_record_write(&p->object, &p->hold.map, back, &value, sizeof value);
+}
+
+/* ---- Remove ------------------------------------------------------------------------ */
+
+static int because_unseen(const struct object *object)
+{
+	return unishm_because(-ENOENT, "its name %s leads to something else here, or nowhere: this process "
+			"sees another file system (chroot, mount namespace); remove it from outside", object->name);
+}
+
+/* The name is looked at and taken away while no other remover does so. That it is gone is then seen in
+ * the file itself. */
+static int take_name_away(struct posix *p)
+{
+	struct stat st;
+	int rc = ushp_object_begin_removal(&p->object);
+	if (rc < 0)
+		return rc;
+	rc = ushp_object_unlink(&p->object);
+	if (rc == -ENOENT && ushp_object_check(&p->object, &st) == 0 && st.st_nlink == 0)
+		rc = 0; /* another process was faster */
+	ushp_object_end_removal(&p->object);
+	return rc == -ENOENT ? because_unseen(&p->object) : rc;
+}
+
+/* Another link keeps the file, but the name is gone, and a remover has written that down. */
+static bool says_removed(const struct posix *p)
+{
+	uint32_t removed = 0;
+	ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
+	return removed && !ushp_object_has_name(&p->object);
+}
+
+int ushp_remove(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct view view;
+	int rc = p->gone ? -EIDRM : ushp_refresh(seg, &view.st);
+	if (rc == 0 && (view.st.st_nlink == 0 || says_removed(p)))
+		return look_as_owner(seg, &view); /* removed already, or even gone */
+	if (rc == 0)
+		rc = ushp_object_must_own(&p->object, &view.st);
+	if (rc == 0 && p->object.shared)
+		ushp_object_renew(&p->object); /* its lock would be the children's as well */
+	if (rc == 0)
+		rc = ushp_hold_secure(seg); /* what has no name is hard to open again */
+	if (rc == 0)
+		rc = take_name_away(p);
+	if (rc < 0)
+		return rc;
+	write_head(seg, RECORD_HEAD_FIELD(removed), 1);
+	if (seg->attached == 0)
+		ushp_look(seg, &view); /* if nobody is attached, let go of it */
+	return 0;
+}
+
+/* ---- Lock -------------------------------------------------------------------------- */
+
+int ushp_lock(struct unishm *seg)
+{
+	struct view view;
+	int rc = look_as_owner(seg, &view);
+	if (rc < 0 || posix_of(seg)->pin.addr)
+		return rc;
+	return ushp_pin(seg, view.tail.head.lock_epoch);
+}
+
+/* A new epoch counts out all locks. Our own ends at once; others' memory can page again when their
+ * process next uses the segment, or ends. */
+int ushp_unlock(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct view view;
+	int rc = look_as_owner(seg, &view);
+	if (rc < 0 || !view.census.locked)
+		return rc;
+	uint32_t epoch = view.tail.head.lock_epoch + 1;
+	rc = ushp_object_need_writable(&p->object);
+	if (rc == 0)
+		rc = ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(lock_epoch), &epoch,
+				sizeof epoch);
+	if (rc == 0)
+		ushp_check_pin(seg, epoch);
+	return rc;
+}
+
+/* ---- Mode and owner ---------------------------------------------------------------- */
+
+/* Before the mode may take the right away: what is written after needs a descriptor from now. */
+static void have_writable(struct unishm *seg)
+{
+	ushp_object_need_writable(&posix_of(seg)->object);
+}
+
+int ushp_chmod(struct unishm *seg, mode_t mode)
+{
+	struct view view;
+	int rc = look_as_owner(seg, &view);
+	if (rc < 0)
+		return rc;
+	have_writable(seg);
+	rc = ushp_sys_chmod(&posix_of(seg)->object, !view.removed, mode);
+	if (rc == 0)
+		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());
+	return rc;
+}
+
+int ushp_chown(struct unishm *seg, uid_t user, gid_t group)
+{
+	struct view view;
+	int rc = look_as_owner(seg, &view);
+	if (rc < 0)
+		return rc;
+	have_writable(seg);
+	rc = ushp_sys_chown(&posix_of(seg)->object, !view.removed, user, group);
+	if (rc == -EPERM)
+		return unishm_because(rc, "giving a POSIX segment to another user, or to a group that one is "
+				"not in, needs privilege; run as root");
+	if (rc == 0)
+		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());
+	return rc;
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A segment is made in a draft: a file without a name, or with one that nobody knows. Its mode,
+ * group, memory and record are complete before it gets the segment's name, by one call that fails
+ * when the name is taken. A maker that is killed before that leaves nothing, or a draft.
+ *
+ * With an init callback (and where data and record are two objects) the name is given first, so that
+ * one process alone runs the callback. Then the record says RECORD_MAKING, and the maker holds
+ * PLACE_CLAIM from before the name exists until the record says RECORD_READY. So a record in the
+ * making without a claim is one whose maker is dead: see unfinished.c. The claim is held by a mapping
+ * that children do not inherit, and which has no descriptor.
+ */
+#include "create.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "descriptor.h"
+#include "handle.h"
+#include "memory.h"
+#include "object_sys.h"
+#include "sys.h"
+
+/* ---- Checks ------------------------------------------------------------------------ */
+
+static int check_size(const struct unishm_options *opt)
+{
+	struct rlimit limit;
+	if (opt->size == 0)
+		return unishm_because(-EINVAL, "a new segment needs a size of 1 or more");
+	off_t record_at = ushp_sys_record_offset(opt->size);
+	if (record_at < 0 || opt->size > PTRDIFF_MAX)
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
+	/* Growing beyond this limit would raise SIGXFSZ. */
+	if (unishm_sys.getrlimit_fsize(&limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+			(opt->size > (uint64_t)limit.rlim_cur ||
+			(uint64_t)record_at + RECORD_SIZE > (uint64_t)limit.rlim_cur))
+		return unishm_because(-EFBIG, "%zu bytes are more than RLIMIT_FSIZE allows; raise it (ulimit -f)",
+				opt->size);
+	return 0;
+}
+
+static int because_no_room(int rc, const struct unishm_options *opt)
+{
+	if (rc == -EDQUOT)
+		rc = -ENOSPC;
+	if (rc == -ENOSPC)
+		return unishm_because(rc, "the shared memory file system, or this user's quota there, has no "
+				"room for %zu bytes; remove unused segments, or enlarge it (mount -o "
+				"remount,size=...)", opt->size);
+	return rc;
+}
+
+/* ---- The record ------------------------------------------------------------------------ */
+
+/* The callback leaves the same traces as on System V, where the creator attaches to fill a segment. */
+static void note_filling(struct record_tail *tail)
+{
+	struct record_slot *others = tail_others(tail);
+	others->pid = others->attach_pid = (uint32_t)unishm_pid();
+	others->attach_time = others->detach_time = tail->head.change_time;
+	others->attach_op = 1;
+	others->detach_op = 2;
+}
+
+static int write_record(int fd, const struct unishm_options *opt, enum record_state state)
+{
+	struct record_tail tail = { 0 };
+	struct stat st;
+	if (unishm_sys.fstat(fd, &st) < 0)
+		return -errno;
+	ushp_record_make(&tail.head, opt->size, opt->key, state, &st);
+	if (opt->init)
+		note_filling(&tail);
+	off_t at = ushp_sys_record_offset(opt->size) + (off_t)(RECORD_SIZE - sizeof tail);
+	ssize_t put = unishm_sys.pwrite(fd, &tail, sizeof tail, at);
+	return put < 0 ? -errno : put == sizeof tail ? 0 : -ENOSPC;
+}
+
+/* ---- Drafts ---------------------------------------------------------------------------- */
+
+static int fill_draft(const struct draft *draft, const struct unishm_options *opt)
+{
+	int rc = ushp_sys_prepare_data(draft->fd, opt);
+	if (rc == 0)
+		rc = write_record(draft->fd, opt, ushp_sys_needs_claim(opt) ? RECORD_MAKING : RECORD_READY);
+	return because_no_room(rc, opt);
+}
+
+/* A claim, held in one of two ways. */
+struct claim {
+	void *page;      /* keeps the description that holds it */
+	bool by_process; /* or the process does, by @file */
+	struct lock_file file;
+};
+
+static int lock_claim(struct claim *claim, int fd)
+{
+	int rc = ushp_map_own(fd, 0, 1, PROT_NONE, &claim->page);
+	if (rc < 0)
+		return rc;
+	struct lock_file file = { fd, false, claim->file.dev, claim->file.ino };
+	rc = ushp_lock_take(&file, LOCK_OF_DESCRIPTION, PLACE_CLAIM, 1, true);
+	if (rc < 0)
+		unishm_sys.munmap(claim->page, 1);
+	return rc;
+}
+
+/* By a description of its own, if the draft can be opened once more. */
+static int take_claim(struct claim *claim, const struct draft *draft)
+{
+	struct stat st;
+	if (unishm_sys.fstat(draft->fd, &st) < 0)
+		return -errno;
+	*claim = (struct claim){ .file = { draft->fd, false, st.st_dev, st.st_ino } };
+	int fd = ushp_sys_lock_owner == LOCK_OF_PROCESS ? -EBADF
+			: draft->name[0] ? ushp_sys_open(draft->name, AT_SYSTEM_PLACE, O_RDWR)
+			: ushp_sys_reopen_unnamed(draft->fd, O_RDWR);
+	if (fd < 0) {
+		claim->by_process = true;
+		return ushp_lock_take(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1, true);
+	}
+	int rc = lock_claim(claim, fd);
+	unishm_sys.close(fd);
+	return rc;
+}
+
+static void drop_claim(struct claim *claim)
+{
+	if (claim->by_process)
+		ushp_lock_drop(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1);
+	else
+		unishm_sys.munmap(claim->page, 1);
+}
+
+/* ---- Under the claim -------------------------------------------------------------------- */
+
+/* What is made while the callback runs; also when it never returns. */
+struct work {
+	struct unishm_making making; /* first: the core frees it by this */
+	struct draft draft;
+	struct claim claim;
+	char name[OBJECT_NAME_MAX];
+	void *addr; /* the data, mapped for the callback */
+	size_t size;
+};
+
+static const char work_owner; /* of the descriptor meanwhile */
+
+static struct work *work_of(struct unishm_making *making)
+{
+	return (struct work *)making;
+}
+
+static void close_draft(struct work *work)
+{
+	ushp_fd_close(work->draft.fd, &work_owner, work->claim.file.dev, work->claim.file.ino);
+}
+
+/* The name is still ours: others take away only what has no claim. */
+static void undo(struct work *work)
+{
+	ushp_sys_unlink(work->name, AT_SYSTEM_PLACE);
+	drop_claim(&work->claim);
+	close_draft(work);
+}
+
+static void abandon(struct unishm_making *making)
+{
+	struct work *work = work_of(making);
+	if (work->addr)
+		unishm_sys.munmap(work->addr, work->size);
+	undo(work);
+}
+
+/* A child has no business with its parent's claim. */
+static void leave(struct unishm_making *making)
+{
+	struct work *work = work_of(making);
+	if (work->claim.by_process)
+		ushp_lock_forget(work->claim.file.dev, work->claim.file.ino, PLACE_CLAIM, 1);
+	else
+		ushp_drop_inherited(work->claim.page, 1);
+	close_draft(work);
+}
+
+/* Run the callback on what @fd is open on. */
+static int run_init(struct work *work, const struct unishm_options *opt, int fd)
+{
+	int rc = ushp_map_data(fd, NULL, opt->size, 0, &work->addr);
+	if (rc < 0)
+		return rc;
+	rc = unishm_call_init(&work->making, opt, work->addr);
+	if (!work->making.abandoned)
+		unishm_sys.munmap(work->addr, opt->size);
+	work->addr = NULL;
+	return rc;
+}
+
+static int make_data_and_fill(struct work *work, const struct unishm_options *opt)
+{
+	int fd = ushp_sys_make_data(work->name, opt, work->draft.fd);
+	if (fd < 0)
+		return fd;
+	int rc = opt->init ? run_init(work, opt, fd) : 0;
+	if (fd != work->draft.fd && !work->making.abandoned)
+		unishm_sys.close(fd);
+	if (rc == 0)
+		rc = write_record(work->draft.fd, opt, RECORD_READY);
+	return rc;
+}
+
+/* From here on an error undoes the claim and the name as well. */
+static int finish_claimed(struct work *work, const struct unishm_options *opt)
+{
+	int rc = because_no_room(make_data_and_fill(work, opt), opt);
+	if (work->making.abandoned || work->making.in_child)
+		return rc;
+	if (rc < 0)
+		undo(work);
+	else
+		drop_claim(&work->claim);
+	return rc;
+}
+
+/* Publish and fill under @claim, which is dropped in any case. @published: an error has undone the
+ * name as well, and the draft is closed. */
+static int make_claimed(struct unishm *seg, struct draft *draft, struct claim *claim, const char *name,
+		const struct unishm_options *opt, bool *published)
+{
+	struct work *work = unishm_sys.calloc(1, sizeof *work);
+	int rc = work ? ushp_fd_own(draft->fd, &work_owner) : -ENOMEM;
+	if (rc == 0)
+		rc = ushp_sys_publish(draft, name);
+	if (rc < 0) {
+		drop_claim(claim);
+		free(work);
+		return rc;
+	}
+	*published = true;
+	work->making.backend = seg->backend;
+	work->making.key = opt->key;
+	work->making.abandon = abandon;
+	work->making.leave = leave;
+	work->draft = *draft;
+	work->claim = *claim;
+	work->size = opt->size;
+	snprintf(work->name, sizeof work->name, "%s", name);
+	rc = finish_claimed(work, opt);
+	free(work);
+	return rc;
+}
+
+/* ---- Create -------------------------------------------------------------------------------- */
+
+int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, const char *name,
+		size_t size, key_t key)
+{
+	struct posix *p = posix_of(seg);
+	snprintf(p->object.name, sizeof p->object.name, "%s", name);
+	p->object.record_at = ushp_sys_record_offset(size);
+	p->heir = (struct heir){ .fd = -1, .pipe = { -1, -1 } };
+	seg->size = size;
+	seg->key = key;
+	seg->id = (int)((uint64_t)st->st_ino & INT_MAX); /* a tmpfs hands them out in sequence */
+	return ushp_object_bind(&p->object, fd, writable, st);
+}
+
+/* Before there is a name, see whether this place keeps what is promised. */
+static int try_place(const struct draft *draft, const struct unishm_options *opt)
+{
+	struct stat st;
+	struct object object = { .fd = draft->fd, .writable = true };
+	if (unishm_sys.fstat(draft->fd, &st) < 0)
+		return -errno;
+	object.dev = st.st_dev;
+	object.ino = st.st_ino;
+	object.record_at = ushp_sys_record_offset(opt->size);
+	snprintf(object.name, sizeof object.name, "%s", draft->name[0] ? draft->name : "/");
+	return ushp_sys_try_place(&object);
+}
+
+/* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
+static int fill_and_publish(struct unishm *seg, struct draft *draft, const char *name,
+		const struct unishm_options *opt, bool *published)
+{
+	struct claim claim;
+	bool claimed = ushp_sys_needs_claim(opt) || draft->name[0];
+	int rc = claimed ? take_claim(&claim, draft) : 0;
+	if (rc < 0)
+		return rc;
+	rc = fill_draft(draft, opt);
+	if (rc == 0)
+		rc = try_place(draft, opt);
+	if (rc == 0 && ushp_sys_needs_claim(opt))
+		return make_claimed(seg, draft, &claim, name, opt, published);
+	if (rc == 0) {
+		rc = ushp_sys_publish(draft, name);
+		*published = rc == 0;
+	}
+	if (claimed)
+		drop_claim(&claim);
+	return rc;
+}
+
+/* With a draft that has no name, or has one. -ENOENT from the first: it cannot be published. */
+static int create_with(struct unishm *seg, struct draft *draft, const char *name,
+		const struct unishm_options *opt, bool *published)
+{
+	struct stat st;
+	int rc = fill_and_publish(seg, draft, name, opt, published);
+	if (rc < 0 && !*published)
+		ushp_sys_discard(draft);
+	if (rc < 0)
+		return rc;
+	if (unishm_sys.fstat(draft->fd, &st) < 0)
+		return -errno;
+	return ushp_bind(seg, draft->fd, true, &st, name, opt->size, opt->key);
+}
+
+static int create_any(struct unishm *seg, const char *name, const struct unishm_options *opt)
+{
+	struct draft draft;
+	bool published = false;
+	int rc = ushp_sys_draft(&draft, opt->mode);
+	if (rc < 0)
+		return rc;
+	bool unnamed = draft.name[0] == '\0';
+	rc = create_with(seg, &draft, name, opt, &published);
+	if (rc != -ENOENT || published || !unnamed)
+		return rc;
+	rc = ushp_sys_draft_named(&draft, opt->mode);
+	return rc < 0 ? rc : create_with(seg, &draft, name, opt, &published);
+}
+
+int ushp_create(struct unishm *seg, const char *name, const struct unishm_options *opt)
+{
+	struct stat st;
+	int rc = check_size(opt);
+	if (rc < 0)
+		return ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
+	rc = create_any(seg, name, opt);
+	if (rc == 0)
+		seg->created = true;
+	return rc;
+}
+
+int ushp_create_private(struct unishm *seg, const struct unishm_options *opt)
+{
+	char name[OBJECT_NAME_MAX];
+	int rc;
+	do {
+		ushp_name_of_private(name);
+		rc = ushp_create(seg, name, opt);
+	} while (rc == -EEXIST);
+	return rc;
+}

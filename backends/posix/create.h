@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Making segments: whole, before any other process sees them. */
+#ifndef UNISHM_POSIX_CREATE_H
+#define UNISHM_POSIX_CREATE_H
+
+#include <sys/stat.h>
+
+#include "backend.h"
+
+/* Make the segment called @name as @opt says, and have @seg open it. -EEXIST: the name is taken. */
+int ushp_create(struct unishm *seg, const char *name, const struct unishm_options *opt);
+
+/* With a name that nobody guesses. */
+int ushp_create_private(struct unishm *seg, const struct unishm_options *opt);
+
+/* Fill in what a handle knows of its segment. -EMFILE: @fd is closed. */
+int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, const char *name,
+		size_t size, key_t key);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Segments by name. */
+#ifndef UNISHM_POSIX_FIND_H
+#define UNISHM_POSIX_FIND_H
+
+#include <sys/stat.h>
+
+#include "backend.h"
+#include "object.h"
+#include "unfinished.h"
+
+/* Have @seg open what @name leads to, whatever its stage. Returns the stage, or an errno: -ENOENT,
+ * -EACCES, -EBADMSG if it is not ours, -EAGAIN if its name is gone meanwhile. */
+int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st);
+
+/* What a draft's name leads to: STAGE_MAKING or STAGE_ABANDONED, whatever became of it. */
+int ushp_open_draft(struct unishm *seg, const char *name, struct stat *st);
+
+/* ushp_open_any(); what is not a segment yet, or no more, is -ENOENT, and nothing is removed. */
+int ushp_open_ready(struct unishm *seg, const char *name, key_t key);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How attachments are counted.
+ *
+ * A hold stands for attachments of one handle in one process. The kernel proves it alive by a
+ * lock, and drops that lock when the process ends, whatever ends it. There are two kinds:
+ *
+ *            slot hold                             reader hold
+ *   taken    by a handle that may write, at its    for each attachment of a handle that may only
+ *            first attachment; kept until close    read, or when no slot can be had
+ *   counts   the number in the slot's word         1
+ *   lock     exclusive, on byte A of the slot,     shared, on one byte in PLACE_READERS; its
+ *            PLACE_SLOTS + 2 * slot, or on B,      place tells when it was taken
+ *            the next, if the word says so
+ *   says     who, and when, in the slot            nothing: it may not write
+ *   fork     the child gets another slot           the child gets another place
+ *   dead     no such lock: the word counts         no lock: it is not there
+ *            nothing, and whoever may write
+ *            clears it (census.c)
+ *
+ * What carries the lock (both kinds):
+ *
+ *   HOLD_BY_DESCRIPTOR  the description of the handle's descriptor, through which the data is
+ *                       mapped as well: closing the descriptor does not end it, the last detach
+ *                       does.
+ *   HOLD_BY_MAPPING     a description of its own, without a descriptor, kept by a mapping of the
+ *                       record that children do not inherit.
+ *   HOLD_BY_PROCESS     the process. Where descriptions have no locks, or none can be opened.
+ *
+ * Attach takes the lock first, then stores the word, then asks whether the segment was removed.
+ * Detach takes the number out of the word; the lock stays, so that the next attachment needs no
+ * other. Killed between any two steps, there is a lock without a word, which counts nothing, or a
+ * word without a lock, which is dead. Exclusive locks cannot be had by who may only read, and are
+ * looked for as such: such a process can neither add to nor take from what slots count. It can add
+ * reader holds. It can hide others by a lock over a wide range; that is seen, and the kernel's
+ * list of locks asked, or the count called inexact (census.c).
+ *
+ * Exec and exit drop all descriptions; SIGKILL is exit. A child by vfork() has no memory of its own
+ * and no holds. Before fork() (fork.c) a lock by descriptor moves to a mapping, since child and
+ * parent share the descriptor and the mappings of data: byte B of the slot is locked by the new
+ * description, then the word says B, then A is unlocked: there is no moment without a lock. Then the parent opens the
+ * child's description and takes its holds, with all attachments counted in; the child maps the
+ * record through it and both close its descriptor. So the child is counted before it exists, and if
+ * it never does, the kernel drops it with the parent's descriptor. A child without fork handlers
+ * (clone(), _Fork()) has no hold until its first call; until then it keeps alive what it shares
+ * with its parent.
+ *
+ * A program that closes all descriptors does no harm: mappings keep the descriptions. The next
+ * call opens the object anew and moves the hold to B of its slot, as fork does.
+ *
+ * By process: fork() does not inherit such locks. The parent holds A of the child's slot, whose
+ * word says B; the child takes B, a pipe tells the parent, and it drops A. Readers: both hold the same shared byte for that
+ * time. A close() of any descriptor of the object by the program drops them; then the next call
+ * takes new ones. Where a kernel has locks of descriptions and one of the process had to do, the
+ * record says for good that the count may be too low.
+ */
+#ifndef UNISHM_POSIX_HOLD_H
+#define UNISHM_POSIX_HOLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "record.h"
+
+struct unishm;
+struct unishm_attachment;
+
+enum hold_carrier { HOLD_BY_DESCRIPTOR, HOLD_BY_MAPPING, HOLD_BY_PROCESS };
+
+/* The slot hold of a handle. */
+struct hold {
+	bool taken;
+	enum hold_carrier carrier;
+	uint32_t index;
+	uint64_t place;           /* of its lock */
+	struct record_slot entry; /* the slot as we wrote it */
+	struct record_map map;    /* of the record; NULL: it is written by pwrite() */
+	bool saw_removed;         /* when the record was last read */
+};
+
+/* Around fork(): what the child will have. */
+struct heir {
+	int fd;          /* its description; -1 */
+	int pipe[2];     /* closed by the child when it has its locks by process; -1 */
+	bool by_process; /* the parent holds them for it as a process */
+	bool taken;      /* a slot */
+	uint32_t index;
+	struct record_slot entry;
+	struct record_slot before; /* what was in the slot, in case there is no child */
+	uint64_t place;  /* of its reader holds, one byte for each; 0: none */
+};
+
+/* Count @new in. -EIDRM: the segment is removed. -ENOSPC: no memory for the slot. When it fails,
+ * nothing is counted. The handle's object was checked, and is writable if it may be. @data_keeps:
+ * the data is mapped through the handle's descriptor. */
+int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment *new);
+
+/* Count @old out. @usable: the handle's object was checked. */
+void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable);
+
+/* Give up what the handle still has; it has no attachments any more. */
+void ushp_hold_close(struct unishm *seg);
+
+/* The handle has another description now (the program closed the former one's descriptor, or
+ * children share it): see that holds by descriptor are kept. */
+int ushp_hold_move(struct unishm *seg, bool lost);
+
+/* Before the name goes: see that the program's closing of descriptors cannot leave a hold behind
+ * that no description could take over. */
+int ushp_hold_secure(struct unishm *seg);
+
+/* The same of holds by process, after the program closed a descriptor of the object. */
+int ushp_hold_retake(struct unishm *seg);
+
+/* ---- For fork.c and census.c ------------------------------------------------------ */
+
+/* The page by which a reader hold is kept; NULL. */
+const void *ushp_hold_page(const struct unishm_attachment *at);
+
+/* Is @at counted by a reader hold? */
+bool ushp_hold_is_reader(const struct unishm_attachment *at);
+
+/* How many reader holds of this handle its descriptor does not see by asking. */
+unsigned ushp_hold_unseen(struct unishm *seg);
+
+/* In a child. The page of a reader hold, which only an emulator has let through; the list entry of
+ * a lock by process; and what the parent took for it: byte @place (0: nothing, take one), by the
+ * description of @fd (of which @at is the @last user), or, if that is -1, by process. */
+struct posix;
+void ushp_hold_drop_page(struct unishm_attachment *at);
+void ushp_hold_forget(struct posix *p, struct unishm_attachment *at);
+void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last);
+
+/* Take holds for all attachments, of which none has any. */
+int ushp_hold_recount(struct unishm *seg);
+
+/* The holder of slot @index, of which the word was @word, is dead if its lock can be had: clear the
+ * slot, and write down the detach. 1: done; 0: it lives, or the slot is another's by now. */
+int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word);
+
+/* Take a free slot for @count attachments by @owner on @file, at once with who and when. */
+int ushp_slot_claim(const struct object *object, const struct lock_file *file, enum lock_owner owner,
+		const struct record_slot *wanted, uint32_t *index, struct record_slot *entry,
+		struct record_slot *before);
+
+/* A place for @count reader holds that no other process has, locked. */
+int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsigned count, uint64_t *place);
+
+/* The lock of a holder whose word is @word. */
+static inline uint64_t ushp_slot_place(uint32_t index, uint32_t word)
+{
+	return PLACE_SLOTS + 2 * (uint64_t)index + (word & SLOT_MOVED ? 1 : 0);
+}
+
+/* No reader hold locks more bytes at once. */
+enum { READERS_AT_ONCE = 1024 };
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "backend.h"
+#include "mapping.h"
+#include "object_sys.h"
+#include "os.h"
+#include "sys.h"
+
+static size_t whole_pages(size_t length)
+{
+	size_t page = unishm_os_page_size();
+	return (length + page - 1) / page * page;
+}
+
+/* mmap() says EAGAIN, and an older kernel ENOMEM, when mlockall(MCL_FUTURE) meets its limit. */
+static int because_not_mapped(int code, int flags)
+{
+	if (code == EAGAIN)
+		return unishm_because(-ENOMEM, "new memory is locked (mlockall) and RLIMIT_MEMLOCK is "
+				"reached; raise it (ulimit -l)");
+	if (code == EPERM && flags & UNISHM_EXEC)
+		return unishm_because(-ENOTSUP, "shared memory is mounted noexec here; use the System V backend");
+	return -code;
+}
+
+/* msync() looks at nothing but whether there are mappings. */
+static bool is_mapped(void *where, size_t length)
+{
+	size_t page = unishm_os_page_size();
+	for (size_t at = 0; at < length; at += page)
+		if (msync((char *)where + at, page, MS_ASYNC) == 0)
+			return true;
+	return false;
+}
+
+/* Linux 4.17 knows a flag for it; elsewhere an address is a hint, so compare. */
+#ifdef MAP_FIXED_NOREPLACE
+enum { EXACTLY = MAP_FIXED_NOREPLACE };
+#else
+enum { EXACTLY = 0 };
+#endif
+
+static int map_exactly(int fd, void *where, size_t length, int prot, void **addr)
+{
+	void *got = unishm_sys.mmap(where, length, prot, MAP_SHARED | EXACTLY, fd, 0);
+	if (got == where) {
+		*addr = got;
+		return 0;
+	}
+	int code = errno;
+	if (got != MAP_FAILED)
+		unishm_sys.munmap(got, length);
+	else if (code != EEXIST)
+		return -code;
+	if (!is_mapped(where, length))
+		return -ENOMEM; /* beyond what programs get */
+	return unishm_because(-EINVAL, "something is mapped there already; choose another address");
+}
+
+int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr)
+{
+	int prot = PROT_READ | (flags & UNISHM_RDONLY ? 0 : PROT_WRITE) |
+			(flags & UNISHM_EXEC ? PROT_EXEC : 0);
+	int rc = 0;
+	void *got;
+	if (where && !(flags & UNISHM_REMAP)) {
+		rc = map_exactly(fd, where, length, prot, &got);
+	} else {
+		got = unishm_sys.mmap(where, length, prot, MAP_SHARED | (where ? MAP_FIXED : 0), fd, 0);
+		rc = got == MAP_FAILED ? -errno : 0;
+	}
+	if (rc == 0 && flags & UNISHM_POPULATE) {
+		rc = unishm_os_populate(got, length, prot & PROT_WRITE);
+		if (rc < 0)
+			unishm_sys.munmap(got, length);
+	}
+	if (rc < 0)
+		return rc == -EINVAL ? rc : because_not_mapped(-rc, flags);
+	*addr = got;
+	return 0;
+}
+
+/* Programs may unmap what we mapped, and have something else there by now. */
+int ushp_unmap_data(const struct object *object, void *addr, size_t length)
+{
+	uintptr_t base = (uintptr_t)addr, end = base + whole_pages(length), from = base;
+	bool found = false;
+	while (from < end) {
+		struct unishm_mapping at;
+		int rc = unishm_mapping_at((void *)from, &at);
+		if (rc == -EOPNOTSUPP)
+			return unishm_sys.munmap(addr, length) < 0 ? -errno : 0;
+		if (rc < 0 || at.start >= end)
+			break;
+		uintptr_t to = at.end < end ? at.end : end;
+		from = at.start > from ? at.start : from;
+		if (at.offset == at.start - base && ushp_sys_is_data(object, &at)) {
+			if (unishm_sys.munmap((void *)from, to - from) < 0)
+				return -errno;
+			found = true;
+		}
+		from = to;
+	}
+	return found ? 0 : unishm_because(-EINVAL, "the attachment at %p is mapped no more; "
+			"the program unmapped it", addr);
+}
+
+/* Systems put one mapping next to the other, from one end on. So ask for a place far away
+ * from this library: a quarter of a tebibyte, or, where addresses are too short for that,
+ * any. The places follow each other within a gibibyte; when one is taken, the system chooses.
+ * (ThreadSanitizer wants all within 1.5 TiB of the top.) */
+static void *place_for_own(size_t length)
+{
+	enum { PIECE = 65536, PIECES = 16384 };
+	static uint32_t used;
+	const uint64_t away = UINT64_C(1) << 38;
+	uint64_t here = (uintptr_t)&used;
+	if (here < 2 * away || length > (size_t)PIECE * PIECES / 4)
+		return NULL;
+	uint32_t pieces = (uint32_t)((length + PIECE - 1) / PIECE);
+	uint64_t piece = __atomic_fetch_add(&used, pieces, __ATOMIC_RELAXED) % PIECES;
+	return (void *)(uintptr_t)((here & ~(uint64_t)0x3fffffff) - away + piece * PIECE);
+}
+
+int ushp_map_own(int fd, off_t offset, size_t length, int prot, void **addr)
+{
+	void *got = unishm_sys.mmap(place_for_own(length), length, prot, MAP_SHARED, fd, offset);
+	if (got == MAP_FAILED)
+		return because_not_mapped(errno, 0);
+#ifdef MADV_DONTFORK
+	if (unishm_sys.madvise(got, length, MADV_DONTFORK) < 0) { /* Linux 2.6.16 */
+		int rc = -errno;
+		unishm_sys.munmap(got, length);
+		return rc;
+	}
+#endif
+	*addr = got;
+	return 0;
+}
+
+/* Emulators (qemu-user) claim to keep such a mapping from children and do not. Memory is not
+ * touched otherwise: another library's fork handler may have put something there. */
+void ushp_drop_inherited(void *addr, size_t length)
+{
+	if (addr && msync(addr, length, MS_ASYNC) == 0)
+		unishm_sys.munmap(addr, length);
+}
+
+void *ushp_hold_range(void *where, size_t length)
+{
+	void *got = unishm_sys.mmap(where, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | EXACTLY, -1, 0);
+	if (got == where)
+		return got;
+	if (got != MAP_FAILED)
+		unishm_sys.munmap(got, length);
+	return NULL;
+}
+
+/* Where memory cannot be set aside, a byte into each page has the same effect on what was
+ * never written. Objects of macOS can neither be reserved nor written to (ENXIO): there a
+ * full system is noticed at first touch only. */
+static int fill_with_zeros(int fd, off_t length)
+{
+	enum { STEP = 4096 }; /* no page is smaller */
+	static const char zero;
+	for (off_t at = 0; at < length; at += STEP)
+		if (unishm_sys.pwrite(fd, &zero, 1, at) < 0)
+			return errno == ENXIO ? 0 : -errno;
+	return 0;
+}
+
+/* It cannot be done this way here: an old kernel, another file system, a filter. */
+static bool is_refused(int code)
+{
+	return code == EOPNOTSUPP || code == ENODEV || code == EINVAL || code == ENOSYS || code == EPERM;
+}
+
+/* A signal interrupts the call, which then has set nothing aside: a program with a fast timer
+ * would never see a large one end. So halve the piece whenever that happens. */
+int ushp_reserve(int fd, off_t length)
+{
+	off_t piece = length;
+	int rc = 0;
+	for (off_t at = 0; at < length && rc == 0;) {
+		if (piece > length - at)
+			piece = length - at;
+		int code = unishm_sys.reserve(fd, at, piece);
+		if (code == EINTR && piece > 1 << 20)
+			piece /= 2;
+		else if (is_refused(code))
+			rc = fill_with_zeros(fd, length), at = length;
+		else if (code != EINTR)
+			rc = -code;
+		if (code == 0)
+			at += piece;
+	}
+	return rc == -EDQUOT ? -ENOSPC : rc;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Address space: the data at an address, mappings of the library's own, memory set aside. */
+#ifndef UNISHM_POSIX_MEMORY_H
+#define UNISHM_POSIX_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct object;
+
+/* Map @length bytes of @fd from its beginning, as attach asks: @where NULL, or exactly there.
+ * What is mapped there is -EINVAL and stays, unless @flags has UNISHM_REMAP. */
+int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr);
+
+/* Unmap what is left at [@addr, @addr + @length) of a mapping of @object's data; what the
+ * program has put there meanwhile stays. -EINVAL: nothing is left. */
+int ushp_unmap_data(const struct object *object, void *addr, size_t length);
+
+/* Map [@offset, @offset + @length) of @fd for the library, away from where programs ask for
+ * memory; children do not inherit it. */
+int ushp_map_own(int fd, off_t offset, size_t length, int prot, void **addr);
+
+/* In a child of a system, or emulator, that lets it inherit such a mapping all the same. */
+void ushp_drop_inherited(void *addr, size_t length);
+
+/* Keep a range that is wholly free from being given to others. NULL: it is not free. */
+void *ushp_hold_range(void *where, size_t length);
+
+/* Set memory aside for [0, @length) of @fd, which nobody else uses yet. -ENOSPC. */
+int ushp_reserve(int fd, off_t length);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The names that look like ours, as the directory has them. */
+#ifndef UNISHM_POSIX_NAMES_H
+#define UNISHM_POSIX_NAMES_H
+
+#include "object.h"
+
+struct names {
+	size_t count, room;
+	struct name {
+		char text[OBJECT_NAME_MAX]; /* with the slash */
+		bool draft;
+		ino_t inode;
+	} *list; /* to be freed */
+};
+
+int ushp_list_names(struct names *names);
+
+#endif

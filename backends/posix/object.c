@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+#include "object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend.h"
+#include "descriptor.h"
+#include "lock.h"
+#include "object_sys.h"
+#include "record.h"
+#include "sys.h"
+
+/* ---- Names ----------------------------------------------------------------- */
+
+uint64_t ushp_random(void)
+{
+	static uint32_t calls; /* a word: not every processor can add to two at once */
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	uint64_t z = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED) * UINT64_C(0x9e3779b97f4a7c15);
+	z += (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 30 ^ (uint64_t)unishm_pid() << 40;
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9); /* splitmix64 */
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+static void make_name(char name[OBJECT_NAME_MAX], char kind, uint32_t number)
+{
+	snprintf(name, OBJECT_NAME_MAX, "/ush%c.%08lx", kind, (unsigned long)number);
+}
+
+void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX])
+{
+	make_name(name, 'm', (uint32_t)key);
+}
+
+void ushp_name_of_private(char name[OBJECT_NAME_MAX])
+{
+	make_name(name, 'p', (uint32_t)ushp_random());
+}
+
+void ushp_name_of_draft(char name[OBJECT_NAME_MAX])
+{
+	make_name(name, 't', (uint32_t)ushp_random());
+}
+
+static bool is_name(const char *name, const char *kinds)
+{
+	return strncmp(name, "ush", 3) == 0 && name[3] != '\0' && strchr(kinds, name[3]) &&
+			name[4] == '.' && strspn(name + 5, "0123456789abcdef") == 8 && name[13] == '\0';
+}
+
+bool ushp_is_segment_name(const char *name)
+{
+	return is_name(name, "mp");
+}
+
+bool ushp_is_draft_name(const char *name)
+{
+	return is_name(name, "t");
+}
+
+key_t ushp_key_in_name(const char *name)
+{
+	return name[3] == 'm' ? (key_t)(int32_t)strtoul(name + 5, NULL, 16) : UNISHM_PRIVATE;
+}
+
+/* ---- The descriptor ---------------------------------------------------------- */
+
+static bool is_file(const struct object *object, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_dev == object->dev && st->st_ino == object->ino;
+}
+
+int ushp_object_bind(struct object *object, int fd, bool writable, const struct stat *st)
+{
+	object->dev = st->st_dev;
+	object->ino = st->st_ino;
+	object->fd = -1;
+	return ushp_object_replace(object, fd, writable);
+}
+
+int ushp_object_check(const struct object *object, struct stat *st)
+{
+	int rc = ushp_fd_check(object->fd, object, object->dev, object->ino, st);
+	if (rc == 0 && st->st_size < object->record_at + RECORD_SIZE)
+		return unishm_because(-EBADMSG, "something cut its object short; remove it");
+	return rc;
+}
+
+/* Is @fd, which was opened by name, this file? It is closed if not. */
+static int keep_if_same(const struct object *object, int fd)
+{
+	struct stat st;
+	if (fd < 0)
+		return fd;
+	if (unishm_sys.fstat(fd, &st) < 0) {
+		int rc = -errno;
+		unishm_sys.close(fd);
+		return rc;
+	}
+	if (is_file(object, &st))
+		return fd;
+	ushp_lock_close(fd, st.st_dev, st.st_ino);
+	return -ENOENT; /* another segment has the name by now */
+}
+
+/* A name that refuses us may be that of another segment. */
+static int refused_or_other(const struct object *object, int rc)
+{
+	struct stat st;
+	if (rc == -EACCES && ushp_sys_stat(object->name, AT_SYSTEM_PLACE, &st) == 0 && !is_file(object, &st))
+		return -ENOENT;
+	return rc;
+}
+
+int ushp_object_reopen(const struct object *object, int access)
+{
+	struct stat st;
+	int fd = ushp_lock_reuse(object->dev, object->ino, access != O_RDONLY);
+	if (fd >= 0)
+		return fd;
+	fd = ushp_sys_open(object->name, AT_SYSTEM_PLACE, access);
+	fd = refused_or_other(object, keep_if_same(object, fd));
+	if (fd == -ENOENT || fd == -EBADMSG)
+		fd = keep_if_same(object, ushp_sys_open(object->name, AT_FORMER_PLACE, access));
+	if (fd >= 0 || ushp_fd_check(object->fd, object, object->dev, object->ino, &st) < 0)
+		return fd == -ENOENT ? -EBADF : fd;
+	int unnamed = keep_if_same(object, ushp_sys_reopen_unnamed(object->fd, access));
+	return unnamed == -ENOENT || unnamed == -EPERM ? -EBADF : unnamed;
+}
+
+int ushp_object_replace(struct object *object, int fd, bool writable)
+{
+	if (ushp_fd_own(fd, object) < 0) {
+		ushp_lock_close(fd, object->dev, object->ino);
+		return unishm_because(-EMFILE, "its descriptor would have the number %d, which is more "
+				"than this library can keep track of; close some", fd);
+	}
+	if (object->fd != fd)
+		ushp_fd_close(object->fd, object, object->dev, object->ino);
+	object->fd = fd;
+	object->writable = writable;
+	object->shared = false;
+	return 0;
+}
+
+int ushp_object_renew(struct object *object)
+{
+	bool writable = true;
+	int fd = ushp_object_reopen(object, O_RDWR);
+	if (fd == -EACCES || fd == -EROFS) {
+		writable = false;
+		fd = ushp_object_reopen(object, O_RDONLY);
+	}
+	return fd < 0 ? fd : ushp_object_replace(object, fd, writable);
+}
+
+int ushp_object_need_writable(struct object *object)
+{
+	bool shared = object->shared;
+	if (object->writable)
+		return 0;
+	int fd = ushp_object_reopen(object, O_RDWR);
+	int rc = fd < 0 ? fd : ushp_object_replace(object, fd, true);
+	if (rc == 0)
+		object->shared = shared && ushp_lock_by_process(object->dev, object->ino);
+	return rc;
+}
+
+void ushp_object_close(struct object *object)
+{
+	ushp_fd_close(object->fd, object, object->dev, object->ino);
+	object->fd = -1;
+}
+
+void ushp_object_close_other(const struct object *object, int fd)
+{
+	ushp_lock_close(fd, object->dev, object->ino);
+}
+
+struct lock_file ushp_object_locks(const struct object *object)
+{
+	return (struct lock_file){ object->fd, object->shared, object->dev, object->ino };
+}
+
+/* ---- Permission ---------------------------------------------------------------- */
+
+static int because_denied(int rc, const struct stat *st)
+{
+	char mode[10], owner[64];
+	return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or have it changed",
+			unishm_mode_text(st->st_mode & 0777, mode),
+			unishm_user_text(st->st_uid, owner, sizeof owner));
+}
+
+/* Where several users of a namespace look alike, the number proves nothing. */
+enum { OVERFLOW_USER = 65534 };
+
+static bool is_plainly_owner(const struct stat *st)
+{
+	return st->st_uid == unishm_sys.geteuid() && st->st_uid != OVERFLOW_USER;
+}
+
+/* What the mode grants to the owner needs no question. All else has groups without number,
+ * user namespaces, capabilities and access lists in it: the kernel knows. */
+int ushp_object_permit(const struct object *object, const struct stat *st, unsigned want)
+{
+	if ((want & ~(st->st_mode >> 6 & 7)) == 0 && is_plainly_owner(st))
+		return 0;
+	int rc = ushp_sys_access(object->fd, want);
+	return rc == -EACCES ? because_denied(rc, st) : rc;
+}
+
+int ushp_object_must_own(const struct object *object, const struct stat *st)
+{
+	if (is_plainly_owner(st))
+		return 0;
+	int rc = ushp_sys_may_act_as_owner(object->fd, st->st_uid);
+	return rc == -EPERM ? because_denied(rc, st) : rc;
+}
+
+/* ---- Removal of the name --------------------------------------------------------- */
+
+static struct unishm_mutex naming = UNISHM_MUTEX_INIT; /* between threads; held for a few calls */
+
+/* The lock of a description that children have as well would not keep them away. */
+static enum lock_owner remover_of(const struct object *object)
+{
+	return object->shared ? LOCK_OF_PROCESS : ushp_sys_lock_owner;
+}
+
+/* 0 with the mutex and the lock held; -EAGAIN: another remover is there. */
+static int try_removal(const struct object *object)
+{
+	struct lock_file file = ushp_object_locks(object);
+	struct range found;
+	unishm_mutex_lock(&naming);
+	int rc = ushp_lock_take(&file, remover_of(object), PLACE_REMOVE, 1, false);
+	if (rc == 0) {
+		rc = ushp_lock_find_foreign(&file, remover_of(object), (struct range){ PLACE_REMOVE, PLACE_REMOVE }, &found);
+		if (rc == 0)
+			return 0;
+		ushp_lock_drop(&file, remover_of(object), PLACE_REMOVE, 1);
+	}
+	unishm_mutex_unlock(&naming);
+	return rc > 0 ? -EAGAIN : rc;
+}
+
+/* Two that find each other here both step back, and try again. No exclusive lock: an owner
+ * may have no right to write. Who may read the file can hold this place for good; then that
+ * is said, after a tenth of a second. */
+int ushp_object_begin_removal(const struct object *object)
+{
+	for (unsigned tries = 0; tries < 100; tries++) {
+		int rc = try_removal(object);
+		if (rc != -EAGAIN)
+			return rc;
+		const struct timespec moment = { 0, (long)(500000 + ushp_random() % 1000000) };
+		nanosleep(&moment, NULL);
+	}
+	return unishm_because(-EBUSY, "another process holds a lock on its object that removers need; "
+			"find it (lslocks, fuser), and continue or end it");
+}
+
+void ushp_object_end_removal(const struct object *object)
+{
+	struct lock_file file = ushp_object_locks(object);
+	ushp_lock_drop(&file, remover_of(object), PLACE_REMOVE, 1);
+	unishm_mutex_unlock(&naming);
+}
+
+/* Where the name leads to this file: 0, or -ENOENT. */
+static int find_name(const struct object *object, enum place *place)
+{
+	static const enum place places[] = { AT_SYSTEM_PLACE, AT_FORMER_PLACE };
+	int rc = -ENOENT;
+	for (unsigned i = 0; rc == -ENOENT && i < sizeof places / sizeof *places; i++) {
+		struct stat st;
+		*place = places[i];
+		rc = ushp_sys_stat(object->name, *place, &st);
+		if (rc == 0 && !is_file(object, &st))
+			rc = -ENOENT;
+	}
+	return rc;
+}
+
+bool ushp_object_has_name(const struct object *object)
+{
+	enum place place;
+	return find_name(object, &place) == 0;
+}
+
+int ushp_object_unlink(const struct object *object)
+{
+	enum place place;
+	int rc = find_name(object, &place);
+	return rc < 0 ? rc : ushp_sys_unlink(object->name, place);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A segment's file as one handle has it open: which it is, by device and inode; by what name
+ * it is found; and a descriptor, which the program may have closed. object_sys.h has what
+ * differs between systems.
+ */
+#ifndef UNISHM_POSIX_OBJECT_H
+#define UNISHM_POSIX_OBJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "range_lock.h"
+
+enum { OBJECT_NAME_MAX = 16 }; /* a slash, 13 characters, NUL */
+
+struct object {
+	int fd;        /* -1: none; object_check() before it is used */
+	bool writable; /* @fd is open for writing */
+	bool shared;   /* children have the description of @fd, too: no lock belongs to it */
+	dev_t dev;
+	ino_t ino;
+	off_t record_at; /* where the record begins in the file */
+	char name[OBJECT_NAME_MAX]; /* "/..." */
+};
+
+/* Names of segments. */
+void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX]);
+void ushp_name_of_private(char name[OBJECT_NAME_MAX]);
+void ushp_name_of_draft(char name[OBJECT_NAME_MAX]);
+
+/* Is @name, without a slash, one of those (not of a draft)? And which key? */
+bool ushp_is_segment_name(const char *name);
+bool ushp_is_draft_name(const char *name);
+key_t ushp_key_in_name(const char *name);
+
+/* Bits that are different at each call; neither secret nor equally spread.
+ * Async-signal-safe. */
+uint64_t ushp_random(void);
+
+/* Take over @fd, which has @st, for @object, of which the name is set. -EMFILE: @fd is
+ * closed. */
+int ushp_object_bind(struct object *object, int fd, bool writable, const struct stat *st);
+
+/* Does the descriptor still lead to the file, and is the file's record still all there? Fills
+ * in @st. 0; -EBADF: the descriptor is not ours any more; -EBADMSG: cut short. Changes
+ * nothing. */
+int ushp_object_check(const struct object *object, struct stat *st);
+
+/* Open the file anew: another description. By the name that it has, through the directory
+ * where it was found, or, if it has no name any more, through the descriptor. Returns a
+ * descriptor without owner. -ENOENT and -EBADF: there is no way. */
+int ushp_object_reopen(const struct object *object, int access);
+
+/* Have a descriptor again after ushp_object_check() said -EBADF, or another description
+ * than children have (@object->shared). */
+int ushp_object_renew(struct object *object);
+
+/* Have a descriptor for writing, now that the mode allows it; see ushp_object_reopen(). */
+int ushp_object_need_writable(struct object *object);
+
+/* Replace the descriptor by @fd, another one of the same file. */
+int ushp_object_replace(struct object *object, int fd, bool writable);
+
+void ushp_object_close(struct object *object);
+
+/* Close a descriptor that ushp_object_reopen() returned. */
+void ushp_object_close_other(const struct object *object, int fd);
+
+struct lock_file ushp_object_locks(const struct object *object);
+
+/* The kernel's judgement, for the effective user, on the file that @object has open and whose
+ * status is @st: may it be read (4), written (2), executed (1)? 0 or -EACCES with the reason. */
+int ushp_object_permit(const struct object *object, const struct stat *st, unsigned want);
+
+/* And may its owner's rights be used: to change mode and owner, to remove, to lock? 0 or
+ * -EPERM with the reason. */
+int ushp_object_must_own(const struct object *object, const struct stat *st);
+
+/* Keep others who would take the name of this file away from doing so meanwhile. -EBUSY. */
+int ushp_object_begin_removal(const struct object *object);
+void ushp_object_end_removal(const struct object *object);
+
+/* Does the name lead to this file, where it can be seen? */
+bool ushp_object_has_name(const struct object *object);
+
+/* Take the name away, if it still leads to this file. Between begin and end of a removal.
+ * -ENOENT: it leads elsewhere, or nowhere, or cannot be seen from here. */
+int ushp_object_unlink(const struct object *object);
+
+#endif

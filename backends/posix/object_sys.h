@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What differs between systems about objects and their names. One of two files implements it,
+ * chosen by the build:
+ *
+ * object_linux.c    An object is a file of a tmpfs, and the record is behind the data in it.
+ *                   It is made without a name and gets it when it is whole. Locks belong to
+ *                   open file descriptions, which a mapping keeps.
+ *
+ * object_sidecar.c  Everywhere else. Some systems refuse locks on shared memory objects
+ *                   (macOS, FreeBSD: EBADF), some cannot list them (macOS, OpenBSD), change
+ *                   their mode (macOS) or tell their size exactly (macOS rounds it). So a file
+ *                   of its own beside the object, with the object's name and mode, is what is
+ *                   opened, listed and locked; it holds the record, and the object the data.
+ *                   Locks belong to processes: the oldest kind, which every Unix has.
+ *
+ * Each function returns 0 or a descriptor (without owner), or a negative errno.
+ */
+#ifndef UNISHM_POSIX_OBJECT_SYS_H
+#define UNISHM_POSIX_OBJECT_SYS_H
+
+#include "object.h"
+
+struct unishm_mapping;
+struct unishm_options;
+
+/* The commands of fcntl() for locks of descriptions, or, where there are none, of processes. */
+struct lock_commands {
+	int set, find;
+};
+extern const struct lock_commands ushp_sys_lock_commands;
+
+/* By whom are attachments held? */
+extern const enum lock_owner ushp_sys_lock_owner;
+
+/* Where the record of a segment of @size bytes begins in its file; -1: no file is that large. */
+off_t ushp_sys_record_offset(uint64_t size);
+
+/* ---- Files by name ------------------------------------------------------------- */
+
+/* Where a name is looked up: where the system keeps such names; or in that very directory as
+ * it was when this process last opened a segment, which works after chroot() as well. */
+enum place { AT_SYSTEM_PLACE, AT_FORMER_PLACE };
+
+/* Open the file of the segment called @name, for O_RDONLY or O_RDWR. Never follows a link,
+ * never blocks, never creates. -EBADMSG: what has the name is no such file. */
+int ushp_sys_open(const char *name, enum place place, int access);
+
+/* Another description of what @fd is open on, which has no name. */
+int ushp_sys_reopen_unnamed(int fd, int access);
+
+/* What does @name lead to? -ENOENT. */
+int ushp_sys_stat(const char *name, enum place place, struct stat *st);
+
+/* Take the name away: of the file and, where there is one, of the object beside it. */
+int ushp_sys_unlink(const char *name, enum place place);
+
+/* Is the directory missing altogether? Then the reason is given; returns @rc. */
+int ushp_sys_because_missing(int rc);
+
+/* All names, without the slash, and their inodes. Stops at what @found returns if that is
+ * not 0, and returns it. */
+int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *arg);
+
+/* ---- Making ---------------------------------------------------------------------- */
+
+/* A file that is being made: nobody knows its name, if it has one. */
+struct draft {
+	int fd;
+	char name[OBJECT_NAME_MAX]; /* "": none */
+};
+
+/* Begin one with exactly @mode and the effective group. */
+int ushp_sys_draft(struct draft *draft, mode_t mode);
+
+/* Give it @name for good, at once, if that is free: -EEXIST. Then it is whole, or its record
+ * says that it is not. -ENOENT from a draft without a name: try one that has a name. */
+int ushp_sys_publish(struct draft *draft, const char *name);
+
+/* The same as ushp_sys_draft() with a name from the start, where ushp_sys_publish() failed. */
+int ushp_sys_draft_named(struct draft *draft, mode_t mode);
+
+/* It is not wanted. */
+void ushp_sys_discard(struct draft *draft);
+
+/* Must a segment be published before it is whole, under a claim? */
+bool ushp_sys_needs_claim(const struct unishm_options *opt);
+
+/* Have memory for the data, as @opt says: before it is published, in the file @fd, where that
+ * can be done; and after that, under the claim. The second returns a descriptor by which the data
+ * can be mapped: @fd, or another one, which the caller closes. */
+int ushp_sys_prepare_data(int fd, const struct unishm_options *opt);
+int ushp_sys_make_data(const char *name, const struct unishm_options *opt, int fd);
+
+/* ---- Data ------------------------------------------------------------------------ */
+
+/* A descriptor through which the data is to be mapped: the object's own, if it will do, or
+ * another one, to be given to ushp_sys_close_data(). */
+int ushp_sys_open_data(const struct object *object, int access);
+void ushp_sys_close_data(const struct object *object, int fd);
+
+/* Is that a mapping of @object's data? Yes, too, where a mapping does not tell. */
+bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping);
+
+/* Is the data there? It goes before its file does, where there are two. */
+bool ushp_sys_has_data(const char *name);
+
+/* Mode and owner, of all that belongs to the segment. @named: it has its name still. */
+int ushp_sys_chmod(const struct object *object, bool named, mode_t mode);
+int ushp_sys_chown(const struct object *object, bool named, uid_t user, gid_t group);
+
+/* ---- Permission ------------------------------------------------------------------ */
+
+/* Ask the kernel whether the effective user may do @want (4, 2, 1) with what @fd is open on.
+ * -EACCES; -ENOSYS: it does not tell. */
+int ushp_sys_access(int fd, unsigned want);
+
+/* And whether that user has the rights of the owner @user. -EPERM. */
+int ushp_sys_may_act_as_owner(int fd, uid_t user);
+
+/* Shared locks of at most @most bytes in @within, from the kernel's list of all locks: how many
+ * bytes they have. It sees also what a wider lock hides. -EOPNOTSUPP: there is no such list. */
+int ushp_sys_count_locks(const struct object *object, struct range within, uint64_t most,
+		unsigned long *count);
+
+/* Does the place where @object is keep its promises: does a lock outlive its descriptor with
+ * a mapping? Tried once for each file system. -ENOTSUP with the reason. */
+int ushp_sys_try_place(const struct object *object);
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* Slots of the record: finding a free one. See hold.h. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "hold.h"
+#include "object_sys.h"
+#include "sys.h"
+
+/* What a claim works on. */
+struct claim {
+	const struct object *object; /* for where the record is */
+	const struct lock_file *file;
+	enum lock_owner owner;
+	const struct record_slot *wanted;
+	uint32_t index;
+	struct record_slot entry, before;
+};
+
+static int read_tail(const struct claim *claim, struct record_tail *tail)
+{
+	return ushp_record_read(claim->file->fd, claim->object->record_at, sizeof *tail, tail, sizeof *tail);
+}
+
+static int read_slot(const struct claim *claim, struct record_slot *slot)
+{
+	return ushp_record_read(claim->file->fd, claim->object->record_at, record_slot_back(claim->index),
+			slot, sizeof *slot);
+}
+
+static int write_back(const struct claim *claim, size_t back, const void *from, size_t size)
+{
+	static const struct record_map none;
+	struct object by = *claim->object;
+	by.fd = claim->file->fd;
+	return ushp_record_write(&by, &none, back, from, size);
+}
+
+/* The holder moved to byte B, and lives. */
+static int is_held_on_b(const struct claim *claim, uint32_t word)
+{
+	uint64_t b = ushp_slot_place(claim->index, SLOT_MOVED);
+	struct range found;
+	return word & SLOT_MOVED ? ushp_lock_find(claim->file, (struct range){ b, b }, true, &found) : 0;
+}
+
+/* Who and when, over what the slot says already. A holder who died without a word is written down
+ * as detached now: this is the first look at it. */
+static void fill_in(struct claim *claim, uint64_t op)
+{
+	struct record_slot *entry = &claim->entry;
+	uint32_t nonce = (entry->word >> SLOT_NONCE_SHIFT) + 1;
+	if ((entry->word & SLOT_COUNT) && entry->pid != 0) {
+		entry->detach_time = ushp_record_now();
+		entry->detach_op = op++;
+	}
+	entry->word = (nonce << SLOT_NONCE_SHIFT) | claim->wanted->word;
+	entry->pid = claim->wanted->pid;
+	entry->attach_pid = claim->wanted->attach_pid;
+	entry->attach_time = ushp_record_now();
+	entry->attach_op = op;
+}
+
+/* Try slot claim->index. -EAGAIN: it is another's. The lock comes first, so that what is read
+ * then is written by nobody else. */
+static int try_slot(struct claim *claim)
+{
+	struct record_tail tail;
+	uint64_t a = ushp_slot_place(claim->index, 0);
+	int rc = ushp_lock_take(claim->file, claim->owner, a, 1, true);
+	if (rc < 0)
+		return rc;
+	rc = read_tail(claim, &tail);
+	if (rc == 0 && claim->index < RECORD_INLINE)
+		claim->entry = *tail_slot(&tail, claim->index);
+	else if (rc == 0)
+		rc = read_slot(claim, &claim->entry);
+	if (rc == 0)
+		rc = is_held_on_b(claim, claim->entry.word);
+	if (rc == 0) {
+		claim->before = claim->entry;
+		uint64_t op = ushp_record_next_op(&tail);
+		fill_in(claim, op);
+		rc = write_back(claim, record_slot_back(claim->index), &claim->entry, sizeof claim->entry);
+	}
+	if (rc == 0 && claim->index >= RECORD_INLINE)
+		rc = write_back(claim, RECORD_HEAD_FIELD(clock), &claim->entry.attach_op,
+				sizeof claim->entry.attach_op);
+	if (rc != 0)
+		ushp_lock_drop(claim->file, claim->owner, a, 1);
+	return rc > 0 ? -EAGAIN : rc;
+}
+
+/* Some of the first slots, from one by chance on, so that many who come at once seldom meet. */
+static int try_inline(struct claim *claim)
+{
+	uint32_t start = (uint32_t)ushp_random();
+	int rc = -EAGAIN;
+	for (uint32_t i = 0; rc == -EAGAIN && i < 3; i++) {
+		claim->index = (start + i) % RECORD_INLINE;
+		rc = try_slot(claim);
+	}
+	return rc;
+}
+
+/* Slots that say that they are free, in a window somewhere among all. */
+static int try_free(struct claim *claim, uint32_t used)
+{
+	enum { WINDOW = 64 };
+	struct record_slot slots[WINDOW];
+	uint32_t count = used < WINDOW ? used : WINDOW;
+	uint32_t first = (uint32_t)(ushp_random() % (used - count + 1));
+	struct object by = *claim->object;
+	by.fd = claim->file->fd;
+	int rc = ushp_record_read_slots(&by, first, count, slots);
+	if (rc < 0)
+		return rc;
+	rc = -EAGAIN;
+	for (uint32_t i = 0; rc == -EAGAIN && i < count; i++) {
+		if (slots[count - 1 - i].word & SLOT_COUNT)
+			continue;
+		claim->index = first + i;
+		rc = try_slot(claim);
+	}
+	return rc;
+}
+
+/* Two that say they are taken: a dead holder's is as good. Each claim looks at two, so that there
+ * are never many more dead ones than living, also where nobody counts. */
+static int try_dead(struct claim *claim, uint32_t used)
+{
+	int rc = -EAGAIN;
+	for (uint32_t i = 0; rc == -EAGAIN && i < 2; i++) {
+		claim->index = (uint32_t)(ushp_random() % used);
+		rc = try_slot(claim);
+	}
+	return rc;
+}
+
+/* Put more slots into use. One process at a time, or a smaller number could come last. */
+static int grow(struct claim *claim, uint32_t seen)
+{
+	struct record_tail tail;
+	int rc = ushp_lock_take(claim->file, claim->owner, PLACE_GROW, 1, true);
+	if (rc < 0)
+		return rc;
+	rc = read_tail(claim, &tail);
+	uint32_t used = rc == 0 && tail.head.slots_used < RECORD_SLOTS ? tail.head.slots_used : RECORD_SLOTS;
+	if (rc == 0 && used == seen) {
+		used = used + RECORD_INLINE < RECORD_SLOTS ? used + RECORD_INLINE : RECORD_SLOTS;
+		rc = write_back(claim, RECORD_HEAD_FIELD(slots_used), &used, sizeof used);
+	}
+	ushp_lock_drop(claim->file, claim->owner, PLACE_GROW, 1);
+	return rc;
+}
+
+static int try_fresh(struct claim *claim, uint32_t from, uint32_t to)
+{
+	int rc = -EAGAIN;
+	for (claim->index = from; rc == -EAGAIN && claim->index < to; claim->index++) {
+		rc = try_slot(claim);
+		if (rc == 0)
+			return 0; /* and the index stays */
+	}
+	return rc;
+}
+
+/* -ENOSPC: all are taken. */
+static int search(struct claim *claim)
+{
+	int rc = try_inline(claim);
+	for (unsigned tries = 0; rc == -EAGAIN && tries < 1000; tries++) {
+		struct record_tail tail;
+		rc = read_tail(claim, &tail);
+		if (rc < 0)
+			return rc;
+		uint32_t used = tail.head.slots_used < RECORD_INLINE ? RECORD_INLINE : tail.head.slots_used;
+		if (used > RECORD_SLOTS)
+			used = RECORD_SLOTS;
+		rc = try_free(claim, used);
+		if (rc == -EAGAIN)
+			rc = try_dead(claim, used);
+		if (rc == -EAGAIN && used == RECORD_SLOTS)
+			return -ENOSPC;
+		if (rc == -EAGAIN) {
+			rc = grow(claim, used);
+			if (rc == 0)
+				rc = try_fresh(claim, used, used + RECORD_INLINE);
+		}
+	}
+	return rc;
+}
+
+int ushp_slot_claim(const struct object *object, const struct lock_file *file, enum lock_owner owner,
+		const struct record_slot *wanted, uint32_t *index, struct record_slot *entry,
+		struct record_slot *before)
+{
+	struct claim claim = { .object = object, .file = file, .owner = owner, .wanted = wanted };
+	int rc = search(&claim);
+	if (rc < 0)
+		return rc;
+	*index = claim.index;
+	*entry = claim.entry;
+	*before = claim.before;
+	return 0;
+}
+
+/* The nonce rises: who compares words must not take this for a detach. */
+static int clear_slot(const struct claim *claim, uint32_t word)
+{
+	struct record_tail tail;
+	struct record_slot entry;
+	int rc = read_slot(claim, &entry);
+	if (rc < 0 || entry.word != word)
+		return rc;
+	rc = read_tail(claim, &tail);
+	if (rc < 0)
+		return rc;
+	entry.word = ((word >> SLOT_NONCE_SHIFT) + 1) << SLOT_NONCE_SHIFT;
+	if (entry.pid != 0) { /* else a child that never ran */
+		entry.detach_time = ushp_record_now();
+		entry.detach_op = ushp_record_next_op(&tail);
+	}
+	rc = write_back(claim, record_slot_back(claim->index), &entry, sizeof entry);
+	if (rc == 0 && claim->index >= RECORD_INLINE)
+		rc = write_back(claim, RECORD_HEAD_FIELD(clock), &entry.detach_op, sizeof entry.detach_op);
+	return rc < 0 ? rc : 1;
+}
+
+int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word)
+{
+	struct lock_file file = ushp_object_locks(object);
+	struct claim claim = { .object = object, .file = &file, .index = index };
+	uint64_t place = ushp_slot_place(index, word);
+	enum lock_owner owner = object->shared || ushp_lock_by_process(object->dev, object->ino)
+			? LOCK_OF_PROCESS : ushp_sys_lock_owner;
+	int rc = ushp_lock_take(&file, owner, place, 1, true);
+	if (rc < 0)
+		return rc == -EAGAIN ? 0 : rc;
+	rc = clear_slot(&claim, word);
+	ushp_lock_drop(&file, owner, place, 1);
+	return rc;
+}

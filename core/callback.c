@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program's code within calls (init, visit), and waiting for other processes: nothing is
+ * locked, and forks are not held.
+ *
+ * An init callback may never return. Then what it was filling is undone at one of three points:
+ * when the stack is unwound (a C++ exception; also pthread_exit() and cancellation where the C
+ * library unwinds for them), when the same thread uses the same key again (longjmp()), or when
+ * the thread ends. Memory that a jump leaves behind is freed when the thread ends.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/select.h>
+#include <time.h>
+
+#include "core.h"
+
+static struct unishm_mutex lock = UNISHM_MUTEX_INIT;
+static struct unishm_making *makings;
+
+static _Thread_local struct unishm *opening;
+
+void unishm_set_opening(struct unishm *seg)
+{
+	opening = seg;
+}
+
+/* ---- Segments in the making ---------------------------------------------- */
+
+static void enlist(struct unishm_making *making)
+{
+	making->seg = opening;
+	making->thread = pthread_self();
+	making->in_child = making->abandoned = false;
+	unishm_mutex_lock(&lock);
+	making->next = makings;
+	makings = making;
+	unishm_mutex_unlock(&lock);
+	opening = NULL; /* the callback opens others */
+}
+
+static void delist(struct unishm_making *making)
+{
+	unishm_mutex_lock(&lock);
+	for (struct unishm_making **at = &makings; *at; at = &(*at)->next) {
+		if (*at == making) {
+			*at = making->next;
+			break;
+		}
+	}
+	unishm_mutex_unlock(&lock);
+}
+
+static bool is_mine(const struct unishm_making *making)
+{
+	return pthread_equal(making->thread, pthread_self());
+}
+
+static void abandon(struct unishm_making *making)
+{
+	if (making->abandoned || making->in_child)
+		return;
+	making->abandoned = true;
+	making->abandon(making);
+}
+
+/* It is listed no more, and nobody returns to it. */
+static void bury(struct unishm_making *making)
+{
+	abandon(making);
+	if (making->seg)
+		unishm_free_handle(making->seg);
+	free(making);
+}
+
+/* One of this thread's that is still to be undone; with @backend NULL any of this thread's. It
+ * stays where it is: only this thread takes it out of the list. */
+static struct unishm_making *find(const struct unishm_backend *backend, key_t key)
+{
+	struct unishm_making *at;
+	unishm_mutex_lock(&lock);
+	for (at = makings; at; at = at->next)
+		if (is_mine(at) && (!backend || (at->backend == backend && at->key == key &&
+				!at->abandoned && !at->in_child)))
+			break;
+	unishm_mutex_unlock(&lock);
+	return at;
+}
+
+void unishm_abandon_key(const struct unishm_backend *backend, key_t key)
+{
+	struct unishm_making *making;
+	while (key != UNISHM_PRIVATE && (making = find(backend, key)))
+		abandon(making);
+}
+
+/* In a child, those of other threads are in the list for good, and few. */
+void unishm_abandon_all(void)
+{
+	struct unishm_making *making;
+	if (unishm_hold_forks() < 0)
+		return;
+	while ((making = find(NULL, 0))) {
+		delist(making);
+		bury(making);
+	}
+	unishm_release_forks();
+}
+
+void unishm_leave_makings(void)
+{
+	for (struct unishm_making *making = makings; making; making = making->next) {
+		if (making->in_child || making->abandoned)
+			continue;
+		making->in_child = true;
+		making->leave(making);
+	}
+}
+
+/* ---- The init callback --------------------------------------------------- */
+
+/* Runs when the stack is unwound. */
+static void left_for_good(struct unishm_making **left)
+{
+	struct unishm_making *making = *left;
+	if (!making)
+		return;
+	unishm_forbid_cancel();
+	if (unishm_hold_forks() == 0) {
+		delist(making);
+		bury(making);
+		unishm_release_forks();
+	}
+	unishm_end(0);
+}
+
+/* A backend may take -EAGAIN or -EEXIST of its own for a reason to try again. So what a callback
+ * answers passes through it as a number that is no errno value. */
+enum { MOST_CODES = 1 << 16 };
+
+static int disguise(int rc)
+{
+	return rc < 0 && rc > -MOST_CODES ? rc - MOST_CODES : rc;
+}
+
+int unishm_answer_of_open(int rc)
+{
+	return rc < -MOST_CODES && rc > -2 * MOST_CODES ? rc + MOST_CODES : rc;
+}
+
+static int run(struct unishm_making *making, const struct unishm_options *opt, void *addr)
+{
+	struct unishm_making *running __attribute__((cleanup(left_for_good))) = making;
+	unishm_let_cancel();
+	int rc = opt->init(addr, opt->size, opt->arg);
+	unishm_forbid_cancel();
+	running = NULL;
+	return rc > 0 ? -rc : rc;
+}
+
+static int because_not_filled(const struct unishm_making *making, int rc)
+{
+	if (making->in_child)
+		return unishm_because(-ECANCELED, "this process was forked within the init callback, "
+				"and the segment is its parent's; open the key instead");
+	if (making->abandoned)
+		return unishm_because(-ECANCELED, "its init callback used the key that it was called "
+				"for; let it use other keys only");
+	return rc < 0 ? disguise(unishm_because(rc, "its init callback failed with %d", rc)) : rc;
+}
+
+int unishm_call_init(struct unishm_making *making, const struct unishm_options *opt, void *addr)
+{
+	enlist(making);
+	unsigned holds = unishm_release_all_forks();
+	int rc = run(making, opt, addr);
+	unishm_hold_forks_again(holds);
+	delist(making);
+	opening = making->seg;
+	return because_not_filled(making, rc);
+}
+
+int unishm_call_visit(int (*visit)(const struct unishm_status *, void *),
+		const struct unishm_status *st, void *arg)
+{
+	unishm_let_cancel();
+	int rc = visit(st, arg);
+	unishm_forbid_cancel();
+	return rc;
+}
+
+/* ---- Waiting ------------------------------------------------------------- */
+
+/* From the first pause of a call to its end or to a callback, signal handlers run in pauses only: else one that
+ * runs between two of them would go unnoticed, and the wait would not end. */
+static _Thread_local struct {
+	bool pausing;
+	sigset_t callers;
+} signals;
+
+static void keep_signals_to_pauses(void)
+{
+	/* Not those that an instruction raises: the kernel would end the process. */
+	static const int raised[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+	sigset_t kept;
+	if (signals.pausing)
+		return;
+	sigfillset(&kept);
+	for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
+		sigdelset(&kept, raised[i]);
+	signals.pausing = pthread_sigmask(SIG_BLOCK, &kept, &signals.callers) == 0;
+}
+
+void unishm_end_pauses(void)
+{
+	if (!signals.pausing)
+		return;
+	signals.pausing = false;
+	pthread_sigmask(SIG_SETMASK, &signals.callers, NULL);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int unishm_pause(struct unishm_patience *patience)
+{
+	const struct timespec moment = { 0, 1000000 };
+	if (patience->limit_ms && !patience->deadline)
+		patience->deadline = now_ms() + patience->limit_ms;
+	else if (patience->limit_ms && now_ms() >= patience->deadline)
+		return unishm_because(-ETIMEDOUT, "another process is still filling it after %u ms; "
+				"wait longer, or look what that process is at", patience->limit_ms);
+	keep_signals_to_pauses();
+	unsigned holds = unishm_release_all_forks();
+	int woken = pselect(0, NULL, NULL, NULL, &moment, &signals.callers) < 0 ? errno : 0;
+	unishm_hold_forks_again(holds);
+	return woken == EINTR ? unishm_because(-EINTR, "a signal arrived while another process "
+			"was filling it; call again") : 0;
+}
