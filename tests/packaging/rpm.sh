@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # rpmbuild makes the packages from an archive of the tree, and what is in them works. Names
 # of Debian's packages are others, so that --nodeps is needed. The tests of the spec are
-# left out for their time: UNISHM_RPM_CHECK=yes runs them.
+# left out for their time: UNISHM_PACKAGE_CHECKS=yes runs them.
 . "$TESTS/common.sh"
 unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -12,7 +12,7 @@ mkdir -p "$top/SOURCES"
 git -C "$SOURCE" archive --prefix="unishm-$version/" HEAD | xz -1 >"$top/SOURCES/unishm-$version.tar.xz"
 
 quietly rpmbuild --define "_topdir $top" --nodeps \
-	$([ -n "${UNISHM_RPM_CHECK-}" ] || echo --without check) -ba "$SOURCE/packaging/unishm.spec"
+	$([ -n "${UNISHM_PACKAGE_CHECKS-}" ] || echo --without check) -ba "$SOURCE/packaging/unishm.spec"
 ! grep '^warning:' quietly.log || die 'rpmbuild warns'
 for package in unishm unishm-libs unishm-devel python3-unishm; do
 	ls "$top"/RPMS/*/$package-"$version"-*.rpm >/dev/null || die "no package $package"
