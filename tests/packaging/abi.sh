@@ -13,14 +13,23 @@ edit() {
 	! cmp -s "$SOURCE/include/unishm.h" copy/include/unishm.h || die "the header has changed: $1"
 }
 
+# grows: it is accepted, or the report shown
+grows() {
+	copy/scripts/abi >grown.log 2>&1 || {
+		cat grown.log >&2
+		return 1
+	}
+}
+
 edit 's/^\tuint64_t reserved\[6\];/\tuint64_t more; uint64_t reserved[5];/'
-copy/scripts/abi >grown.log 2>&1 || { cat grown.log >&2; die 'a field out of the reserve is refused'; }
+grows || die 'a field out of the reserve is refused'
 edit 's/^\(\tunsigned wait_ms;\)/\1 int more;/'
-copy/scripts/abi >grown.log 2>&1 || { cat grown.log >&2; die 'a choice at the end is refused'; }
-sed -i '/^UNISHM_API key_t unishm_key_from_name/i UNISHM_API int unishm_more(void);' copy/include/unishm.h
+grows || die 'a choice at the end is refused'
+sed -i '/^UNISHM_API key_t unishm_key_from_name/i UNISHM_API int unishm_more(void);' \
+	copy/include/unishm.h
 sed -i 's/^\tunishm_list;/&\n\tunishm_more;/' copy/core/unishm.map
 echo 'int unishm_more(void) { return 0; }' >>copy/core/key.c
-copy/scripts/abi >grown.log 2>&1 || { cat grown.log >&2; die 'a new call is refused'; }
+grows || die 'a new call is refused'
 grep -q '1 Added function' grown.log
 git -C copy checkout --quiet .
 edit 's/^\tpid_t creator_process;/\tlong creator_process;/'

@@ -48,8 +48,10 @@ endforeach()
 if(NOT unishm_HAVE_POSIX OR NOT unishm_HAVE_SYSV OR NOT unishm_DEFAULT_BACKEND STREQUAL "posix")
 	message(FATAL_ERROR "variables")
 endif()' || { cat any.log >&2; die 'a project is refused'; }
-for wrong in "${minor%.*}.$((${minor#*.} + 1))" "${minor%.*}.$((${minor#*.} - 1))" 1.0 "$minor.99"; do
-	! project "wrong-$wrong" "find_package(unishm $wrong REQUIRED)" || die "$wrong is taken for $version"
+major=${minor%.*} minor_number=${minor#*.}
+for wrong in "$major.$((minor_number + 1))" "$major.$((minor_number - 1))" 99.0 "$minor.99"; do
+	! project "wrong-$wrong" "find_package(unishm $wrong REQUIRED)" ||
+		die "$wrong is taken for $version"
 done
 ! project part 'find_package(unishm REQUIRED COMPONENTS nonesuch)' || die 'any component is found'
 echo 'ok: cmake, versions and components'

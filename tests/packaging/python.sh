@@ -22,6 +22,8 @@ echo 'ok: pip install'
 
 cd copy
 "$isolated" ../venv/bin/python -m pytest -q -W error
-! LD_LIBRARY_PATH=/none ../venv/bin/python -c 'import unishm' 2>without.log || die 'no library needed?'
-grep -q '^ImportError: unishm needs the library libunishm.so.0' without.log || die "$(cat without.log)"
+! LD_LIBRARY_PATH=/none ../venv/bin/python -c 'import unishm' 2>without.log ||
+	die 'it is imported without the library'
+grep -q '^ImportError: unishm needs the library libunishm.so.0' without.log ||
+	die "$(cat without.log)"
 echo 'ok: without the library it says so'

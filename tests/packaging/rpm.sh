@@ -9,7 +9,8 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 version=$(sed -n 's/^Version: *//p' "$SOURCE/packaging/unishm.spec")
 top=$PWD/rpmbuild
 mkdir -p "$top/SOURCES"
-git -C "$SOURCE" archive --prefix="unishm-$version/" HEAD | xz -1 >"$top/SOURCES/unishm-$version.tar.xz"
+git -C "$SOURCE" archive --prefix="unishm-$version/" HEAD |
+	xz -1 >"$top/SOURCES/unishm-$version.tar.xz"
 
 quietly rpmbuild --define "_topdir $top" --nodeps \
 	$([ -n "${UNISHM_PACKAGE_CHECKS-}" ] || echo --without check) -ba "$SOURCE/packaging/unishm.spec"
@@ -23,7 +24,9 @@ for package in "$top"/RPMS/*/*.rpm; do
 	rpm2cpio "$package" | cpio -idm --quiet
 done
 export LD_LIBRARY_PATH="$PWD$(rpm --eval '%{_libdir}')"
-[ "$(usr/bin/unishm --version | grep -o '[0-9.]*$')" = "$version" ] || die 'the command does not run'
+[ "$(usr/bin/unishm --version | grep -o '[0-9.]*$')" = "$version" ] ||
+	die 'the command does not run'
 module=$(find "$PWD/usr/lib" -type d -path '*-packages/unishm')
-PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${module%/unishm} /usr/bin/python3 -c 'import unishm; unishm.list()'
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${module%/unishm} \
+	/usr/bin/python3 -c 'import unishm; unishm.list()'
 echo "ok: rpmbuild, $version"

@@ -21,7 +21,8 @@ build plain
 linked static plain/counter
 counts plain
 (cd plain-root && find . ! -type d | sort) >installed
-printf './bin/%s\n' counter countercxx | diff - installed || die 'it installs what is not the program'
+printf './bin/%s\n' counter countercxx | diff - installed ||
+	die 'it installs what is not the program'
 meson introspect --targets plain | jq -r '.[] | select(.subproject == "unishm") | .name' |
 	sort -u >targets
 printf '%s\n' unishm unishm-internal | diff - targets || die 'it builds what is not the library'
