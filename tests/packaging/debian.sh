@@ -22,8 +22,8 @@ quietly lintian --allow-root --fail-on error,warning --info ./*.changes
 echo 'ok: lintian'
 
 dpkg-deb -x libunishm0_*.deb root
-dpkg-gensymbols -plibunishm0 -c4 -q -eroot/usr/lib/*/libunishm.so.0 -O/dev/null \
-	-Iunishm/debian/libunishm0.symbols || die 'the symbols file does not fit'
+(cd unishm && dpkg-gensymbols -plibunishm0 -c4 -q -e"../root/usr/lib/*/libunishm.so.0" -O/dev/null) ||
+	die 'the symbols file does not fit'
 echo 'ok: symbols'
 
 result=0
