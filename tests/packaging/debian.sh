@@ -10,6 +10,8 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 git clone --quiet "$SOURCE" unishm
 [ -n "${UNISHM_PACKAGE_CHECKS-}" ] || export DEB_BUILD_OPTIONS=nocheck
+# 4: the symbols file has all symbols and no others
+export DPKG_GENSYMBOLS_CHECK_LEVEL=4
 (cd unishm && quietly dpkg-buildpackage -us -uc -b)
 version=$(dpkg-parsechangelog -l unishm/debian/changelog -S Version)
 for package in libunishm0 libunishm-dev unishm python3-unishm; do
@@ -20,11 +22,6 @@ echo "ok: dpkg-buildpackage, $(dpkg-deb -f libunishm0_*.deb Version)"
 quietly lintian --allow-root --fail-on error,warning --info ./*.changes
 [ ! -s quietly.log ] || cat quietly.log
 echo 'ok: lintian'
-
-dpkg-deb -x libunishm0_*.deb root
-(cd unishm && dpkg-gensymbols -plibunishm0 -c4 -q -e"../root/usr/lib/*/libunishm.so.0" -O/dev/null) ||
-	die 'the symbols file does not fit'
-echo 'ok: symbols'
 
 result=0
 "$TESTS/overlay.sh" autopkgtest --no-built-binaries ./*.deb unishm/ -- null >autopkgtest.log 2>&1 ||
