@@ -5,17 +5,17 @@
 . "$TESTS/common.sh"
 unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 git clone --quiet "$SOURCE" copy
-cd copy
-git config user.name Tester
-git config user.email tester@example.org
+git -C copy config user.name Tester
+git -C copy config user.email tester@example.org
 
-quietly scripts/release --quick
+quietly copy/scripts/release --quick
 cat quietly.log
+! grep 'not committed' quietly.log || die 'the clone is not clean'
+cd copy
 version=$(sed -n "s/^  version: '\(.*\)',$/\1/p" meson.build | head -n 1)
 dist=build/release/meson-dist
 [ -s "$dist/unishm-$version.tar.xz" ] || die 'there is no archive'
 [ -z "$(git tag -l)" ] || die 'it tags when it checks only'
-rm -f quietly.log
 echo untracked >untracked
 ! scripts/release >refused.log 2>&1 || die 'it releases what is not committed'
 grep -q 'not ready: there is what is not committed' refused.log || die "$(cat refused.log)"
