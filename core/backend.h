@@ -160,6 +160,7 @@ struct unishm_making {
 	bool in_child;  /* set by the core: this process is a child that was forked during the
 			   callback; everything here is the parent's */
 	bool abandoned; /* set by the core: abandon() was called */
+	bool orphan;    /* the core's: in a child, of a thread that is not there */
 	/* (b) The callback was left for good (the thread ended, or jumped out of it and uses
 	 * the same key again): undo as if this process had died, but promptly. Nothing of the
 	 * library is locked but a hold of forks. */

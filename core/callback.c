@@ -32,7 +32,7 @@ static void enlist(struct unishm_making *making)
 {
 	making->seg = opening;
 	making->thread = pthread_self();
-	making->in_child = making->abandoned = false;
+	making->in_child = making->abandoned = making->orphan = false;
 	unishm_mutex_lock(&lock);
 	making->next = makings;
 	makings = making;
@@ -74,43 +74,65 @@ static void bury(struct unishm_making *making)
 	free(making);
 }
 
-/* One of this thread's that is still to be undone; with @backend NULL any of this thread's. It
- * stays where it is: only this thread takes it out of the list. */
-static struct unishm_making *find(const struct unishm_backend *backend, key_t key)
+typedef bool test(const struct unishm_making *making, const struct unishm_making *like);
+
+/* The first that is so, @like another. It stays valid: only this thread takes its own out of the
+ * list, and whoever takes an orphan out does so in one step. */
+static struct unishm_making *find(test *is_so, const struct unishm_making *like, bool take)
 {
-	struct unishm_making *at;
 	unishm_mutex_lock(&lock);
-	for (at = makings; at; at = at->next)
-		if (is_mine(at) && (!backend || (at->backend == backend && at->key == key &&
-				!at->abandoned && !at->in_child)))
-			break;
+	struct unishm_making **at = &makings;
+	while (*at && !is_so(*at, like))
+		at = &(*at)->next;
+	struct unishm_making *found = *at;
+	if (found && take)
+		*at = found->next;
 	unishm_mutex_unlock(&lock);
-	return at;
+	return found;
+}
+
+static bool is_of_thread(const struct unishm_making *making, const struct unishm_making *like)
+{
+	(void)like;
+	return is_mine(making);
+}
+
+static bool is_orphan(const struct unishm_making *making, const struct unishm_making *like)
+{
+	(void)like;
+	return making->orphan;
+}
+
+static bool is_left_behind(const struct unishm_making *making, const struct unishm_making *like)
+{
+	return is_mine(making) && making->backend == like->backend && making->key == like->key &&
+			!making->abandoned && !making->in_child;
 }
 
 void unishm_abandon_key(const struct unishm_backend *backend, key_t key)
 {
+	const struct unishm_making like = { .backend = backend, .key = key };
 	struct unishm_making *making;
-	while (key != UNISHM_PRIVATE && (making = find(backend, key)))
+	while ((making = find(is_orphan, NULL, true)))
+		bury(making);
+	while (key != UNISHM_PRIVATE && (making = find(is_left_behind, &like, false)))
 		abandon(making);
 }
 
-/* In a child, those of other threads are in the list for good, and few. */
 void unishm_abandon_all(void)
 {
 	struct unishm_making *making;
 	if (unishm_hold_forks() < 0)
 		return;
-	while ((making = find(NULL, 0))) {
-		delist(making);
+	while ((making = find(is_of_thread, NULL, true)))
 		bury(making);
-	}
 	unishm_release_forks();
 }
 
 void unishm_leave_makings(void)
 {
 	for (struct unishm_making *making = makings; making; making = making->next) {
+		making->orphan = !is_mine(making);
 		if (making->in_child || making->abandoned)
 			continue;
 		making->in_child = true;
@@ -162,11 +184,11 @@ static int run(struct unishm_making *making, const struct unishm_options *opt, v
 static int because_not_filled(const struct unishm_making *making, int rc)
 {
 	if (making->in_child)
-		return unishm_because(-ECANCELED, "this process was forked within the init callback, "
-				"and the segment is its parent's; open the key instead");
+		return unishm_because(-ECANCELED, "this process was forked within the init "
+				"callback, and the segment is its parent's; open the key instead");
 	if (making->abandoned)
-		return unishm_because(-ECANCELED, "its init callback used the key that it was called "
-				"for; let it use other keys only");
+		return unishm_because(-ECANCELED, "its init callback used the key that it was "
+				"called for; let it use other keys only");
 	return rc < 0 ? disguise(unishm_because(rc, "its init callback failed with %d", rc)) : rc;
 }
 
@@ -192,8 +214,8 @@ int unishm_call_visit(int (*visit)(const struct unishm_status *, void *),
 
 /* ---- Waiting ------------------------------------------------------------- */
 
-/* From the first pause of a call to its end or to a callback, signal handlers run in pauses only: else one that
- * runs between two of them would go unnoticed, and the wait would not end. */
+/* From the first pause of a call to its end, or to a callback, signal handlers run in pauses only:
+ * else one that runs between two of them would go unnoticed, and the wait would not end. */
 static _Thread_local struct {
 	bool pausing;
 	sigset_t callers;
@@ -233,8 +255,9 @@ int unishm_pause(struct unishm_patience *patience)
 	if (patience->limit_ms && !patience->deadline)
 		patience->deadline = now_ms() + patience->limit_ms;
 	else if (patience->limit_ms && now_ms() >= patience->deadline)
-		return unishm_because(-ETIMEDOUT, "another process is still filling it after %u ms; "
-				"wait longer, or look what that process is at", patience->limit_ms);
+		return unishm_because(-ETIMEDOUT, "another process is still filling it after %u "
+				"ms; wait longer, or look what that process is at",
+				patience->limit_ms);
 	keep_signals_to_pauses();
 	unsigned holds = unishm_release_all_forks();
 	int woken = pselect(0, NULL, NULL, NULL, &moment, &signals.callers) < 0 ? errno : 0;

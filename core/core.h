@@ -67,6 +67,10 @@ int unishm_set_up_threads(void);
 unsigned unishm_release_all_forks(void);
 void unishm_hold_forks_again(unsigned holds);
 
+/* Set things right if this process is a child that was made behind the back of the C library.
+ * For whoever is about to wait: for a thread, perhaps, that is not there. */
+void unishm_notice_child(void);
+
 /* Whether a signal handler forked this process while this thread held forks, as it still does. */
 bool unishm_missed_as_child(void);
 

@@ -98,7 +98,7 @@ static bool close_gate(unsigned tries)
 {
 	struct unishm_thread *self = unishm_known_thread();
 	if (self)
-		atomic_store(&self->queued, false); /* or a fork whose turn it is would wait for us */
+		atomic_store(&self->queued, false); /* or the fork before us would wait for us */
 	if (!take_turn(tries))
 		return false;
 	/* Not for ever: a handler of a signal may have interrupted one that is queued. */
@@ -124,7 +124,7 @@ static void announce_departure(void)
 
 static void queue(struct unishm_thread *self)
 {
-	while (atomic_load(&gate.closed)) {
+	for (; atomic_load(&gate.closed); unishm_notice_child()) {
 		unsigned seen = atomic_load(&gate.openings);
 		atomic_store(&self->queued, true);
 		if (atomic_load(&gate.closed))
@@ -259,7 +259,7 @@ static void child(void)
 /* A raw clone(2) without CLONE_VM makes a process without any handler run. And handlers of the
  * program that were registered before ours run before ours in the child: where there is no
  * canary, the number of the process tells. */
-static void notice_child(void)
+void unishm_notice_child(void)
 {
 	if (__builtin_expect(!*canary, 0))
 		set_right_in_child();
@@ -303,8 +303,9 @@ __attribute__((constructor(101))) static void set_up_early(void)
 int unishm_hold_forks(void)
 {
 	if (__builtin_expect(!atomic_load_explicit(&is_set_up, memory_order_relaxed), 0))
-		return unishm_because(-ENOMEM, "the library could not be set up when it was loaded");
-	notice_child();
+		return unishm_because(-ENOMEM, "the library was not set up when it was loaded, "
+				"for lack of memory or of keys of threads; start the program anew");
+	unishm_notice_child();
 	struct unishm_thread *self = unishm_this_thread();
 	unsigned holds = atomic_load_explicit(&self->inside, memory_order_relaxed);
 	if (holds) {
@@ -324,7 +325,7 @@ void unishm_release_forks(void)
 		atomic_store_explicit(&self->inside, holds - 1, memory_order_relaxed);
 		return;
 	}
-	notice_child();
+	unishm_notice_child();
 	tell_missed();
 	go_out(self);
 }

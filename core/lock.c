@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "core.h"
 #include "os.h"
 
 enum { WAITED = 1, LONG_MS = 1000 };
@@ -38,8 +39,8 @@ bool unishm_mutex_try(struct unishm_mutex *mutex)
 	uintptr_t nobody = 0;
 	if (__builtin_expect(!atomic_load_explicit(&mutex->next, memory_order_relaxed), 0))
 		list(mutex);
-	return atomic_compare_exchange_strong_explicit(&mutex->owner, &nobody, unishm_thread_token(),
-			memory_order_acquire, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&mutex->owner, &nobody,
+			unishm_thread_token(), memory_order_acquire, memory_order_relaxed);
 }
 
 /* The owner sees WAITED when it unlocks, or has unlocked already; in the latter case it was
@@ -50,14 +51,15 @@ static void wait_for(struct unishm_mutex *mutex)
 	uintptr_t owner = atomic_load(&mutex->owner);
 	if (owner == 0)
 		return;
-	if (!(owner & WAITED) && !atomic_compare_exchange_strong(&mutex->owner, &owner, owner | WAITED))
+	if (!(owner & WAITED) &&
+			!atomic_compare_exchange_strong(&mutex->owner, &owner, owner | WAITED))
 		return;
 	unishm_os_wait(&mutex->wakes, seen, LONG_MS);
 }
 
 void unishm_mutex_lock(struct unishm_mutex *mutex)
 {
-	while (!unishm_mutex_try(mutex))
+	for (; !unishm_mutex_try(mutex); unishm_notice_child())
 		wait_for(mutex);
 }
 

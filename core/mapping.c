@@ -41,7 +41,8 @@ enum { QUERY_THIS_OR_NEXT = 0x10 };
 static bool is_still_ours(void)
 {
 	struct stat st;
-	return maps.fd >= 0 && fstat(maps.fd, &st) == 0 && st.st_dev == maps.dev && st.st_ino == maps.ino;
+	return maps.fd >= 0 && fstat(maps.fd, &st) == 0 && st.st_dev == maps.dev &&
+			st.st_ino == maps.ino;
 }
 
 static void let_go(void)
@@ -88,7 +89,8 @@ static bool parse(const char *line, struct unishm_mapping *out)
 	if (sscanf(line, "%llx-%llx %*s %llx %llx:%llx %llu", &start, &end, &offset, &major, &minor,
 			&inode) != 6)
 		return false;
-	*out = (struct unishm_mapping){ (uintptr_t)start, (uintptr_t)end, offset, major, minor, inode };
+	*out = (struct unishm_mapping){ (uintptr_t)start, (uintptr_t)end, offset, major, minor,
+		inode };
 	return true;
 }
 

@@ -302,7 +302,8 @@ static bool still_attached(const struct unishm_attachment *old, const char *from
 }
 
 /* Whether a new attachment from @from up to @to would replace a part of @old only. */
-static bool is_cut(const struct unishm *seg, const struct unishm_attachment *old, char *from, char *to)
+static bool is_cut(const struct unishm *seg, const struct unishm_attachment *old, char *from,
+		char *to)
 {
 	char *start = old->addr, *end = start + whole_pages(seg->size);
 	if (end <= from || start >= to || (start >= from && end <= to))
@@ -319,9 +320,10 @@ static int check_displaced(const struct unishm *all, const struct unishm *by, ch
 					"another address");
 		for (unsigned i = 0; i < seg->attached; i++)
 			if (is_cut(seg, &seg->attachments[i], at, to))
-				return unishm_because(-EINVAL, "it would replace a part of the attachment of "
-						"%s at %p; detach that first, or replace the whole",
-						label_of(seg).text, seg->attachments[i].addr);
+				return unishm_because(-EINVAL, "it would replace a part of the "
+						"attachment of %s at %p; detach that first, or "
+						"replace the whole", label_of(seg).text,
+						seg->attachments[i].addr);
 	}
 	return 0;
 }

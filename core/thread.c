@@ -135,8 +135,8 @@ void unishm_let_cancel(void)
 }
 
 /* The type is set as well, for glibc (seen with 2.36): a request that is on its way to a thread
- * whose type is asynchronous ends it although the state says no meanwhile. A callback may have changed both, and
- * calls that it made have noted theirs, so they are noted each time. */
+ * whose type is asynchronous ends it although the state says no meanwhile. A callback may have
+ * changed both, and calls that it made have noted theirs, so they are noted each time. */
 void unishm_forbid_cancel(void)
 {
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &callers.state);

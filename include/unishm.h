@@ -228,8 +228,9 @@ UNISHM_API int unishm_attach(struct unishm *seg, int flags, void **addr);
  *
  * Return: as unishm_attach(); -EINVAL also when @where is NULL, rounds down to
  * NULL, is not aligned, or, without UNISHM_REMAP, anything is mapped in the
- * range: then that is not harmed; and with it, if the library keeps accounts of
- * its own in the range. -ENOMEM when the range lies outside of what
+ * range: then that is not harmed; and with it, over a part of an attachment of
+ * this process (the system would let a detach of the one take the other), or if
+ * the library keeps accounts of its own in the range. -ENOMEM when the range lies outside of what
  * the system gives to programs.
  */
 UNISHM_API int unishm_attach_at(struct unishm *seg, void *where, int flags, void **addr);

@@ -576,7 +576,8 @@ START_TEST(a_wait_for_init_ends_at_its_limit)
 	expect_rc(unishm_open_with(&seg, &opt), -ETIMEDOUT);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	ck_assert_ptr_null(seg);
-	ck_assert((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000 >= 99);
+	ck_assert((end.tv_sec - start.tv_sec) * 1000 +
+			(end.tv_nsec - start.tv_nsec) / 1000000 >= 99);
 	ck_assert_msg(strstr(unishm_errmsg(), "100 ms"), "%s", unishm_errmsg());
 	agent_kill(&agent);
 	key_is_usable(0);

@@ -37,7 +37,8 @@ static int replace(struct unishm *seg, char *old, size_t from, void **got)
 START_TEST(a_part_of_an_attachment_is_never_replaced)
 {
 	begin(_i);
-	struct unishm *old = make(0, PIECES * granularity(), 0600), *new = make(1, 3 * granularity(), 0600);
+	struct unishm *old = make(0, PIECES * granularity(), 0600);
+	struct unishm *new = make(1, 3 * granularity(), 0600);
 	char *bytes = attach_marked(old, 'o');
 	for (size_t from = 0; from <= PIECES - 3; from++) {
 		void *got = &got;
@@ -64,7 +65,8 @@ START_TEST(an_overlap_at_either_end_is_a_part)
 	expect_ok(unishm_attach_at(old, bytes, UNISHM_REMAP, &got));
 	memset(bytes, 'o', size);
 	ck_assert(refused_with_reason(replace(new, bytes, 1, &got)));
-	ck_assert(refused_with_reason(unishm_attach_at(new, bytes - granularity(), UNISHM_REMAP, &got)));
+	char *before = bytes - granularity();
+	ck_assert(refused_with_reason(unishm_attach_at(new, before, UNISHM_REMAP, &got)));
 	ck_assert(all_are(bytes, size, 'o'));
 	ck_assert(all_are(area, size, 0) && all_are(bytes + size, size, 0));
 	detach(old, bytes);
@@ -160,8 +162,8 @@ static void replace_what_was_unmapped(bool by_own)
 	void *got;
 	ck_assert_int_eq(munmap(bytes + step, step), 0);
 	if (by_own)
-		ck_assert_ptr_eq(mmap(bytes + step, step, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-				-1, 0), bytes + step);
+		ck_assert_ptr_eq(mmap(bytes + step, step, PROT_READ,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), bytes + step);
 	expect_ok(replace(new, bytes, 1, &got));
 	ck_assert(refused_with_reason(replace(new, bytes, 2, &got)));
 	ck_assert(all_are(bytes, step, 'o') && all_are(bytes + 2 * step, 2 * step, 'o'));

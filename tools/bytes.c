@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "segments.h"
 #include "transfer.h"
 
 struct request {
@@ -22,8 +23,8 @@ static int find_part(struct unishm *seg, const char *text, const struct request 
 {
 	size_t size = unishm_size(seg);
 	if (request->offset > size)
-		return fail("%s %s: offset %zu lies behind the end of the segment; it has %zu bytes",
-				this_command->name, text, request->offset, size);
+		return fail("%s %s: offset %zu lies behind the end of the segment; it has %zu "
+				"bytes", this_command->name, text, request->offset, size);
 	*length = size - request->offset;
 	*left_out = 0;
 	if (request->length_given && request->length > *length)
@@ -39,8 +40,6 @@ static const char *why(int error)
 {
 	if (error == EFAULT)
 		return "the system has no memory left for its pages";
-	if (error == EPIPE)
-		return "nobody reads the output any more";
 	return strerror(error);
 }
 
@@ -48,8 +47,8 @@ static const char *why(int error)
 
 enum { FETCHED = 4096 }; /* what any pipe takes at once */
 
-/* Copy from the mapping through a pipe: where its pages cannot be had (no memory left, or a stranger
- * cut the object), the kernel says so, and no SIGBUS ends us. */
+/* Copy from the mapping through a pipe: where its pages cannot be had (no memory is left, or
+ * another program cut the object), the kernel says so, and no SIGBUS ends the command. */
 static int fetch(unsigned char *to, const unsigned char *from, size_t count)
 {
 	static int ends[2] = { -1, -1 };
@@ -150,10 +149,14 @@ static int copy_out(const char *bytes, size_t length, const char *text)
 		transfer_progress("read", done, length);
 	}
 	transfer_end_progress();
+	if (error == EPIPE)
+		return end_by_sigpipe(); /* without a line, as other programs */
 	if (error)
-		return fail("read %s: %s; %zu of %zu bytes were written", text, why(error), done, length);
+		return fail("read %s: %s; %zu of %zu bytes were written", text, why(error), done,
+				length);
 	if (done < length)
-		return fail("read %s: interrupted; %zu of %zu bytes were written", text, done, length);
+		return fail("read %s: interrupted; %zu of %zu bytes were written", text, done,
+				length);
 	return DONE;
 }
 
@@ -163,9 +166,11 @@ static int output_part(const char *addr, size_t length, const char *text,
 	const char *bytes = addr + request->offset;
 	if (request->hex)
 		return dump_part((const unsigned char *)bytes, length, text, request->offset);
-	if (!request->force && isatty(STDOUT_FILENO) && !is_all_text((const unsigned char *)bytes, length))
-		return fail("read %s: it holds bytes that are no text, which could upset this terminal; use "
-				"--hex, redirect the output, or insist with --force", text);
+	if (!request->force && isatty(STDOUT_FILENO) && !is_all_text((const unsigned char *)bytes,
+			length))
+		return fail("read %s: it has bytes that are not text and may change the state of "
+				"this terminal; use --hex, redirect the output, or add --force",
+				text);
 	return copy_out(bytes, length, text);
 }
 
@@ -182,8 +187,8 @@ static int read_segment(struct unishm *seg, const char *text, void *arg)
 	transfer_catch_signals();
 	status = output_part(addr, length, text, request);
 	if (status == DONE && left_out)
-		return fail("read %s: %zu bytes were left out: the segment ends after %zu", text, left_out,
-				unishm_size(seg));
+		return fail("read %s: %zu bytes were left out: the segment ends after %zu", text,
+				left_out, unishm_size(seg));
 	return status;
 }
 
@@ -204,22 +209,22 @@ static int left_out(const char *text, size_t room)
 	size_t more = input_left();
 	char byte;
 	if (more)
-		return fail("write %s: %zu bytes were left out: only %zu fit; create a larger segment",
-				text, more, room);
+		return fail("write %s: %zu bytes were left out: only %zu fit; create a larger "
+				"segment", text, more, room);
 	ssize_t got;
 	do
 		got = read(STDIN_FILENO, &byte, 1);
 	while (got < 0 && errno == EINTR && !transfer_interrupted());
 	if (got <= 0)
 		return DONE;
-	return fail("write %s: the input goes on, and the rest was left out: only %zu bytes fit; create a "
-			"larger segment", text, room);
+	return fail("write %s: the input goes on, and the rest was left out: only %zu bytes fit; "
+			"create a larger segment", text, room);
 }
 
 /* @end: the room ends with the segment, so that input beyond it is lost. */
 static int copy_in(char *bytes, size_t room, const char *text, size_t offset, bool end)
 {
-	size_t done = 0, expected = input_left();
+	size_t done = 0, expected = input_left(); /* 0: not known */
 	bool more = true;
 	int error = 0;
 	while (more && done < room && !error && !transfer_interrupted()) {
@@ -228,15 +233,15 @@ static int copy_in(char *bytes, size_t room, const char *text, size_t offset, bo
 			error = errno;
 		more = got != 0;
 		done += got > 0 ? (size_t)got : 0;
-		transfer_progress("written", done, expected && expected < room ? expected : room);
+		transfer_progress("written", done, expected < room ? expected : room);
 	}
 	transfer_end_progress();
 	if (error)
-		return fail("write %s: %s; %zu bytes from offset %zu were written", text, why(error), done,
-				offset);
+		return fail("write %s: %s; %zu bytes from offset %zu were written", text,
+				why(error), done, offset);
 	if (transfer_interrupted())
-		return fail("write %s: interrupted; %zu bytes from offset %zu were written; write again to "
-				"have them all", text, done, offset);
+		return fail("write %s: interrupted; %zu bytes from offset %zu were written; write "
+				"again to have them all", text, done, offset);
 	return more && end ? left_out(text, room) : DONE;
 }
 
@@ -280,7 +285,8 @@ static int run(int argc, char **argv, int (*act)(struct unishm *, const char *, 
 			return rc;
 	}
 	if (argc - optind != 1)
-		return usage_error(optind < argc ? "one segment at a time" : "which segment?");
+		return usage_error(optind < argc ? "%s takes one segment"
+				: "%s: no segment is named", this_command->name);
 	return for_each_segment(1, argv + optind, act, &request);
 }
 
@@ -294,40 +300,22 @@ static int run_write(int argc, char **argv)
 	return run(argc, argv, write_segment);
 }
 
-static const struct option read_longs[] = {
-	{ "offset", required_argument, NULL, OPT_OFFSET },
-	{ "length", required_argument, NULL, OPT_LENGTH },
-	{ "hex", no_argument, NULL, 'x' },
-	{ "force", no_argument, NULL, OPT_FORCE },
-	COMMON_OPTIONS
-};
-
-static const struct option write_longs[] = {
-	{ "offset", required_argument, NULL, OPT_OFFSET },
-	{ "length", required_argument, NULL, OPT_LENGTH },
-	COMMON_OPTIONS
-};
-
 const struct command read_command = {
+	.bit = READ,
 	.name = "read",
 	.arguments = "[OPTION]... SEGMENT",
-	.summary = "copy the bytes of a segment to standard output",
-	.help = "      --offset BYTES    start here (default: 0)\n"
-		"      --length BYTES    so many (default: all)\n"
-		"  -x, --hex             as a dump in hexadecimal\n"
-		"      --force           bytes that are no text, to a terminal, too\n",
-	.shorts = ":" SHORT_OPTIONS "x",
-	.longs = read_longs,
+	.summary = "Copy the bytes of a segment to standard output",
+	.notes = "",
+	.first = WORD_SEGMENT,
 	.run = run_read,
 };
 
 const struct command write_command = {
+	.bit = WRITE,
 	.name = "write",
 	.arguments = "[OPTION]... SEGMENT",
-	.summary = "copy standard input into a segment",
-	.help = "      --offset BYTES    start here (default: 0)\n"
-		"      --length BYTES    write no more than so many\n",
-	.shorts = ":" SHORT_OPTIONS,
-	.longs = write_longs,
+	.summary = "Copy standard input into a segment",
+	.notes = "",
+	.first = WORD_SEGMENT,
 	.run = run_write,
 };

@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #include "command.h"
-
-static const struct option no_longs[] = { COMMON_OPTIONS };
+#include "segments.h"
 
 /* Commands without options of their own. */
 static int take_common_options(int argc, char **argv)
@@ -20,33 +19,42 @@ static int take_common_options(int argc, char **argv)
 
 /* ---- chmod ---------------------------------------------------------------- */
 
+/* Symbolic modes start from what each segment has. */
 static int change_mode(struct unishm *seg, const char *text, void *arg)
 {
-	const mode_t *mode = arg;
+	struct unishm_status st;
+	mode_t mode;
 	(void)text;
-	return unishm_chmod(seg, *mode) < 0 ? library_failed() : DONE;
+	if (unishm_status(seg, &st) < 0)
+		return library_failed();
+	int rc = parse_mode(arg, st.mode, &mode);
+	if (rc != DONE)
+		return rc;
+	return unishm_chmod(seg, mode) < 0 ? library_failed() : DONE;
 }
 
 static int run_chmod(int argc, char **argv)
 {
-	mode_t mode;
+	mode_t ignored;
 	if (take_common_options(argc, argv) != DONE)
 		return option_status;
 	if (optind == argc)
-		return usage_error("which mode, and which segment?");
-	int rc = parse_mode(argv[optind], &mode);
+		return usage_error("no mode and no segment are named");
+	char *mode = argv[optind];
+	int rc = parse_mode(mode, 0, &ignored);
 	if (rc != DONE)
 		return rc;
-	return for_each_segment(argc - optind - 1, argv + optind + 1, change_mode, &mode);
+	return for_each_segment(argc - optind - 1, argv + optind + 1, change_mode, mode);
 }
 
 const struct command chmod_command = {
+	.bit = CHMOD,
 	.name = "chmod",
 	.arguments = "MODE SEGMENT...",
-	.summary = "change the permission bits of segments",
-	.help = "MODE is octal: 0 to 0777.\n",
-	.shorts = ":" SHORT_OPTIONS,
-	.longs = no_longs,
+	.summary = "Change the permission bits of segments",
+	.notes = "MODE is octal, 0 to 0777, or symbolic: u=rw,g+r,o-w.",
+	.first = WORD_MODE,
+	.rest = WORD_SEGMENT,
 	.run = run_chmod,
 };
 
@@ -115,7 +123,7 @@ static int run_chown(int argc, char **argv)
 	if (take_common_options(argc, argv) != DONE)
 		return option_status;
 	if (optind == argc)
-		return usage_error("which owner, and which segment?");
+		return usage_error("no owner and no segment are named");
 	int rc = parse_owner(argv[optind], &owner);
 	if (rc != DONE)
 		return rc;
@@ -123,12 +131,13 @@ static int run_chown(int argc, char **argv)
 }
 
 const struct command chown_command = {
+	.bit = CHOWN,
 	.name = "chown",
 	.arguments = "USER[:GROUP] SEGMENT...",
-	.summary = "change owner and group of segments",
-	.help = "USER and GROUP are names or numbers; :GROUP leaves the user as it is.\n",
-	.shorts = ":" SHORT_OPTIONS,
-	.longs = no_longs,
+	.summary = "Change owner and group of segments",
+	.notes = "USER and GROUP are names or numbers; :GROUP leaves the user as it is.",
+	.first = WORD_OWNER,
+	.rest = WORD_SEGMENT,
 	.run = run_chown,
 };
 
@@ -151,13 +160,13 @@ static int lock_one(struct unishm *seg, const char *text, void *arg)
 {
 	const struct hold *hold = arg;
 	if (!hold->asked && strcmp(unishm_backend(seg), "posix") == 0)
-		return fail("lock %s: a posix lock ends with the process that made it; use --hold, or "
-				"lock it in the program that uses it", text);
+		return fail("lock %s: a posix lock ends with the process that made it; use --hold, "
+				"or lock it in the program that uses it", text);
 	if (unishm_lock(seg) < 0)
 		return library_failed();
 	if (!hold->asked)
 		return DONE;
-	printf("%s is locked until this command is interrupted\n", text);
+	printf("%s is locked until this command is interrupted.\n", text);
 	fflush(stdout);
 	wait_for_end(hold);
 	return unishm_unlock(seg) < 0 ? library_failed() : DONE;
@@ -195,28 +204,24 @@ static int run_unlock(int argc, char **argv)
 	return for_each_segment(argc - optind, argv + optind, unlock_one, NULL);
 }
 
-static const struct option lock_longs[] = {
-	{ "hold", no_argument, NULL, OPT_HOLD },
-	COMMON_OPTIONS
-};
-
 const struct command lock_command = {
+	.bit = LOCK,
 	.name = "lock",
 	.arguments = "[--hold] SEGMENT...",
-	.summary = "keep segments in RAM",
-	.help = "      --hold            keep the lock until interrupted, then unlock; posix locks\n"
-		"                        need it, for they end with the process that made them\n",
-	.shorts = ":" SHORT_OPTIONS,
-	.longs = lock_longs,
+	.summary = "Keep segments in RAM",
+	.notes = "",
+	.first = WORD_SEGMENT,
+	.rest = WORD_SEGMENT,
 	.run = run_lock,
 };
 
 const struct command unlock_command = {
+	.bit = UNLOCK,
 	.name = "unlock",
 	.arguments = "SEGMENT...",
-	.summary = "let segments be paged out again",
-	.help = "",
-	.shorts = ":" SHORT_OPTIONS,
-	.longs = no_longs,
+	.summary = "Let segments be paged out again",
+	.notes = "",
+	.first = WORD_SEGMENT,
+	.rest = WORD_SEGMENT,
 	.run = run_unlock,
 };

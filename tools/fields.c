@@ -2,10 +2,12 @@
 /* The fields of a segment: one name each, for --output, --sort, JSON and the C API. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "command.h"
+#include "segments.h"
 
-enum kind { TEXT, NUMBER, SIZE, TIME, MODE, KEY, USER, GROUP, FLAG, BITS };
+enum kind { TEXT, NUMBER, SIZE, MEMORY, TIME, MODE, KEY, USER, GROUP, FLAG, BITS };
 
 static const struct {
 	const char *name, *heading;
@@ -33,18 +35,31 @@ static const struct {
 	[FIELD_EMULATED] = { "emulated", "EMULATED", BITS, false },
 	[FIELD_INEXACT] = { "inexact", "INEXACT", BITS, false },
 	[FIELD_NAME] = { "name", "NAME", TEXT, true },
+	[FIELD_RSS] = { "rss", "RSS", MEMORY, true },
+	[FIELD_SWAP] = { "swap", "SWAP", MEMORY, true },
+	[FIELD_PIDS] = { "pids", "PIDS", TEXT, false },
+	[FIELD_COMMAND] = { "command", "COMMAND", TEXT, false },
 };
 
 /* UNISHM_EMULATED_*, bit by bit. */
 static const char *const bit_names[] = {
 	"number_attached", "creator_process", "last_op_process", "last_attach_time",
-	"last_detach_time", "last_change_time", "creator_user", "creator_group", "key", "size", "id",
-	"locked", "removed",
-};
+			"last_detach_time", "last_change_time", "creator_user", "creator_group",
+			"key", "size", "id", "locked", "removed", };
 
 const struct columns default_columns = {
 	{ FIELD_BACKEND, FIELD_ID, FIELD_KEY, FIELD_OWNER_USER, FIELD_MODE, FIELD_SIZE,
 		FIELD_NUMBER_ATTACHED, FIELD_CREATOR_PROCESS, FIELD_LAST_ATTACH_TIME }, 9,
+};
+
+/* All that needs no look at all processes. */
+const struct columns status_columns = {
+	{ FIELD_SEGMENT, FIELD_BACKEND, FIELD_ID, FIELD_KEY, FIELD_OWNER_USER, FIELD_OWNER_GROUP,
+		FIELD_CREATOR_USER, FIELD_CREATOR_GROUP, FIELD_MODE, FIELD_SIZE,
+		FIELD_NUMBER_ATTACHED, FIELD_CREATOR_PROCESS, FIELD_LAST_OP_PROCESS,
+		FIELD_LAST_ATTACH_TIME, FIELD_LAST_DETACH_TIME, FIELD_LAST_CHANGE_TIME,
+		FIELD_LOCKED, FIELD_REMOVED, FIELD_EMULATED, FIELD_INEXACT, FIELD_NAME, FIELD_RSS,
+		FIELD_SWAP }, 23,
 };
 
 const char *field_name(enum field field)
@@ -52,20 +67,11 @@ const char *field_name(enum field field)
 	return fields[field].name;
 }
 
-const char *field_heading(enum field field)
-{
-	return fields[field].heading;
-}
-
-bool field_is_right_aligned(enum field field)
-{
-	return fields[field].kind == NUMBER || fields[field].kind == SIZE;
-}
-
 /* ---- Values --------------------------------------------------------------- */
 
-static long long number_of(enum field field, const struct unishm_status *st)
+static long long number_of(enum field field, const struct row *row)
 {
+	const struct unishm_status *st = &row->st;
 	switch (field) {
 	case FIELD_ID: return st->id;
 	case FIELD_KEY: return (uint32_t)st->key;
@@ -85,6 +91,8 @@ static long long number_of(enum field field, const struct unishm_status *st)
 	case FIELD_REMOVED: return st->removed;
 	case FIELD_EMULATED: return st->emulated;
 	case FIELD_INEXACT: return st->inexact;
+	case FIELD_RSS: return row->rss;
+	case FIELD_SWAP: return row->swap;
 	default: return 0;
 	}
 }
@@ -103,10 +111,10 @@ struct text segment_spelling(const struct unishm_status *st)
 static const char *text_of(enum field field, const struct row *row, struct text *room)
 {
 	switch (field) {
-	case FIELD_BACKEND:
-		return row->st.backend;
-	case FIELD_NAME:
-		return row->name ? row->name : "-";
+	case FIELD_BACKEND: return row->st.backend;
+	case FIELD_NAME: return row->object;
+	case FIELD_PIDS: return row->pids;
+	case FIELD_COMMAND: return row->commands;
 	default:
 		*room = segment_spelling(&row->st);
 		return room->text;
@@ -115,7 +123,12 @@ static const char *text_of(enum field field, const struct row *row, struct text 
 
 static bool is_known(enum field field, const struct row *row)
 {
-	return row->name ? fields[field].foreign : field != FIELD_NAME;
+	struct text room;
+	if (row->foreign && !fields[field].foreign)
+		return false;
+	if (fields[field].kind == MEMORY)
+		return number_of(field, row) != UNKNOWN;
+	return fields[field].kind != TEXT || text_of(field, row, &room);
 }
 
 /* ---- As cells of a table -------------------------------------------------- */
@@ -125,8 +138,8 @@ static void print_bits(unsigned bits, struct cell *cell)
 	size_t used = 0;
 	for (size_t i = 0; i < sizeof bit_names / sizeof *bit_names; i++)
 		if (bits & 1u << i)
-			used += (size_t)snprintf(cell->text + used, sizeof cell->text - used, "%s%s",
-					used ? "," : "", bit_names[i]);
+			used += (size_t)snprintf(cell->text + used, sizeof cell->text - used,
+					"%s%s", used ? "," : "", bit_names[i]);
 	if (!used)
 		strcpy(cell->text, "-");
 }
@@ -136,156 +149,187 @@ static void print_key(const struct unishm_status *st, struct cell *cell)
 	if (st->key == UNISHM_PRIVATE)
 		strcpy(cell->text, st->removed ? "removed" : "private");
 	else
-		snprintf(cell->text, sizeof cell->text, "0x%08lx", (unsigned long)(uint32_t)st->key);
+		snprintf(cell->text, sizeof cell->text, "0x%08lx",
+				(unsigned long)(uint32_t)st->key);
 }
 
-static struct text time_text(time_t when, unsigned style)
+static struct text size_text(uint64_t bytes, const struct format *format)
 {
-	struct text never = { "never" };
-	if (!when)
-		return never;
-	return style & STYLE_ISO ? iso_time(when) : short_time(when);
+	struct text text;
+	if (!format->bytes)
+		return human_size(bytes);
+	snprintf(text.text, sizeof text.text, "%llu", (unsigned long long)bytes);
+	return text;
 }
 
-struct cell field_cell(enum field field, const struct row *row, unsigned style)
+static struct text field_text(enum field field, const struct row *row, const struct format *format)
+{
+	long long number = number_of(field, row);
+	struct text text;
+	switch (fields[field].kind) {
+	case SIZE: return size_text(row->st.size, format);
+	case MEMORY: return size_text((uint64_t)number, format);
+	case TIME: return time_text((time_t)number, format->time);
+	case MODE: return mode_letters(row->st.mode);
+	case USER: return user_name((uid_t)number);
+	case GROUP: return group_name((gid_t)number);
+	default:
+		snprintf(text.text, sizeof text.text, "%lld", number);
+		return text;
+	}
+}
+
+struct cell field_cell(enum field field, const struct row *row, const struct format *format)
 {
 	struct cell cell = { "-" };
 	struct text room;
-	long long number = number_of(field, &row->st);
 	if (!is_known(field, row))
 		return cell;
 	switch (fields[field].kind) {
-	case NUMBER:
-		snprintf(cell.text, sizeof cell.text, "%lld", number);
-		return cell;
 	case KEY:
 		print_key(&row->st, &cell);
-		return cell;
+		break;
 	case BITS:
-		print_bits((unsigned)number, &cell);
-		return cell;
+		print_bits((unsigned)number_of(field, row), &cell);
+		break;
 	case FLAG:
-		strcpy(cell.text, number ? "yes" : "no");
-		return cell;
+		strcpy(cell.text, number_of(field, row) ? "yes" : "no");
+		break;
 	case TEXT:
 		snprintf(cell.text, sizeof cell.text, "%s", text_of(field, row, &room));
 		make_printable(cell.text);
-		return cell;
-	case SIZE:
-		room = human_size(row->st.size);
-		if (style & STYLE_BYTES)
-			snprintf(room.text, sizeof room.text, "%zu", row->st.size);
 		break;
-	case TIME:
-		room = time_text((time_t)number, style);
-		break;
-	case MODE:
-		room = mode_letters(row->st.mode);
-		break;
-	case USER:
-		room = user_name((uid_t)number);
-		break;
-	case GROUP:
-		room = group_name((gid_t)number);
-		break;
+	default:
+		snprintf(cell.text, sizeof cell.text, "%s", field_text(field, row, format).text);
 	}
-	snprintf(cell.text, sizeof cell.text, "%s", room.text);
 	return cell;
 }
 
 /* ---- As JSON -------------------------------------------------------------- */
 
-static void json_bits(FILE *out, unsigned bits)
+static void json_bits(struct json *json, const char *name, unsigned bits)
 {
-	const char *comma = "";
-	putc('[', out);
-	for (size_t i = 0; i < sizeof bit_names / sizeof *bit_names; i++) {
-		if (bits & 1u << i) {
-			fprintf(out, "%s\"%s\"", comma, bit_names[i]);
-			comma = ", ";
-		}
-	}
-	putc(']', out);
+	json_array(json, name);
+	for (size_t i = 0; i < sizeof bit_names / sizeof *bit_names; i++)
+		if (bits & 1u << i)
+			json_string(json, NULL, bit_names[i]);
+	json_end(json);
 }
 
-static void json_value(FILE *out, enum field field, const struct row *row)
+static void json_key(struct json *json, const struct unishm_status *st)
 {
+	char hex[16];
+	snprintf(hex, sizeof hex, "0x%08lx", (unsigned long)(uint32_t)st->key);
+	json_number(json, "key", (uint32_t)st->key);
+	json_string(json, "key_hex", hex);
+}
+
+static void json_name_of(struct json *json, enum field field, const struct row *row)
+{
+	static const struct format format = { false, TIME_ISO };
+	char name[32];
+	snprintf(name, sizeof name, "%s_name", fields[field].name);
+	json_string(json, name, field_cell(field, row, &format).text);
+}
+
+static void json_field(struct json *json, enum field field, const struct row *row)
+{
+	const char *name = fields[field].name;
 	struct text room;
-	long long number = number_of(field, &row->st);
+	long long number = number_of(field, row);
 	switch (fields[field].kind) {
 	case TEXT:
-		json_string(out, text_of(field, row, &room));
+		json_string(json, name, text_of(field, row, &room));
 		break;
 	case TIME:
-		if (number)
-			json_string(out, iso_time((time_t)number).text);
-		else
-			fputs("null", out);
+		json_string(json, name, number ? iso_time((time_t)number).text : NULL);
 		break;
 	case MODE:
-		fprintf(out, "\"%04lo\"", (unsigned long)row->st.mode);
+		snprintf(room.text, sizeof room.text, "%04lo", (unsigned long)row->st.mode);
+		json_string(json, name, room.text);
 		break;
 	case FLAG:
-		fputs(number ? "true" : "false", out);
+		json_bool(json, name, number);
 		break;
 	case BITS:
-		json_bits(out, (unsigned)number);
+		json_bits(json, name, (unsigned)number);
 		break;
 	case SIZE:
-		fprintf(out, "%zu", row->st.size);
+		json_size(json, name, row->st.size);
+		break;
+	case KEY:
+		json_key(json, &row->st);
+		break;
+	case USER:
+	case GROUP:
+		json_number(json, name, number);
+		json_name_of(json, field, row);
 		break;
 	default:
-		fprintf(out, "%lld", number);
+		json_number(json, name, number);
 	}
 }
 
-void json_fields(FILE *out, const struct row *row)
+/* What is not known: of foreign objects it is left out, else it is null. */
+void json_fields(struct json *json, const struct row *row, const struct columns *columns)
 {
-	const char *comma = "";
-	for (int i = 0; i < FIELDS; i++) {
-		enum field field = (enum field)i;
-		if (!is_known(field, row))
-			continue;
-		fprintf(out, "%s\"%s\": ", comma, fields[i].name);
-		comma = ", ";
-		json_value(out, field, row);
-		if (fields[i].kind != USER && fields[i].kind != GROUP)
-			continue;
-		fprintf(out, ", \"%s_name\": ", fields[i].name);
-		json_string(out, field_cell(field, row, 0).text);
+	for (size_t i = 0; i < columns->count; i++) {
+		enum field field = columns->field[i];
+		if (is_known(field, row))
+			json_field(json, field, row);
+		else if (!row->foreign)
+			json_string(json, fields[field].name, NULL);
 	}
 }
 
-/* ---- Columns and order ---------------------------------------------------- */
+/* ---- Columns --------------------------------------------------------------- */
+
+static const char *name_at(size_t index)
+{
+	return fields[index].name;
+}
 
 static int unknown_field(const char *text, size_t length)
 {
-	char known[400] = "";
-	for (int i = 0; i < FIELDS; i++) {
+	char known[500] = "", name[64];
+	snprintf(name, sizeof name, "%.*s", (int)(length < 60 ? length : 60), text);
+	const char *meant = closest_name(name, name_at, FIELDS);
+	for (int i = 0; i < FIELDS && !meant; i++) {
 		size_t used = strlen(known);
-		snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", fields[i].name);
+		snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "; there are ",
+				fields[i].name);
 	}
-	return usage_error("there is no column \"%.*s\", but %s", (int)length, text, known);
+	return usage_error("there is no column \"%s\"%s%s", name, did_you_mean(meant).text, known);
 }
 
+static bool is_name(const char *name, const char *text, size_t length)
+{
+	return strlen(name) == length && strncasecmp(name, text, length) == 0;
+}
+
+/* By its name or its heading, in any case. */
 int parse_field(const char *text, size_t length, enum field *field)
 {
 	for (int i = 0; i < FIELDS; i++) {
-		if (strlen(fields[i].name) == length && strncmp(fields[i].name, text, length) == 0) {
+		if (is_name(fields[i].name, text, length) || is_name(fields[i].heading, text,
+				length)) {
 			*field = (enum field)i;
 			return DONE;
 		}
 	}
-	return unknown_field(text, length < 60 ? length : 60);
+	return unknown_field(text, length);
 }
 
 int parse_columns(const char *text, struct columns *columns)
 {
-	columns->count = 0;
+	if (*text == '+')
+		text++;
+	else
+		columns->count = 0;
 	for (;;) {
 		size_t length = strcspn(text, ",");
-		if (columns->count == FIELDS)
-			return usage_error("--output names more than %d columns", FIELDS);
+		if (columns->count == TABLE_WIDEST)
+			return usage_error("--output names more than %d columns", TABLE_WIDEST);
 		int rc = parse_field(text, length, &columns->field[columns->count++]);
 		if (rc != DONE || !text[length])
 			return rc;
@@ -293,19 +337,29 @@ int parse_columns(const char *text, struct columns *columns)
 	}
 }
 
-void measure_columns(const struct columns *columns, const struct rows *rows, unsigned style,
-		bool headings, int *width)
+bool has_column(const struct columns *columns, enum field field)
 {
-	for (size_t i = 0; i < columns->count; i++) {
-		enum field field = columns->field[i];
-		width[i] = headings ? (int)strlen(field_heading(field)) : 0;
-		for (size_t j = 0; j < rows->count; j++) {
-			int length = (int)strlen(field_cell(field, &rows->item[j], style).text);
-			if (length > width[i])
-				width[i] = length;
-		}
-	}
+	for (size_t i = 0; i < columns->count; i++)
+		if (columns->field[i] == field)
+			return true;
+	return false;
 }
+
+/* What is compared by its size stands at the right. */
+static bool is_right_aligned(enum field field)
+{
+	enum kind kind = fields[field].kind;
+	return kind == NUMBER || kind == SIZE || kind == MEMORY || kind == TIME;
+}
+
+void add_columns(struct table *table, const struct columns *columns)
+{
+	for (size_t i = 0; i < columns->count; i++)
+		table_add_column(table, fields[columns->field[i]].heading,
+				is_right_aligned(columns->field[i]));
+}
+
+/* ---- Order ----------------------------------------------------------------- */
 
 /* qsort takes no argument of ours. */
 static struct {
@@ -315,10 +369,14 @@ static struct {
 
 static int compare_field(enum field field, const struct row *a, const struct row *b)
 {
+	static const struct format format = { false, TIME_ISO };
 	enum kind kind = fields[field].kind;
+	if (field == FIELD_BACKEND)
+		return strcmp(a->st.backend, b->st.backend);
 	if (kind == TEXT || kind == USER || kind == GROUP)
-		return strcmp(field_cell(field, a, 0).text, field_cell(field, b, 0).text);
-	long long x = number_of(field, &a->st), y = number_of(field, &b->st);
+		return strcmp(field_cell(field, a, &format).text, field_cell(field, b,
+				&format).text);
+	long long x = number_of(field, a), y = number_of(field, b);
 	return x < y ? -1 : x > y;
 }
 
@@ -328,8 +386,8 @@ static int compare(const void *left, const void *right)
 {
 	static const enum field then[] = { FIELD_BACKEND, FIELD_KEY, FIELD_ID, FIELD_NAME };
 	const struct row *a = left, *b = right;
-	if (!a->name != !b->name)
-		return a->name ? 1 : -1;
+	if (a->foreign != b->foreign)
+		return a->foreign ? 1 : -1;
 	int difference = order.sign * compare_field(order.field, a, b);
 	for (size_t i = 0; difference == 0 && i < sizeof then / sizeof *then; i++)
 		difference = compare_field(then[i], a, b);

@@ -1,106 +1,79 @@
 /* SPDX-License-Identifier: MIT */
 /* unishm list */
-#include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
+#include "segments.h"
 
-struct table {
+struct request {
+	struct filter filter;
 	struct columns columns;
-	unsigned style;
-	bool headings, colour;
+	struct format format;
+	struct table_print print;
+	bool columns_given, time_given, json, foreign, descending;
+	enum field sort;
 };
 
 /* ---- Table ---------------------------------------------------------------- */
 
-static void print_cell(const struct table *table, size_t i, const int *width, const char *text)
+/* Red: removed and still attached. Yellow: perhaps forgotten. Dim: of other programs. */
+static enum style row_style(const struct row *row)
 {
-	if (i)
-		putchar(' ');
-	if (field_is_right_aligned(table->columns.field[i]))
-		printf("%*s", width[i], text);
-	else if (i + 1 < table->columns.count)
-		printf("%-*s", width[i], text);
-	else
-		fputs(text, stdout); /* no blanks at the end of a line */
-}
-
-static void print_headings(const struct table *table, const int *width)
-{
-	if (table->colour)
-		fputs("\033[1m", stdout);
-	for (size_t i = 0; i < table->columns.count; i++)
-		print_cell(table, i, width, field_heading(table->columns.field[i]));
-	puts(table->colour ? "\033[0m" : "");
-}
-
-/* Red: removed and still attached. Yellow: perhaps forgotten. Dim: not ours. */
-static const char *row_colour(const struct table *table, const struct row *row)
-{
-	if (!table->colour)
-		return NULL;
-	if (row->name)
-		return "\033[2m";
+	if (row->foreign)
+		return DIM;
 	if (row->st.removed)
-		return "\033[31m";
+		return RED;
 	if (row->st.number_attached == 0 && process_is_dead(row->st.creator_process))
-		return "\033[33m";
-	return NULL;
+		return YELLOW;
+	return PLAIN;
 }
 
-static void print_table(const struct table *table, const struct rows *rows)
+static int print_table(const struct request *request, const struct rows *rows)
 {
-	int width[FIELDS];
-	measure_columns(&table->columns, rows, table->style, table->headings, width);
-	if (table->headings)
-		print_headings(table, width);
+	struct table table = { .columns = 0 };
+	add_columns(&table, &request->columns);
 	for (size_t j = 0; j < rows->count; j++) {
-		const char *colour = row_colour(table, &rows->item[j]);
-		if (colour)
-			fputs(colour, stdout);
-		for (size_t i = 0; i < table->columns.count; i++)
-			print_cell(table, i, width, field_cell(table->columns.field[i], &rows->item[j],
-					table->style).text);
-		puts(colour ? "\033[0m" : "");
+		const struct row *row = &rows->item[j];
+		enum style style = request->print.colour ? row_style(row) : PLAIN;
+		for (size_t i = 0; i < request->columns.count; i++)
+			table_add(&table, field_cell(request->columns.field[i], row,
+					&request->format).text, style);
 	}
+	bool failed = table.failed;
+	if (!failed)
+		table_print(&table, &request->print, stdout);
+	table_free(&table);
+	return failed ? out_of_memory() : DONE;
 }
 
 /* ---- JSON ----------------------------------------------------------------- */
 
-static void print_json_array(const char *name, const struct rows *rows, bool foreign)
+static void json_rows(struct json *json, const char *name, const struct request *request,
+		const struct rows *rows, bool foreign)
 {
-	const char *comma = "";
-	printf("\"%s\": [", name);
+	json_lines(json, name);
 	for (size_t i = 0; i < rows->count; i++) {
-		if ((rows->item[i].name != NULL) != foreign)
+		if (rows->item[i].foreign != foreign)
 			continue;
-		printf("%s\n\t{", comma);
-		json_fields(stdout, &rows->item[i]);
-		putchar('}');
-		comma = ",";
+		json_object(json, NULL);
+		json_fields(json, &rows->item[i], &request->columns);
+		json_end(json);
 	}
-	fputs(*comma ? "\n]" : "]", stdout);
+	json_end(json);
 }
 
-static void print_json(const struct rows *rows, bool foreign)
+static void print_json(const struct request *request, const struct rows *rows, size_t unreadable)
 {
-	putchar('{');
-	print_json_array("segments", rows, false);
-	if (foreign) {
-		fputs(", ", stdout);
-		print_json_array("foreign", rows, true);
-	}
-	puts("}");
+	struct json json = { .out = stdout };
+	json_object(&json, NULL);
+	json_rows(&json, "segments", request, rows, false);
+	if (request->foreign)
+		json_rows(&json, "foreign", request, rows, true);
+	json_size(&json, "unreadable", unreadable);
+	json_end(&json);
 }
 
 /* ---- The command ---------------------------------------------------------- */
-
-struct request {
-	struct filter filter;
-	struct table table;
-	bool columns_given, json, foreign, descending;
-	enum field sort;
-};
 
 static int parse_sort(const char *text, struct request *request)
 {
@@ -114,12 +87,15 @@ static int take_option(int c, struct request *request)
 	switch (c) {
 	case 'o':
 		request->columns_given = true;
-		request->table.style |= STYLE_ISO;
-		return parse_columns(optarg, &request->table.columns);
+		return parse_columns(optarg, &request->columns);
 	case 's': return parse_sort(optarg, request);
-	case 'j': request->json = true; return DONE;
-	case OPT_BYTES: request->table.style |= STYLE_BYTES; return DONE;
-	case OPT_NOHEADINGS: request->table.headings = false; return DONE;
+	case 'J': request->json = true; return DONE;
+	case 'r': request->print.raw = true; return DONE;
+	case 'b': request->format.bytes = true; return DONE;
+	case OPT_TIME_FORMAT:
+		request->time_given = true;
+		return parse_time_format(optarg, &request->format.time);
+	case OPT_NOHEADINGS: request->print.headings = false; return DONE;
 	case OPT_MINE: request->filter.mine = true; return DONE;
 	case OPT_UNATTACHED: request->filter.unattached = true; return DONE;
 	case OPT_DEAD_CREATOR: request->filter.dead_creator = true; return DONE;
@@ -128,74 +104,75 @@ static int take_option(int c, struct request *request)
 	}
 }
 
-static void add_name_column(struct request *request)
+/* What follows from the other choices. */
+static void complete_request(struct request *request)
 {
-	if (request->foreign && !request->columns_given)
-		request->table.columns.field[request->table.columns.count++] = FIELD_NAME;
+	bool for_programs = request->columns_given || request->print.raw;
+	if (!request->time_given && for_programs)
+		request->format.time = TIME_ISO;
+	if (!request->columns_given && request->json)
+		request->columns = status_columns;
+	else if (!request->columns_given && request->foreign)
+		parse_columns("+name", &request->columns);
+	request->print.colour = !request->print.raw && stream_has_colour(stdout);
+}
+
+static int output(const struct request *request, struct rows *rows, size_t unreadable)
+{
+	complete_rows(rows, &request->columns, request->sort);
+	sort_rows(rows, request->sort, request->descending);
+	if (request->json) {
+		print_json(request, rows, unreadable);
+		return DONE;
+	}
+	int status = print_table(request, rows);
+	if (unreadable && !request->columns_given && !request->print.raw)
+		tell("%zu segment%s not listed: this user may not read %s", unreadable,
+				unreadable == 1 ? " is" : "s are", unreadable == 1 ? "it" : "them");
+	return status;
+}
+
+static int collect_and_output(const struct request *request)
+{
+	static const struct filter everything;
+	struct rows rows = { NULL, 0, 0 };
+	int status = collect(&rows, &everything);
+	size_t unreadable = count_unreadable(&rows);
+	keep_passing(&rows, &request->filter);
+	int rc = request->foreign ? collect_foreign(&rows, &request->filter) : DONE;
+	if (rc != USAGE && output(request, &rows, unreadable) != DONE)
+		status = FAILED;
+	free_rows(&rows);
+	return rc != DONE ? rc : status;
 }
 
 static int run_list(int argc, char **argv)
 {
 	struct request request = { .sort = FIELD_BACKEND };
-	struct rows rows = { NULL, 0, 0 };
-	request.table.columns = default_columns;
-	request.table.headings = true;
-	request.table.colour = stream_has_colour(stdout);
+	request.columns = default_columns;
+	request.print.headings = true;
 	for (int c; (c = next_option(argc, argv)) != -1;) {
 		int rc = take_option(c, &request);
 		if (rc != DONE || c == '?')
 			return rc;
 	}
 	if (optind < argc)
-		return usage_error("list takes no argument \"%s\"; unishm show tells of one segment",
-				argv[optind]);
-	add_name_column(&request);
-	int status = collect(&rows, &request.filter);
-	if (request.foreign) {
-		int rc = collect_foreign(&rows, &request.filter);
-		if (rc != DONE)
-			status = rc;
-	}
-	sort_rows(&rows, request.sort, request.descending);
-	if (status != USAGE && request.json)
-		print_json(&rows, request.foreign);
-	else if (status != USAGE)
-		print_table(&request.table, &rows);
-	free_rows(&rows);
-	return status;
+		return usage_error("list takes no argument \"%s\"; unishm show tells of one "
+				"segment", argv[optind]);
+	complete_request(&request);
+	return collect_and_output(&request);
 }
 
-static const struct option longs[] = {
-	{ "output", required_argument, NULL, 'o' },
-	{ "sort", required_argument, NULL, 's' },
-	{ "json", no_argument, NULL, 'j' },
-	{ "bytes", no_argument, NULL, OPT_BYTES },
-	{ "noheadings", no_argument, NULL, OPT_NOHEADINGS },
-	{ "mine", no_argument, NULL, OPT_MINE },
-	{ "unattached", no_argument, NULL, OPT_UNATTACHED },
-	{ "dead-creator", no_argument, NULL, OPT_DEAD_CREATOR },
-	{ "foreign", no_argument, NULL, OPT_FOREIGN },
-	COMMON_OPTIONS
-};
-
 const struct command list_command = {
+	.bit = LIST,
 	.name = "list",
+	.alias = "ls",
 	.arguments = "[OPTION]...",
-	.summary = "list the segments of both backends",
-	.help = "  -o, --output COLUMN,...  these columns, with ISO 8601 times: segment, backend, id, key,\n"
-		"                        owner_user, owner_group, creator_user, creator_group, mode,\n"
-		"                        size, number_attached, creator_process, last_op_process,\n"
-		"                        last_attach_time, last_detach_time, last_change_time,\n"
-		"                        locked, removed, emulated, inexact, name\n"
-		"  -s, --sort COLUMN     in this order; -COLUMN: descending (default: backend)\n"
-		"  -j, --json            JSON, with all fields\n"
-		"      --bytes           sizes in bytes\n"
-		"      --noheadings      no line of headings\n"
-		"      --mine            only what I own\n"
-		"      --unattached      only what no process attaches\n"
-		"      --dead-creator    only what a process created that is gone\n"
-		"      --foreign         also POSIX objects that are not of this library\n",
-	.shorts = ":" SHORT_OPTIONS "o:s:j",
-	.longs = longs,
+	.summary = "List the segments of both backends",
+	.notes = "Columns: segment, backend, id, key, owner_user, owner_group, creator_user, "
+		"creator_group, mode, size, number_attached, creator_process, last_op_process, "
+		"last_attach_time, last_detach_time, last_change_time, locked, removed, emulated, "
+		"inexact, name (of the POSIX object), rss and swap (memory in use), pids and "
+		"command (of the processes that attach it).",
 	.run = run_list,
 };

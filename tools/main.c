@@ -2,77 +2,132 @@
 /* unishm: see, make, inspect and clean up shared memory segments of both kinds. */
 #include <errno.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 
-static const struct command *const commands[] = {
+const struct command *const commands[] = {
 	&list_command, &show_command, &create_command, &remove_command, &chmod_command,
 	&chown_command, &lock_command, &unlock_command, &read_command, &write_command,
-	&watch_command, &doctor_command,
+	&watch_command, &doctor_command, &help_command, &complete_command, NULL,
 };
 
-static void print_usage(FILE *out)
-{
-	fputs("Usage: unishm COMMAND [OPTION]... [ARGUMENT]...\n"
-		"See, make, inspect and clean up System V and POSIX shared memory.\n\n"
-		"Commands:\n", out);
-	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
-	fputs("\nA SEGMENT is a key (10, 0xa), an id (id:800), a name (name:my.cache) or a path\n"
-		"with a number (path:/etc/hostname:1); a prefix chooses the backend (posix:10).\n"
-		"unishm COMMAND --help tells the options of one command; unishm(1) tells all.\n",
-		out);
-}
+enum { COMMANDS = sizeof commands / sizeof *commands - 1 };
 
-static const struct command *find_command(const char *name)
+const struct command *find_command(const char *name)
 {
-	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-		if (strcmp(commands[i]->name, name) == 0)
+	for (size_t i = 0; commands[i]; i++)
+		if (strcmp(commands[i]->name, name) == 0
+				|| (commands[i]->alias && strcmp(commands[i]->alias, name) == 0))
 			return commands[i];
 	return NULL;
 }
 
-static int dispatch(int argc, char **argv)
+/* The names, and then the other names. */
+static const char *command_name(size_t index)
 {
-	const char *first = argc > 1 ? argv[1] : NULL;
-	if (!first) {
-		print_usage(stderr);
-		return USAGE;
-	}
-	if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
+	const struct command *command = commands[index % COMMANDS];
+	if (!command->summary)
+		return NULL;
+	return index < COMMANDS ? command->name : command->alias;
+}
+
+static int unknown_command(const char *text)
+{
+	return usage_error("there is no command \"%s\"%s", text,
+			did_you_mean(closest_name(text, command_name, 2 * COMMANDS)).text);
+}
+
+/* ---- help ------------------------------------------------------------------ */
+
+static int run_help(int argc, char **argv)
+{
+	if (next_option(argc, argv) != -1)
+		return option_status;
+	if (argc - optind > 1)
+		return usage_error("help takes one command");
+	if (argc == optind) {
 		print_usage(stdout);
 		return DONE;
 	}
-	if (strcmp(first, "--version") == 0 || strcmp(first, "-V") == 0) {
-		printf("unishm %s\n", unishm_version());
-		return DONE;
+	const struct command *command = find_command(argv[optind]);
+	if (!command)
+		return unknown_command(argv[optind]);
+	print_help(command);
+	return DONE;
+}
+
+const struct command help_command = {
+	.bit = HELP,
+	.name = "help",
+	.arguments = "[COMMAND]",
+	.summary = "Tell about all commands, or about one",
+	.notes = "",
+	.first = WORD_COMMAND,
+	.run = run_help,
+};
+
+/* ---- The whole ------------------------------------------------------------- */
+
+static int dispatch(int argc, char **argv)
+{
+	if (!global_options(argc, argv))
+		return option_status;
+	if (optind == argc) {
+		print_usage(stderr);
+		return USAGE;
 	}
-	this_command = find_command(first);
-	if (!this_command)
-		return usage_error("there is no command \"%s\"", first);
-	return this_command->run(argc - 1, argv + 1);
+	int at = optind;
+	const struct command *command = find_command(argv[at]);
+	if (!command)
+		return unknown_command(argv[at]);
+	this_command = command;
+	return command->run(argc - at, argv + at);
+}
+
+/* Nobody reads what we write: the other end of a pipe or socket is closed. */
+static bool output_is_closed(void)
+{
+	struct pollfd fd = { STDOUT_FILENO, POLLOUT, 0 };
+	return poll(&fd, 1, 0) > 0 && fd.revents & (POLLERR | POLLHUP);
+}
+
+int end_by_sigpipe(void)
+{
+	sigset_t set;
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(SIGPIPE);
+	return FAILED;
 }
 
 /* Output that did not reach its file is a failure, also when only the last flush tells. */
 static int finish_output(int status)
 {
 	bool failed = ferror(stdout);
+	bool closed = output_is_closed();
 	errno = 0;
-	if (fclose(stdout) != 0)
+	if (fflush(stdout) != 0)
 		failed = true;
-	if (!failed)
+	int error = errno;
+	if (fclose(stdout) != 0 && !error)
+		error = errno;
+	if (!failed && !error)
 		return status;
-	if (errno == EPIPE)
-		return fail("cannot write the output: nobody reads it any more; let the reader stay");
-	return fail("cannot write the output: %s; make room, or write it elsewhere",
-			errno ? strerror(errno) : "an earlier write failed");
+	if (error == EPIPE || (failed && closed))
+		return end_by_sigpipe();
+	return fail("cannot write to standard output: %s",
+			error ? strerror(error) : "an earlier write failed");
 }
 
 int main(int argc, char **argv)
 {
 	setlocale(LC_CTYPE, "");
-	signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error that we report */
+	signal(SIGPIPE, SIG_IGN); /* what was begun is finished, also without a reader */
 	return finish_output(dispatch(argc, argv));
 }

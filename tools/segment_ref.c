@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "segments.h"
 
 /* ---- Parsing -------------------------------------------------------------- */
 
@@ -38,6 +39,9 @@ static int take_backend(const char **text, struct segment_ref *ref)
 			*text += length + 1;
 			ref->backend = *name;
 			ref->prefixed = true;
+			if (chosen_backend && strcmp(chosen_backend, *name) != 0)
+				return usage_error("%s is a segment of another backend than "
+						"--backend %s", ref->text, chosen_backend);
 			return DONE;
 		}
 	}
@@ -69,7 +73,8 @@ static int parse_key(const char *text, struct segment_ref *ref)
 {
 	long long number;
 	bool hex = strncmp(text, "0x", 2) == 0 || strncmp(text, "0X", 2) == 0;
-	if (!whole_number(hex ? text + 2 : text, hex ? 16 : 10, hex ? 0 : INT32_MIN, UINT32_MAX, &number))
+	if (!whole_number(hex ? text + 2 : text, hex ? 16 : 10, hex ? 0 : INT32_MIN, UINT32_MAX,
+			&number))
 		return bad_segment(ref->text);
 	ref->key = (key_t)(int32_t)(uint32_t)number;
 	return DONE;
@@ -84,7 +89,7 @@ static int parse_path(const char *text, struct segment_ref *ref)
 		return bad_segment(ref->text);
 	char *path = strndup(text, (size_t)(colon - text));
 	if (!path)
-		return fail("cannot look for %s: no memory is left; end other programs", text);
+		return out_of_memory();
 	ref->key = unishm_key_from_path(path, (int)project);
 	free(path);
 	return ref->key == (key_t)-1 ? library_failed() : DONE;
@@ -123,8 +128,8 @@ int parse_segment(const char *text, struct segment_ref *ref)
 {
 	int rc = parse_any(text, ref, false);
 	if (rc == DONE && !ref->by_id && ref->key == UNISHM_PRIVATE)
-		return usage_error("%s is the key of all private segments: name one of them by id:NUMBER",
-				text);
+		return usage_error("%s is the key of all private segments: name one of them by "
+				"id:NUMBER", text);
 	return rc;
 }
 
@@ -132,18 +137,30 @@ int parse_new_segment(const char *text, struct segment_ref *ref)
 {
 	int rc = parse_any(text, ref, true);
 	if (rc == DONE && ref->by_id)
-		return usage_error("\"%s\": the system chooses the id of a new segment; give a key", text);
+		return usage_error("\"%s\": the system chooses the id of a new segment; give a key",
+				text);
 	return rc;
 }
 
 /* ---- Opening -------------------------------------------------------------- */
 
-/* The library opens ids of its default backend only; the environment sets that. */
-int open_by_id(struct unishm **seg, const char *backend, int id)
+static int open_by_id(struct unishm **seg, const char *backend, int id)
 {
-	if (setenv("UNISHM_BACKEND", backend, 1) != 0)
-		return -ENOMEM;
-	return unishm_open_id(seg, id);
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	opt.backend = backend;
+	opt.flags = UNISHM_BY_ID;
+	opt.id = id;
+	return unishm_open_with(seg, &opt);
+}
+
+int open_listed(struct unishm **seg, const struct unishm_status *st)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	if (st->key == UNISHM_PRIVATE)
+		return open_by_id(seg, st->backend, st->id);
+	opt.backend = st->backend;
+	opt.key = st->key;
+	return unishm_open_with(seg, &opt);
 }
 
 int try_open_segment(struct unishm **seg, const struct segment_ref *ref)
@@ -192,10 +209,10 @@ int for_each_segment(int count, char **texts,
 		int (*act)(struct unishm *seg, const char *text, void *arg), void *arg)
 {
 	if (count < 1)
-		return usage_error("which segment?");
+		return usage_error("no segment is named");
 	struct segment_ref *refs = calloc((size_t)count, sizeof *refs);
 	if (!refs)
-		return fail("cannot %s: no memory is left; end other programs", this_command->name);
+		return out_of_memory();
 	int worst = DONE;
 	for (int i = 0; i < count && worst == DONE; i++)
 		worst = parse_segment(texts[i], &refs[i]);

@@ -5,58 +5,42 @@
 #include <string.h>
 
 #include "command.h"
+#include "segments.h"
+#include "system.h"
+
+struct request {
+	struct format format;
+	bool json;
+};
 
 /* ---- Who is attached ------------------------------------------------------ */
 
-struct attached {
-	struct process *process;
-	size_t count, room;
-	unsigned long attachments, unreadable;
-	int rc; /* of looking: 0, -ENOTSUP, -ENOMEM */
-};
-
-static void add_process(const struct process *process, void *arg)
+static unsigned long sum(const struct attachment *one, size_t count)
 {
-	struct attached *attached = arg;
-	if (attached->count == attached->room) {
-		size_t room = attached->room ? 2 * attached->room : 16;
-		struct process *more = realloc(attached->process, room * sizeof *more);
-		if (!more) {
-			attached->rc = -ENOMEM;
-			return;
-		}
-		attached->process = more;
-		attached->room = room;
-	}
-	attached->process[attached->count++] = *process;
-	attached->attachments += process->attachments;
-}
-
-static struct attached find_attached(const struct unishm_status *st)
-{
-	struct attached attached = { NULL, 0, 0, 0, 0, 0 };
-	if (st->number_attached == 0)
-		return attached;
-	int rc = system_attached(st, add_process, &attached, &attached.unreadable);
-	if (rc < 0)
-		attached.rc = rc;
-	return attached;
+	unsigned long all = 0;
+	for (size_t i = 0; i < count; i++)
+		all += one[i].count;
+	return all;
 }
 
 /* Why the processes found are perhaps not all, or NULL. */
-static const char *what_is_missing(const struct unishm_status *st, const struct attached *attached,
+static const char *what_is_missing(const struct unishm_status *st, const struct attachments *all,
 		char *room, size_t size)
 {
-	if (attached->rc == -ENOTSUP)
-		return "this system does not tell who is attached";
-	if (attached->rc == -ENOMEM)
-		return "no memory was left to list them all";
-	if (attached->attachments >= st->number_attached)
+	size_t count;
+	const struct attachment *one = attachments_of(all, st, &count);
+	unsigned long found = sum(one, count);
+	if (found >= st->number_attached)
 		return NULL;
-	unsigned long missing = st->number_attached - attached->attachments;
-	if (attached->unreadable)
-		snprintf(room, size, "%lu more, perhaps in the %lu processes that this user may not "
-				"look into: ask as root", missing, attached->unreadable);
+	if (all->rc == -ENOTSUP)
+		return "this system does not tell who is attached";
+	if (all->rc < 0)
+		return "no memory was left to list them all";
+	unsigned long missing = st->number_attached - found;
+	if (all->unreadable)
+		snprintf(room, size, "%lu more, perhaps in the %lu process%s that this user may "
+				"not look into; root may", missing, all->unreadable,
+				all->unreadable == 1 ? "" : "es");
 	else
 		snprintf(room, size, "%lu more, in processes that cannot be seen from here (ended "
 				"meanwhile, or in another namespace)", missing);
@@ -65,46 +49,160 @@ static const char *what_is_missing(const struct unishm_status *st, const struct 
 
 /* ---- Output --------------------------------------------------------------- */
 
-static void print_attached(const struct unishm_status *st, const struct attached *attached)
+enum { VALUE_AT = 20 };
+
+static void print_line(const char *name, const char *value)
+{
+	printf("%s:%*s%s\n", name, VALUE_AT - 1 - (int)strlen(name), "", value);
+}
+
+/* A list with commas, in lines that fit 80 columns. */
+static void print_list(const char *name, const char *list)
+{
+	int column = printf("%s:%*s", name, VALUE_AT - 1 - (int)strlen(name), "");
+	bool first = true;
+	while (*list) {
+		int length = (int)strcspn(list, ",");
+		if (!first && column + length + 3 > 80)
+			column = printf(",\n%*s", VALUE_AT, "") - 2;
+		else if (!first)
+			column += printf(", ");
+		column += printf("%.*s", length, list);
+		list += length + (list[length] == ',');
+		first = false;
+	}
+	putchar('\n');
+}
+
+static void print_key(const struct row *row, const struct format *format)
+{
+	char text[64];
+	unsigned long key = (uint32_t)row->st.key;
+	snprintf(text, sizeof text, "0x%08lx (%lu)", key, key);
+	print_line("key", key ? text : field_cell(FIELD_KEY, row, format).text);
+}
+
+static void print_size(const char *name, uint64_t bytes, const struct format *format)
+{
+	char text[96];
+	snprintf(text, sizeof text, "%llu", (unsigned long long)bytes);
+	if (!format->bytes && bytes >= 1024)
+		snprintf(text, sizeof text, "%llu (%s)", (unsigned long long)bytes,
+				human_size(bytes).text);
+	print_line(name, text);
+}
+
+/* Name, and number where they differ. */
+static void print_owner(enum field field, const struct row *row, unsigned long number,
+		const struct format *format)
+{
+	char text[96], digits[24];
+	const struct cell name = field_cell(field, row, format);
+	snprintf(digits, sizeof digits, "%lu", number);
+	snprintf(text, sizeof text, "%.60s", name.text);
+	if (strcmp(digits, name.text) != 0)
+		snprintf(text, sizeof text, "%.60s (%s)", name.text, digits);
+	print_line(field_name(field), text);
+}
+
+static void print_mode(const struct unishm_status *st)
+{
+	char text[32];
+	snprintf(text, sizeof text, "%.9s (%04lo)", mode_letters(st->mode).text,
+			(unsigned long)st->mode);
+	print_line("mode", text);
+}
+
+/* Where other programs find the object. */
+static void print_path(const struct row *row)
+{
+	char path[320];
+	if (!row->object)
+		return;
+	snprintf(path, sizeof path, "%s/%s", system_shm_directory(), row->object);
+	print_line("path", path);
+}
+
+static void print_bits(enum field field, const struct row *row, const struct format *format)
+{
+	const struct cell cell = field_cell(field, row, format);
+	print_list(field_name(field), strcmp(cell.text, "-") == 0 ? "none" : cell.text);
+}
+
+static void print_field(enum field field, const struct row *row, const struct format *format)
+{
+	const struct unishm_status *st = &row->st;
+	switch (field) {
+	case FIELD_SIZE: print_size("size", st->size, format); break;
+	case FIELD_CREATOR_USER: print_owner(field, row, st->creator_user, format); break;
+	case FIELD_CREATOR_GROUP: print_owner(field, row, st->creator_group, format); break;
+	case FIELD_OWNER_USER: print_owner(field, row, st->owner_user, format); break;
+	case FIELD_OWNER_GROUP: print_owner(field, row, st->owner_group, format); break;
+	case FIELD_MODE: print_mode(st); break;
+	case FIELD_KEY: print_key(row, format); break;
+	case FIELD_EMULATED:
+	case FIELD_INEXACT: print_bits(field, row, format); break;
+	default: print_line(field_name(field), field_cell(field, row, format).text);
+	}
+}
+
+/* In the order of unishm_print(). */
+static void print_fields(const struct row *row, const struct format *format)
+{
+	static const enum field told[] = { FIELD_SIZE, FIELD_NUMBER_ATTACHED, FIELD_CREATOR_PROCESS,
+		FIELD_LAST_OP_PROCESS, FIELD_LAST_ATTACH_TIME, FIELD_LAST_DETACH_TIME,
+		FIELD_LAST_CHANGE_TIME, FIELD_CREATOR_USER, FIELD_CREATOR_GROUP, FIELD_OWNER_USER,
+		FIELD_OWNER_GROUP, FIELD_MODE, FIELD_KEY, FIELD_BACKEND, FIELD_ID, FIELD_LOCKED,
+		FIELD_REMOVED, FIELD_EMULATED, FIELD_INEXACT };
+	for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+		print_field(told[i], row, format);
+	print_path(row);
+	if (row->rss != UNKNOWN)
+		print_size("rss", (uint64_t)row->rss, format);
+	if (row->swap != UNKNOWN)
+		print_size("swap", (uint64_t)row->swap, format);
+}
+
+static void print_attached(const struct unishm_status *st, const struct attachments *all)
 {
 	char room[160];
-	const char *missing = what_is_missing(st, attached, room, sizeof room);
-	fputs("attached_processes:", stdout);
-	if (!attached->count && !missing)
-		fputs(" none", stdout);
-	putchar('\n');
-	for (size_t i = 0; i < attached->count; i++) {
-		const struct process *process = &attached->process[i];
-		printf("  %ld %s", process->pid, process->command);
-		if (process->attachments > 1)
-			printf(" (%lu times)", process->attachments);
+	size_t count;
+	const struct attachment *one = attachments_of(all, st, &count);
+	const char *missing = what_is_missing(st, all, room, sizeof room);
+	printf("attached_processes:%s\n", count || missing ? "" : " none");
+	for (size_t i = 0; i < count; i++) {
+		printf("  %ld %s", one[i].pid, one[i].command);
+		if (one[i].count > 1)
+			printf(" (%lu times)", one[i].count);
 		putchar('\n');
 	}
 	if (missing)
 		printf("  %s\n", missing);
 }
 
-static void print_json(const struct unishm_status *st, const struct attached *attached)
+static void print_json(const struct row *row, const struct attachments *all)
 {
-	char room[160];
-	struct row row = { *st, NULL };
-	const char *missing = what_is_missing(st, attached, room, sizeof room);
-	putchar('{');
-	json_fields(stdout, &row);
-	fputs(", \"attached_processes\": [", stdout);
-	for (size_t i = 0; i < attached->count; i++) {
-		const struct process *process = &attached->process[i];
-		printf("%s{\"pid\": %ld, \"attachments\": %lu, \"command\": ", i ? ", " : "",
-				process->pid, process->attachments);
-		json_string(stdout, process->command);
-		putchar('}');
+	char room[320];
+	size_t count;
+	const struct attachment *one = attachments_of(all, &row->st, &count);
+	struct json json = { .out = stdout };
+	json_object(&json, NULL);
+	json_fields(&json, row, &status_columns);
+	snprintf(room, sizeof room, "%s/%s", system_shm_directory(),
+			row->object ? row->object : "");
+	json_string(&json, "path", row->object ? room : NULL);
+	json_array(&json, "attached_processes");
+	for (size_t i = 0; i < count; i++) {
+		json_object(&json, NULL);
+		json_number(&json, "pid", one[i].pid);
+		json_size(&json, "attachments", one[i].count);
+		json_string(&json, "command", one[i].command);
+		json_end(&json);
 	}
-	fputs("], \"attached_processes_missing\": ", stdout);
-	if (missing)
-		json_string(stdout, missing);
-	else
-		fputs("null", stdout);
-	puts("}");
+	json_end(&json);
+	json_string(&json, "attached_processes_missing",
+			what_is_missing(&row->st, all, room, sizeof room));
+	json_end(&json);
 }
 
 /* ---- The command ---------------------------------------------------------- */
@@ -141,50 +239,61 @@ static int find_status(const struct segment_ref *ref, struct unishm_status *st)
 	return rc < 0 ? library_failed() : DONE;
 }
 
-static int show(const char *text, bool json)
+static int show(const char *text, const struct request *request)
 {
 	struct segment_ref ref;
-	struct unishm_status st;
+	struct row row = { .rss = UNKNOWN, .swap = UNKNOWN };
+	struct rows rows = { &row, 1, 0 };
+	struct attachments all = { .item = NULL };
 	int rc = parse_segment(text, &ref);
 	if (rc == DONE)
-		rc = find_status(&ref, &st);
+		rc = find_status(&ref, &row.st);
 	if (rc != DONE)
 		return rc;
-	struct attached attached = find_attached(&st);
-	if (json) {
-		print_json(&st, &attached);
+	complete_rows(&rows, &status_columns, FIELD_BACKEND);
+	if (row.st.number_attached)
+		find_attachments(&all);
+	if (request->json) {
+		print_json(&row, &all);
 	} else {
-		unishm_print(stdout, &st); /* main() checks stdout */
-		print_attached(&st, &attached);
+		print_fields(&row, &request->format);
+		print_attached(&row.st, &all);
 	}
-	free(attached.process);
+	free_attachments(&all);
+	free(row.object);
 	return DONE;
+}
+
+static int take_option(int c, struct request *request)
+{
+	switch (c) {
+	case 'J': request->json = true; return DONE;
+	case 'b': request->format.bytes = true; return DONE;
+	case OPT_TIME_FORMAT: return parse_time_format(optarg, &request->format.time);
+	default: return option_status;
+	}
 }
 
 static int run_show(int argc, char **argv)
 {
-	bool json = false;
+	struct request request = { .format = { false, TIME_ISO } };
 	for (int c; (c = next_option(argc, argv)) != -1;) {
-		if (c == '?')
-			return option_status;
-		json = true;
+		int rc = take_option(c, &request);
+		if (rc != DONE || c == '?')
+			return rc;
 	}
 	if (argc - optind != 1)
-		return usage_error(optind < argc ? "show one segment at a time" : "which segment?");
-	return show(argv[optind], json);
+		return usage_error(optind < argc ? "show takes one segment"
+				: "no segment is named");
+	return show(argv[optind], &request);
 }
 
-static const struct option longs[] = {
-	{ "json", no_argument, NULL, 'j' },
-	COMMON_OPTIONS
-};
-
 const struct command show_command = {
+	.bit = SHOW,
 	.name = "show",
 	.arguments = "[OPTION]... SEGMENT",
-	.summary = "show all that is known of a segment, and who attaches it",
-	.help = "  -j, --json            JSON\n",
-	.shorts = ":" SHORT_OPTIONS "j",
-	.longs = longs,
+	.summary = "Show all that is known of a segment, and who attaches it",
+	.notes = "",
+	.first = WORD_SEGMENT,
 	.run = run_show,
 };

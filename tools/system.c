@@ -6,17 +6,21 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "command.h"
+#include "system.h"
+#include "text.h"
 
 #if defined(__linux__)
 
 #include <fcntl.h>
+#include <sys/shm.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
@@ -35,29 +39,22 @@ static bool read_number(const char *path, uint64_t *value)
 
 /* ---- Attached processes --------------------------------------------------- */
 
-/* How a segment shows in /proc/PID/maps: by inode, and by device or by a name that only the kernel
- * gives. */
-struct trace {
-	unsigned long inode;
-	bool sysv;
-	dev_t device; /* POSIX: of the shared memory file system */
-};
-
-/* One attachment is one mapping from offset 0; a program that splits it leaves pieces, which have
- * other offsets. */
-static bool is_attachment(const char *line, const struct trace *trace)
+/* How attachments show in /proc/PID/maps: those of System V have a name that only the kernel
+ * gives, those of POSIX the device of the shared memory file system. One attachment is one mapping
+ * from offset 0; a program that splits it leaves pieces, which have other offsets. */
+static bool read_mapping(const char *line, dev_t device, struct system_attachment *found)
 {
 	unsigned long long offset;
 	unsigned device_major, device_minor;
 	unsigned long inode;
 	int name = 0;
 	if (sscanf(line, "%*s %*s %llx %x:%x %lu %n", &offset, &device_major, &device_minor, &inode,
-			&name) != 4 || offset != 0)
+			&name) != 4 || offset != 0 || inode == 0)
 		return false;
-	if (trace->sysv) /* the inode of a mapping is the id */
-		return inode == trace->inode && strncmp(line + name, "/SYSV", 5) == 0;
-	return (inode & 0x7fffffff) == trace->inode /* how the library makes the id */
-			&& makedev(device_major, device_minor) == trace->device;
+	found->sysv = strncmp(line + name, "/SYSV", 5) == 0;
+	/* of System V the inode is the id; of POSIX the library makes it so */
+	found->id = found->sysv ? (int)inode : (int)(inode & INT_MAX);
+	return found->sysv || makedev(device_major, device_minor) == device;
 }
 
 static FILE *open_of_process(const char *pid, const char *file)
@@ -67,27 +64,11 @@ static FILE *open_of_process(const char *pid, const char *file)
 	return fopen(path, "re");
 }
 
-/* -1: it cannot be looked into. */
-static long count_attachments(const char *pid, const struct trace *trace)
+void system_command(long pid, char *command, size_t room)
 {
-	FILE *maps = open_of_process(pid, "maps");
-	char *line = NULL;
-	size_t room = 0;
-	long count = 0;
-	if (!maps)
-		return errno == ENOENT || errno == ESRCH ? 0 : -1;
-	while (getline(&line, &room, maps) > 0)
-		count += is_attachment(line, trace);
-	if (ferror(maps))
-		count = errno == ESRCH ? 0 : -1;
-	free(line);
-	fclose(maps);
-	return count;
-}
-
-static void read_process_name(const char *pid, char *command, size_t room)
-{
-	FILE *comm = open_of_process(pid, "comm");
+	char number[24];
+	snprintf(number, sizeof number, "%ld", pid);
+	FILE *comm = open_of_process(number, "comm");
 	if (!comm || !fgets(command, (int)room, comm))
 		snprintf(command, room, "?");
 	if (comm)
@@ -114,50 +95,76 @@ static bool other_ipc_namespace(const char *pid)
 	return differs("/proc/self/ns/ipc", path) == 1;
 }
 
-int system_attached(const struct unishm_status *st, void (*visit)(const struct process *, void *),
-		void *arg, unsigned long *unreadable)
+struct look {
+	int (*visit)(const struct system_attachment *, void *);
+	void *arg;
+	dev_t device;
+	unsigned long unreadable;
+};
+
+static int look_into(const char *pid, struct look *look)
 {
-	struct trace trace = { (unsigned long)st->id, strcmp(st->backend, "sysv") == 0, 0 };
+	struct system_attachment found = { .pid = strtol(pid, NULL, 10) };
+	FILE *maps = open_of_process(pid, "maps");
+	char *line = NULL;
+	size_t room = 0;
+	int rc = 0, other = -1; /* namespace: not asked yet */
+	if (!maps) {
+		look->unreadable += errno != ENOENT && errno != ESRCH;
+		return 0;
+	}
+	while (rc == 0 && getline(&line, &room, maps) > 0) {
+		if (!read_mapping(line, look->device, &found))
+			continue;
+		if (found.sysv && other < 0)
+			other = other_ipc_namespace(pid);
+		if (!found.sysv || other == 0)
+			rc = look->visit(&found, look->arg);
+	}
+	look->unreadable += ferror(maps) && errno != ESRCH;
+	free(line);
+	fclose(maps);
+	return rc;
+}
+
+int system_attachments(int (*visit)(const struct system_attachment *, void *), void *arg,
+		unsigned long *unreadable)
+{
+	struct look look = { visit, arg, 0, 0 };
 	struct stat directory;
-	if (!trace.sysv && stat(system_shm_directory(), &directory) == 0)
-		trace.device = directory.st_dev;
 	DIR *all = opendir("/proc");
+	int rc = 0;
 	*unreadable = 0;
 	if (!all || access("/proc/self/maps", R_OK) != 0) {
 		if (all)
 			closedir(all);
 		return -ENOTSUP;
 	}
-	for (struct dirent *entry; (entry = readdir(all));) {
-		struct process process = { .pid = strtol(entry->d_name, NULL, 10) };
-		long count = process.pid > 0 ? count_attachments(entry->d_name, &trace) : 0;
-		if (count < 0)
-			++*unreadable;
-		if (count <= 0 || (trace.sysv && other_ipc_namespace(entry->d_name)))
-			continue;
-		process.attachments = (unsigned long)count;
-		read_process_name(entry->d_name, process.command, sizeof process.command);
-		visit(&process, arg);
-	}
+	if (stat(system_shm_directory(), &directory) == 0)
+		look.device = directory.st_dev;
+	for (struct dirent *entry; rc == 0 && (entry = readdir(all));)
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+			rc = look_into(entry->d_name, &look);
 	closedir(all);
-	return 0;
+	*unreadable = look.unreadable;
+	return rc;
 }
 
-/* ---- Beside the library's objects ----------------------------------------- */
+/* ---- Objects and segments ------------------------------------------------- */
 
 const char *system_shm_directory(void)
 {
 	return "/dev/shm";
 }
 
-/* ushm.XXXXXXXX and ushp.XXXXXXXX: keyed and private. */
+/* ushm.XXXXXXXX, ushp.XXXXXXXX and usht.XXXXXXXX: keyed, private, and drafts. */
 static bool is_ours(const char *name)
 {
-	return (strncmp(name, "ushm.", 5) == 0 || strncmp(name, "ushp.", 5) == 0)
+	return strncmp(name, "ush", 3) == 0 && name[3] && strchr("mpt", name[3]) && name[4] == '.'
 			&& strspn(name + 5, "0123456789abcdef") == 8 && !name[13];
 }
 
-int system_foreign(int (*visit)(const char *name, const struct stat *st, void *arg), void *arg)
+int system_objects(int (*visit)(const struct system_object *, void *), void *arg)
 {
 	DIR *all = opendir(system_shm_directory());
 	int rc = 0;
@@ -165,13 +172,53 @@ int system_foreign(int (*visit)(const char *name, const struct stat *st, void *a
 		return -errno;
 	for (struct dirent *entry; rc == 0 && (entry = readdir(all));) {
 		struct stat st;
-		if (is_ours(entry->d_name)
-				|| fstatat(dirfd(all), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0
-				|| !S_ISREG(st.st_mode))
+		if (fstatat(dirfd(all), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0
+				|| S_ISDIR(st.st_mode))
 			continue;
-		rc = visit(entry->d_name, &st, arg);
+		struct system_object object = { entry->d_name, &st, (int)(st.st_ino & INT_MAX),
+			is_ours(entry->d_name), false };
+		object.draft = object.ours && entry->d_name[3] == 't';
+		rc = visit(&object, arg);
 	}
 	closedir(all);
+	return rc;
+}
+
+bool system_may_read(const char *name)
+{
+	char path[300];
+	snprintf(path, sizeof path, "%s/%s", system_shm_directory(), name);
+	return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0 || errno == ENOENT;
+}
+
+bool system_may_read_segment(int id)
+{
+	struct shmid_ds ds;
+	return shmctl(id, IPC_STAT, &ds) == 0 || errno != EACCES;
+}
+
+int system_segments(int (*visit)(const struct system_segment *, void *), void *arg)
+{
+	char line[512];
+	FILE *list = fopen("/proc/sysvipc/shm", "re");
+	int rc = 0;
+	if (!list)
+		return -ENOTSUP;
+	while (rc == 0 && fgets(line, sizeof line, list)) {
+		struct system_segment segment = { .id = 0 };
+		unsigned long long size, rss = 0, swap = 0;
+		int got = sscanf(line, "%*d %d %*o %llu %*d %*d %*u %*u %*u %*u %*u %*u %*u %*u "
+				"%llu %llu",
+				&segment.id, &size, &rss, &swap);
+		if (got < 2)
+			continue; /* the heading */
+		segment.size = size;
+		segment.rss = rss;
+		segment.swap = swap;
+		segment.memory_known = got == 4;
+		rc = visit(&segment, arg);
+	}
+	fclose(list);
 	return rc;
 }
 
@@ -201,26 +248,6 @@ bool system_number(enum system_number which, uint64_t *value)
 bool system_is_noexec(const struct statvfs *fs)
 {
 	return fs->f_flag & ST_NOEXEC;
-}
-
-/* All segments of the namespace, also those that we may not read. */
-bool system_sysv_usage(uint64_t *segments, uint64_t *pages)
-{
-	char line[512];
-	unsigned long long size;
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	FILE *list = fopen("/proc/sysvipc/shm", "re");
-	*segments = *pages = 0;
-	if (!list)
-		return false;
-	while (fgets(line, sizeof line, list)) {
-		if (sscanf(line, "%*d %*d %*o %llu", &size) != 1)
-			continue; /* the heading */
-		++*segments;
-		*pages += (size + page - 1) / page;
-	}
-	fclose(list);
-	return true;
 }
 
 bool system_open_files(uint64_t *used, uint64_t *limit)
@@ -344,12 +371,18 @@ int system_remove_ipc(char *origin, size_t room)
 
 #else /* systems without Linux's /proc */
 
-int system_attached(const struct unishm_status *st, void (*visit)(const struct process *, void *),
-		void *arg, unsigned long *unreadable)
+int system_attachments(int (*visit)(const struct system_attachment *, void *), void *arg,
+		unsigned long *unreadable)
 {
-	(void)st, (void)visit, (void)arg;
+	(void)visit, (void)arg;
 	*unreadable = 0;
 	return -ENOTSUP;
+}
+
+void system_command(long pid, char *command, size_t room)
+{
+	(void)pid;
+	snprintf(command, room, "?");
 }
 
 const char *system_shm_directory(void)
@@ -357,7 +390,25 @@ const char *system_shm_directory(void)
 	return NULL;
 }
 
-int system_foreign(int (*visit)(const char *name, const struct stat *st, void *arg), void *arg)
+int system_objects(int (*visit)(const struct system_object *, void *), void *arg)
+{
+	(void)visit, (void)arg;
+	return -ENOTSUP;
+}
+
+bool system_may_read(const char *name)
+{
+	(void)name;
+	return true;
+}
+
+bool system_may_read_segment(int id)
+{
+	(void)id;
+	return true;
+}
+
+int system_segments(int (*visit)(const struct system_segment *, void *), void *arg)
 {
 	(void)visit, (void)arg;
 	return -ENOTSUP;
@@ -378,12 +429,6 @@ bool system_number(enum system_number which, uint64_t *value)
 bool system_is_noexec(const struct statvfs *fs)
 {
 	(void)fs;
-	return false;
-}
-
-bool system_sysv_usage(uint64_t *segments, uint64_t *pages)
-{
-	(void)segments, (void)pages;
 	return false;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "style.h"
 #include "terminal.h"
 
 static volatile sig_atomic_t ended, stopped, resized;
@@ -64,13 +66,13 @@ void terminal_enter(void)
 		raw.c_cc[VTIME] = 0;
 		entered = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
 	}
-	fputs("\033[?1049h\033[?25l\033[H\033[2J", stdout); /* other screen, no cursor, clear */
+	fputs(SCREEN_ENTER, stdout);
 	fflush(stdout);
 }
 
 void terminal_leave(void)
 {
-	fputs("\033[0m\033[?25h\033[?1049l", stdout);
+	fputs(SCREEN_LEAVE, stdout);
 	fflush(stdout);
 	if (entered)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
@@ -124,12 +126,22 @@ static struct timespec time_left(const struct timespec *until)
 	return left;
 }
 
+/* The rest of what an arrow key sends comes with its first byte. */
+static bool next_byte(char *byte)
+{
+	struct pollfd fd = { STDIN_FILENO, POLLIN, 0 };
+	return poll(&fd, 1, 20) > 0 && read(STDIN_FILENO, byte, 1) == 1;
+}
+
 /* 1: a key, 0: none yet, -1: there will be none any more. */
 static int read_key(char *key)
 {
+	char first, second;
 	ssize_t got = read(STDIN_FILENO, key, 1);
 	if (got < 0 && errno == EINTR)
 		return 0;
+	if (got == 1 && style_is_escape(*key))
+		*key = next_byte(&first) && next_byte(&second) ? style_arrow(first, second) : 0;
 	return got == 1 ? 1 : -1;
 }
 

@@ -2,11 +2,12 @@
 /* Numbers, times, names and strings, as people and as programs read them. */
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <wchar.h>
 
-#include "command.h"
+#include "text.h"
 
 /* Three digits at most: 1023, 9.8K, 64K, 1.5G. Never rounded to a false "0". */
 struct text human_size(uint64_t bytes)
@@ -46,15 +47,34 @@ struct text iso_time(time_t when)
 	return text;
 }
 
-struct text short_time(time_t when)
+/* The time if within a day, else the date. */
+static struct text short_time(time_t when)
 {
-	struct text text = { "never" };
+	struct text text = { "-" };
 	struct tm parts;
 	time_t age = time(NULL) - when;
-	if (when && localtime_r(&when, &parts))
+	if (localtime_r(&when, &parts))
 		strftime(text.text, sizeof text.text,
 				age >= 0 && age < 86400 ? "%H:%M:%S" : "%Y-%m-%d", &parts);
 	return text;
+}
+
+static struct text full_time(time_t when)
+{
+	struct text text = { "-" };
+	struct tm parts;
+	if (localtime_r(&when, &parts))
+		strftime(text.text, sizeof text.text, "%a %b %d %H:%M:%S %Y", &parts);
+	return text;
+}
+
+struct text time_text(time_t when, enum time_format format)
+{
+	struct text never = { "never" };
+	if (!when)
+		return never;
+	return format == TIME_ISO ? iso_time(when) : format == TIME_FULL ? full_time(when)
+			: short_time(when);
 }
 
 struct text mode_letters(mode_t mode)
@@ -104,9 +124,9 @@ void make_printable(char *text)
 			*c = '?';
 }
 
-/* Length of the UTF-8 character at @s, or 0 if there is none. Overlong forms, surrogates and
+/* Overlong forms, surrogates and
  * numbers beyond Unicode are none. A byte that cannot go on ends the look. */
-static size_t utf8_length(const unsigned char *s)
+size_t utf8_length(const unsigned char *s)
 {
 	size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3
 			: s[0] < 0xf5 ? 4 : 0;
@@ -135,28 +155,43 @@ bool is_text(const unsigned char *bytes, size_t length)
 	return true;
 }
 
-void json_string(FILE *out, const char *text)
+/* ---- Columns of the terminal ------------------------------------------------ */
+
+/* The character at @text: how many bytes it has and how many columns it takes. What the locale does
+ * not know counts as one of each. */
+static size_t next_character(const char *text, int *width)
 {
-	putc('"', out);
-	for (const unsigned char *c = (const unsigned char *)text; *c;) {
-		size_t length = utf8_length(c);
-		if (*c == '"' || *c == '\\')
-			fprintf(out, "\\%c", *c);
-		else if (*c < ' ')
-			fprintf(out, "\\u%04x", *c);
-		else if (length)
-			fwrite(c, 1, length, out);
-		else
-			fputs("\\ufffd", out);
-		c += length ? length : 1;
-	}
-	putc('"', out);
+	wchar_t character;
+	mbstate_t state;
+	memset(&state, 0, sizeof state);
+	size_t length = mbrtowc(&character, text, strlen(text), &state);
+	*width = 1;
+	if (length == 0 || length > 16)
+		return 1;
+	int columns = wcwidth(character);
+	if (columns >= 0)
+		*width = columns;
+	return length;
 }
 
-bool stream_has_colour(FILE *stream)
+size_t text_fitting(const char *text, int columns, int *used)
 {
-	const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
-	if (no && *no)
-		return false;
-	return terminal && strcmp(terminal, "dumb") != 0 && isatty(fileno(stream));
+	size_t at = 0;
+	*used = 0;
+	while (text[at]) {
+		int width;
+		size_t length = next_character(text + at, &width);
+		if (*used + width > columns)
+			break;
+		*used += width;
+		at += length;
+	}
+	return at;
+}
+
+int text_width(const char *text)
+{
+	int used;
+	text_fitting(text, 1 << 20, &used);
+	return used;
 }

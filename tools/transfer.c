@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "text.h"
 #include "transfer.h"
 
 static volatile sig_atomic_t interrupted;
-static bool progress_shown;
+static int progress_width; /* of the line that is shown */
 
 static void note(int signal)
 {
@@ -37,33 +40,75 @@ size_t transfer_chunk(size_t left)
 	return left < most ? left : most;
 }
 
-/* Five times a second is enough. */
-static bool is_time(void)
+/* ---- Progress --------------------------------------------------------------- */
+
+static double seconds_now(void)
 {
-	static struct timespec last;
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	long long passed = (long long)(now.tv_sec - last.tv_sec) * 1000
-			+ (now.tv_nsec - last.tv_nsec) / 1000000;
-	if (last.tv_sec && passed < 200)
-		return false;
-	last = now;
-	return true;
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Both are terminals, and the same one: the bytes and the line would mix. */
+static bool output_is_here(void)
+{
+	struct stat out, err;
+	return isatty(STDOUT_FILENO) && fstat(STDOUT_FILENO, &out) == 0
+			&& fstat(STDERR_FILENO, &err) == 0 && out.st_rdev == err.st_rdev;
+}
+
+/* "12s", "3m05s", "2h07m". */
+static struct text duration(double seconds)
+{
+	struct text text;
+	unsigned long whole = (unsigned long)(seconds + 0.5);
+	if (whole < 60)
+		snprintf(text.text, sizeof text.text, "%lus", whole);
+	else if (whole < 3600)
+		snprintf(text.text, sizeof text.text, "%lum%02lus", whole / 60, whole % 60);
+	else
+		snprintf(text.text, sizeof text.text, "%luh%02lum", whole / 3600, whole / 60 % 60);
+	return text;
+}
+
+static void print_progress(const char *verb, size_t done, size_t total, double passed)
+{
+	char line[160];
+	double rate = (double)done / passed;
+	int used = snprintf(line, sizeof line, "%s %s", verb, human_size(done).text);
+	if (total)
+		used += snprintf(line + used, sizeof line - (size_t)used, " of %s (%u%%)",
+				human_size(total).text,
+				(unsigned)((double)done / (double)total * 100));
+	used += snprintf(line + used, sizeof line - (size_t)used, ", %s/s",
+			human_size((uint64_t)rate).text);
+	if (total && done)
+		used += snprintf(line + used, sizeof line - (size_t)used, ", %s left",
+				duration((double)(total - done) / rate).text);
+	fprintf(stderr, "\r%-*s", progress_width, line);
+	if (used > progress_width)
+		progress_width = used;
+}
+
+/* The first time after half a second, then five times a second. What is done sooner needs none. */
 void transfer_progress(const char *verb, size_t done, size_t total)
 {
-	const size_t large = (size_t)16 << 20;
-	if (total < large || isatty(STDOUT_FILENO) || !isatty(STDERR_FILENO) || !is_time())
+	static double start, last;
+	double now = seconds_now();
+	if (start == 0) {
+		start = now;
+		last = now + 0.3;
+	}
+	if (now - last < 0.2 || !isatty(STDERR_FILENO)
+			|| (output_is_here() && this_command->bit == READ))
 		return;
-	fprintf(stderr, "\r%s %s of %s (%u%%)  ", verb, human_size(done).text, human_size(total).text,
-			(unsigned)(done / (total / 100)));
-	progress_shown = true;
+	last = now;
+	print_progress(verb, done, total, now - start);
 }
 
 void transfer_end_progress(void)
 {
-	if (progress_shown)
-		fprintf(stderr, "\r%50s\r", "");
-	progress_shown = false;
+	if (progress_width)
+		fprintf(stderr, "\r%*s\r", progress_width, "");
+	progress_width = 0;
 }

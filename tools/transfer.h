@@ -14,7 +14,8 @@ bool transfer_interrupted(void);
 /* How much to copy next of what is left. */
 size_t transfer_chunk(size_t left);
 
-/* On a terminal and for much, tell how far it is. @total 0: not known. */
+/* On a terminal, when it takes long, tell how far it is, how fast, and how long it will take.
+ * @total 0: not known. */
 void transfer_progress(const char *verb, size_t done, size_t total);
 /* Wipe what was told. */
 void transfer_end_progress(void);

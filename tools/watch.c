@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "segments.h"
 #include "terminal.h"
 
 struct watch {
@@ -13,10 +14,14 @@ struct watch {
 	bool screen, colour;
 	unsigned long interval, count; /* seconds; 0: without end */
 	struct rows now, before;
+	struct row_index now_index, before_index;
 	unsigned long looks;
 	size_t first;        /* the first row that is shown */
+	int from;            /* the first column of it */
 	int rows, columns;   /* of the screen */
 };
+
+static const struct format exact = { true, TIME_ISO };
 
 /* ---- Snapshots ------------------------------------------------------------ */
 
@@ -37,8 +42,8 @@ static int look_at_one(struct watch *watch)
 		return library_failed();
 	watch->now.item = calloc(1, sizeof *watch->now.item);
 	if (!watch->now.item)
-		return fail("watch: no memory is left; end other programs");
-	watch->now.item->st = st;
+		return out_of_memory();
+	*watch->now.item = (struct row){ .st = st, .rss = UNKNOWN, .swap = UNKNOWN };
 	watch->now.count = watch->now.room = 1;
 	return DONE;
 }
@@ -47,27 +52,26 @@ static int look(struct watch *watch)
 {
 	static const struct filter all;
 	free_rows(&watch->before);
+	free_index(&watch->before_index);
 	watch->before = watch->now;
+	watch->before_index = watch->now_index;
 	watch->now = (struct rows){ NULL, 0, 0 };
 	watch->looks++;
 	int status = watch->one ? look_at_one(watch) : collect(&watch->now, &all);
 	sort_rows(&watch->now, FIELD_BACKEND, false);
+	watch->now_index = index_rows(&watch->now);
 	return status;
 }
 
-static const struct row *find_same(const struct rows *rows, const struct row *row)
+static const struct row *find_same(const struct row_index *index, const struct row *row)
 {
-	for (size_t i = 0; i < rows->count; i++)
-		if (rows->item[i].st.id == row->st.id
-				&& strcmp(rows->item[i].st.backend, row->st.backend) == 0)
-			return &rows->item[i];
-	return NULL;
+	return find_row(index, row->st.backend, row->st.id);
 }
 
 static bool has_changed(enum field field, const struct row *now, const struct row *before)
 {
-	const unsigned style = STYLE_BYTES | STYLE_ISO;
-	return strcmp(field_cell(field, now, style).text, field_cell(field, before, style).text) != 0;
+	return strcmp(field_cell(field, now, &exact).text, field_cell(field, before, &exact).text)
+			!= 0;
 }
 
 static bool any_changed(const struct row *now, const struct row *before)
@@ -91,7 +95,7 @@ static void print_new(const char *what, const struct row *row)
 		FIELD_NUMBER_ATTACHED, FIELD_CREATOR_PROCESS };
 	print_event(what, row);
 	for (size_t i = 0; i < sizeof told / sizeof *told; i++)
-		printf(" %s=%s", field_name(told[i]), field_cell(told[i], row, STYLE_BYTES).text);
+		printf(" %s=%s", field_name(told[i]), field_cell(told[i], row, &exact).text);
 	putchar('\n');
 }
 
@@ -102,8 +106,8 @@ static void print_changed(const struct row *now, const struct row *before)
 		enum field field = (enum field)i;
 		if (has_changed(field, now, before))
 			printf(" %s=%s->%s", field_name(field),
-					field_cell(field, before, STYLE_BYTES | STYLE_ISO).text,
-					field_cell(field, now, STYLE_BYTES | STYLE_ISO).text);
+					field_cell(field, before, &exact).text,
+					field_cell(field, now, &exact).text);
 	}
 	putchar('\n');
 }
@@ -111,14 +115,15 @@ static void print_changed(const struct row *now, const struct row *before)
 static void print_lines(const struct watch *watch)
 {
 	for (size_t i = 0; i < watch->now.count; i++) {
-		const struct row *row = &watch->now.item[i], *before = find_same(&watch->before, row);
+		const struct row *row = &watch->now.item[i];
+		const struct row *before = find_same(&watch->before_index, row);
 		if (!before)
 			print_new(watch->looks > 1 ? "new" : "found", row);
 		else if (any_changed(row, before))
 			print_changed(row, before);
 	}
 	for (size_t i = 0; i < watch->before.count; i++) {
-		if (find_same(&watch->now, &watch->before.item[i]))
+		if (find_same(&watch->now_index, &watch->before.item[i]))
 			continue;
 		print_event("gone", &watch->before.item[i]);
 		putchar('\n');
@@ -128,143 +133,143 @@ static void print_lines(const struct watch *watch)
 
 /* ---- Full screen ---------------------------------------------------------- */
 
-static const char BOLD[] = "\033[1m", CHANGED[] = "\033[7m", NEW[] = "\033[32m", GONE[] = "\033[31m";
-
-struct line {
-	const struct watch *watch;
-	int used; /* columns */
-};
-
-static void put(struct line *line, const char *look, const char *text)
-{
-	int room = line->watch->columns - line->used;
-	int length = (int)strlen(text);
-	if (room <= 0)
-		return;
-	bool dressed = look && line->watch->colour;
-	printf("%s%.*s%s", dressed ? look : "", room, text, dressed ? "\033[0m" : "");
-	line->used += length < room ? length : room;
-}
-
 /* The last line of the screen must not scroll it. */
 static void end_line(int *lines_left)
 {
-	fputs("\033[K", stdout);
+	fputs(SCREEN_ERASE_LINE, stdout);
 	if (--*lines_left > 0)
 		putchar('\n');
 }
 
-static void put_line(const struct watch *watch, int *lines_left, const char *look, const char *text)
+static void put_line(const struct watch *watch, int *lines_left, enum style style, const char *text)
 {
-	struct line line = { watch, 0 };
+	int used;
 	if (*lines_left <= 0)
 		return;
-	put(&line, look, text);
+	if (!watch->colour)
+		style = PLAIN;
+	int length = (int)text_fitting(text, watch->columns, &used);
+	printf("%s%.*s%s", style_on(style), length, text, style_off(style));
 	end_line(lines_left);
 }
 
 static void put_title(const struct watch *watch, int *lines_left)
 {
 	char title[200];
+	const struct text now = time_text(time(NULL), TIME_SHORT);
 	uint64_t sum = 0;
 	for (size_t i = 0; i < watch->now.count; i++)
 		sum += watch->now.item[i].st.size;
 	if (watch->one)
-		snprintf(title, sizeof title, "%s  %.60s: %s  q quits", short_time(time(NULL)).text,
-				watch->ref.text, watch->now.count ? "there" : "no such segment");
+		snprintf(title, sizeof title, "%s  %.60s: %s  q quits", now.text, watch->ref.text,
+				watch->now.count ? "exists" : "no such segment");
 	else
-		snprintf(title, sizeof title, "%s  %zu segments, %s  q quits, j k scroll",
-				short_time(time(NULL)).text, watch->now.count, human_size(sum).text);
+		snprintf(title, sizeof title, "%s  %zu segment%s, %s  q quits, hjkl scroll",
+				now.text, watch->now.count, plural(watch->now.count),
+				human_size(sum).text);
 	make_printable(title);
 	put_line(watch, lines_left, BOLD, title);
 }
 
-static void put_row(const struct watch *watch, const struct row *row, const struct row *before,
-		const int *width, int *lines_left, bool gone)
+/* A mark, and the columns of list. */
+static void add_row(const struct watch *watch, struct table *table, const struct row *row,
+		bool gone)
 {
-	struct line line = { watch, 0 };
+	static const struct format format = { false, TIME_SHORT };
+	const struct row *before = gone ? NULL : find_same(&watch->before_index, row);
 	bool fresh = !gone && !before && watch->looks > 1;
-	bool changed = before && any_changed(row, before);
-	const char *look = gone ? GONE : fresh ? NEW : NULL;
-	put(&line, look, gone ? "-" : fresh ? "+" : changed ? "*" : " ");
+	enum style style = gone ? RED : fresh ? GREEN : PLAIN;
+	table_add(table, gone ? "-" : fresh ? "+" : before && any_changed(row, before) ? "*" : " ",
+			style);
 	for (size_t i = 0; i < default_columns.count; i++) {
 		enum field field = default_columns.field[i];
-		char cell[352];
-		snprintf(cell, sizeof cell, "%*s", field_is_right_aligned(field) ? width[i] : -width[i],
-				field_cell(field, row, 0).text);
-		put(&line, NULL, i ? " " : "");
-		put(&line, before && has_changed(field, row, before) ? CHANGED : look, cell);
+		bool changed = before && has_changed(field, row, before);
+		table_add(table, field_cell(field, row, &format).text, changed ? REVERSE : style);
 	}
+}
+
+/* Segments that existed at the last look only are shown once more, marked. */
+static void add_rows(const struct watch *watch, struct table *table)
+{
+	table_add_column(table, " ", false);
+	add_columns(table, &default_columns);
+	for (size_t i = 0; i < watch->now.count; i++)
+		add_row(watch, table, &watch->now.item[i], false);
+	for (size_t i = 0; i < watch->before.count; i++)
+		if (!find_same(&watch->now_index, &watch->before.item[i]))
+			add_row(watch, table, &watch->before.item[i], true);
+}
+
+static void limit_scrolling(struct watch *watch, const struct table *table)
+{
+	size_t total = table_rows(table);
+	int width = table_width(table);
+	if (watch->first >= total)
+		watch->first = total ? total - 1 : 0;
+	if (watch->from > width - watch->columns)
+		watch->from = width > watch->columns ? width - watch->columns : 0;
+}
+
+static void put_row(const struct watch *watch, const struct table *table, long row, int *lines_left)
+{
+	table_print_window(table, row, watch->from, watch->columns, watch->colour, stdout);
 	end_line(lines_left);
 }
 
-static void put_headings(const struct watch *watch, const int *width, int *lines_left)
-{
-	char text[1000] = " ";
-	for (size_t i = 0; i < default_columns.count; i++) {
-		enum field field = default_columns.field[i];
-		size_t used = strlen(text);
-		snprintf(text + used, sizeof text - used, "%s%*s", i ? " " : "",
-				field_is_right_aligned(field) ? width[i] : -width[i], field_heading(field));
-	}
-	put_line(watch, lines_left, BOLD, text);
-}
-
-/* Segments that were there at the last look only are shown once more, marked. */
 static void put_list(struct watch *watch, int *lines_left)
 {
-	int width[FIELDS];
-	size_t total = watch->now.count;
-	measure_columns(&default_columns, &watch->now, 0, true, width);
-	put_headings(watch, width, lines_left);
-	if (watch->first >= total)
-		watch->first = total ? total - 1 : 0;
-	size_t i = watch->first;
-	for (; i < total && *lines_left > 1; i++) {
-		const struct row *row = &watch->now.item[i];
-		put_row(watch, row, find_same(&watch->before, row), width, lines_left, false);
-	}
-	for (size_t j = 0; j < watch->before.count && *lines_left > 1; j++)
-		if (!find_same(&watch->now, &watch->before.item[j]))
-			put_row(watch, &watch->before.item[j], NULL, width, lines_left, true);
+	struct table table = { .columns = 0 };
+	add_rows(watch, &table);
+	limit_scrolling(watch, &table);
+	size_t i = watch->first, total = table_rows(&table);
+	if (*lines_left > 0)
+		put_row(watch, &table, TABLE_HEADINGS, lines_left);
+	for (; i < total && *lines_left > 1; i++)
+		put_row(watch, &table, (long)i, lines_left);
 	if (i < total) {
 		char text[64];
 		snprintf(text, sizeof text, "... %zu more", total - i);
-		put_line(watch, lines_left, NULL, text);
+		put_line(watch, lines_left, PLAIN, text);
 	}
+	table_free(&table);
 }
 
 static void put_details(const struct watch *watch, int *lines_left)
 {
+	static const struct format format = { false, TIME_ISO };
+	struct table table = { .columns = 0 };
 	if (!watch->now.count)
 		return;
-	const struct row *row = watch->now.item, *before = find_same(&watch->before, row);
-	for (int i = FIELD_BACKEND; i < FIELD_NAME && *lines_left > 1; i++) {
+	const struct row *row = watch->now.item, *before = find_same(&watch->before_index, row);
+	table_add_column(&table, "", false);
+	table_add_column(&table, "", false);
+	for (int i = FIELD_BACKEND; i < FIELD_NAME; i++) {
 		enum field field = (enum field)i;
 		char name[40];
-		struct line line = { watch, 0 };
 		bool changed = before && has_changed(field, row, before);
-		snprintf(name, sizeof name, "%s%-17s ", changed ? "*" : " ", field_name(field));
-		put(&line, NULL, name);
-		put(&line, changed ? CHANGED : NULL, field_cell(field, row, STYLE_ISO).text);
-		end_line(lines_left);
+		snprintf(name, sizeof name, "%s%s", changed ? "*" : " ", field_name(field));
+		table_add(&table, name, PLAIN);
+		table_add(&table, field_cell(field, row, &format).text, changed ? REVERSE : PLAIN);
 	}
+	for (size_t i = 0; i < table_rows(&table) && *lines_left > 1; i++)
+		put_row(watch, &table, (long)i, lines_left);
+	table_free(&table);
 }
 
 static void draw(struct watch *watch)
 {
 	terminal_size(&watch->rows, &watch->columns);
 	int lines_left = watch->rows;
-	fputs("\033[H", stdout);
+	fputs(SCREEN_HOME, stdout);
 	put_title(watch, &lines_left);
 	if (watch->one)
 		put_details(watch, &lines_left);
 	else
 		put_list(watch, &lines_left);
 	if (*kept_line())
-		put_line(watch, &lines_left, GONE, kept_line());
+		put_line(watch, &lines_left, RED, kept_line());
 	if (lines_left > 0)
-		fputs("\033[J", stdout);
+		fputs(SCREEN_ERASE_BELOW, stdout);
 	fflush(stdout);
 }
 
@@ -276,6 +281,10 @@ static void scroll(struct watch *watch, char key)
 		watch->first++;
 	if (key == 'k' && watch->first > 0)
 		watch->first--;
+	if (key == 'l')
+		watch->from += 8; /* limited when it is drawn */
+	if (key == 'h')
+		watch->from -= watch->from < 8 ? watch->from : 8;
 }
 
 /* Until the next look is due. False: the end. */
@@ -337,17 +346,25 @@ static int check_segment(struct watch *watch, const char *text)
 	return rc;
 }
 
+static int take_option(int c, struct watch *watch)
+{
+	switch (c) {
+	case 'i': return parse_count(optarg, "--interval", &watch->interval);
+	case 'c': return parse_count(optarg, "--count", &watch->count);
+	default: return option_status;
+	}
+}
+
 static int run_watch(int argc, char **argv)
 {
 	struct watch watch = { .interval = 2 };
 	for (int c; (c = next_option(argc, argv)) != -1;) {
-		int rc = c == 'i' ? parse_count(optarg, "--interval", &watch.interval)
-				: c == 'c' ? parse_count(optarg, "--count", &watch.count) : option_status;
+		int rc = take_option(c, &watch);
 		if (rc != DONE || c == '?')
 			return rc;
 	}
 	if (argc - optind > 1)
-		return usage_error("watch one segment, or all");
+		return usage_error("watch takes one segment, or none for all");
 	int status = optind < argc ? check_segment(&watch, argv[optind]) : DONE;
 	if (status != DONE)
 		return status;
@@ -360,25 +377,19 @@ static int run_watch(int argc, char **argv)
 	if (watch.screen)
 		terminal_leave();
 	free_rows(&watch.now);
+	free_index(&watch.now_index);
 	free_rows(&watch.before);
+	free_index(&watch.before_index);
 	return status;
 }
 
-static const struct option longs[] = {
-	{ "interval", required_argument, NULL, 'i' },
-	{ "count", required_argument, NULL, 'c' },
-	COMMON_OPTIONS
-};
-
 const struct command watch_command = {
+	.bit = WATCH,
 	.name = "watch",
 	.arguments = "[OPTION]... [SEGMENT]",
-	.summary = "show segments, and what changes, until q is pressed",
-	.help = "Keys: q quits, space looks again now, j and k scroll. When the output is no terminal,\n"
-		"each change is one line.\n"
-		"  -i, --interval SECONDS  look again after so long (default: 2)\n"
-		"  -c, --count NUMBER    end after so many looks\n",
-	.shorts = ":" SHORT_OPTIONS "i:c:",
-	.longs = longs,
+	.summary = "Show segments, and what changes, until q is pressed",
+	.notes = "Keys: q quits, space looks again at once, h, j, k, l and the arrow keys scroll. "
+		"When the output is no terminal, each change is one line.",
+	.first = WORD_SEGMENT,
 	.run = run_watch,
 };

@@ -35,6 +35,7 @@ bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t len
 {
 	const struct posix *p = (const struct posix *)(const void *)seg->priv;
 	if (overlaps(where, length, p->hold.map.base, p->hold.map.length) ||
+			overlaps(where, length, p->hold.anchor, 1) ||
 			overlaps(where, length, p->pin.addr, seg->size))
 		return true;
 	for (unsigned i = 0; i < seg->attached; i++)

@@ -100,13 +100,13 @@ struct claim {
 
 static int lock_claim(struct claim *claim, int fd)
 {
-	int rc = ushp_map_own(fd, 0, 1, PROT_NONE, &claim->page);
+	int rc = ushp_map_anchor(fd, &claim->page);
 	if (rc < 0)
 		return rc;
 	struct lock_file file = { fd, false, claim->file.dev, claim->file.ino };
 	rc = ushp_lock_take(&file, LOCK_OF_DESCRIPTION, PLACE_CLAIM, 1, true);
 	if (rc < 0)
-		unishm_sys.munmap(claim->page, 1);
+		ushp_unmap_anchor(claim->page);
 	return rc;
 }
 
@@ -134,7 +134,7 @@ static void drop_claim(struct claim *claim)
 	if (claim->by_process)
 		ushp_lock_drop(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1);
 	else
-		unishm_sys.munmap(claim->page, 1);
+		ushp_unmap_anchor(claim->page);
 }
 
 /* ---- Under the claim -------------------------------------------------------------------- */
@@ -271,14 +271,13 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 }
 
 /* Before there is a name, see whether this place keeps what is promised. */
-static int try_place(const struct draft *draft, const struct unishm_options *opt)
+static int try_place(const struct draft *draft, const struct unishm_options *opt, struct stat *st)
 {
-	struct stat st;
 	struct object object = { .fd = draft->fd, .writable = true };
-	if (unishm_sys.fstat(draft->fd, &st) < 0)
+	if (unishm_sys.fstat(draft->fd, st) < 0)
 		return -errno;
-	object.dev = st.st_dev;
-	object.ino = st.st_ino;
+	object.dev = st->st_dev;
+	object.ino = st->st_ino;
 	object.record_at = ushp_sys_record_offset(opt->size);
 	snprintf(object.name, sizeof object.name, "%s", draft->name[0] ? draft->name : "/");
 	return ushp_sys_try_place(&object);
@@ -286,7 +285,7 @@ static int try_place(const struct draft *draft, const struct unishm_options *opt
 
 /* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
 static int fill_and_publish(struct unishm *seg, struct draft *draft, const char *name,
-		const struct unishm_options *opt, bool *published)
+		const struct unishm_options *opt, bool *published, struct stat *st)
 {
 	struct claim claim;
 	bool claimed = ushp_sys_needs_claim(opt) || draft->name[0];
@@ -295,7 +294,7 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 		return rc;
 	rc = fill_draft(draft, opt);
 	if (rc == 0)
-		rc = try_place(draft, opt);
+		rc = try_place(draft, opt, st);
 	if (rc == 0 && ushp_sys_needs_claim(opt))
 		return make_claimed(seg, draft, &claim, name, opt, published);
 	if (rc == 0) {
@@ -312,13 +311,11 @@ static int create_with(struct unishm *seg, struct draft *draft, const char *name
 		const struct unishm_options *opt, bool *published)
 {
 	struct stat st;
-	int rc = fill_and_publish(seg, draft, name, opt, published);
+	int rc = fill_and_publish(seg, draft, name, opt, published, &st);
 	if (rc < 0 && !*published)
 		ushp_sys_discard(draft);
 	if (rc < 0)
 		return rc;
-	if (unishm_sys.fstat(draft->fd, &st) < 0)
-		return -errno;
 	return ushp_bind(seg, draft->fd, true, &st, name, opt->size, opt->key);
 }
 

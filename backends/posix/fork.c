@@ -187,9 +187,9 @@ void ushp_fork_parent(struct unishm *seg, bool failed)
 void ushp_fork_shed(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	ushp_drop_inherited(p->hold.map.base, p->hold.map.length);
+	ushp_drop_inherited(p->hold.anchor, 1);
 	ushp_drop_inherited(p->pin.addr, seg->size);
-	p->hold.map.base = NULL;
+	p->hold.anchor = NULL;
 	for (unsigned i = 0; i < seg->attached; i++)
 		ushp_hold_drop_page(&seg->attachments[i]);
 }
@@ -207,25 +207,41 @@ static void forget_parents_locks(struct unishm *seg)
 	p->pin = (struct pin){ 0 }; /* locks in RAM are not inherited */
 }
 
+static void forget_hold(struct posix *p)
+{
+	ushp_record_unmap(&p->hold.map);
+	p->hold = (struct hold){ 0 };
+}
+
+/* The parent's mapping of the record is ours as well; it may be too short for our slot. */
+static void have_map(struct posix *p, int fd)
+{
+	struct hold *hold = &p->hold;
+	if (hold->map.base && record_slot_back(hold->index) > hold->map.length)
+		ushp_record_unmap(&hold->map);
+	if (!hold->map.base)
+		ushp_record_map(fd, &p->object, hold->index, &hold->map);
+}
+
 static void take_over_slot(struct posix *p)
 {
 	struct heir *heir = &p->heir;
 	struct lock_file file = heir_file(p);
 	struct hold *hold = &p->hold;
-	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry };
+	struct record_map map = hold->map;
+	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry, .map = map };
 	hold->place = ushp_slot_place(heir->index, heir->entry.word);
-	if (heir->by_process) {
-		hold->carrier = HOLD_BY_PROCESS;
+	hold->carrier = heir->by_process ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
+	if (heir->by_process)
 		ushp_lock_inherit(&file, ushp_slot_place(heir->index, 0), hold->place, 1, true);
-		hold->entry.pid = (uint32_t)unishm_pid();
-		ushp_record_write(&p->object, &hold->map,
-				record_slot_back(heir->index) - offsetof(struct record_slot, pid),
-				&hold->entry.pid, sizeof hold->entry.pid);
-	} else if (ushp_record_map(file.fd, &p->object, heir->index, &hold->map) == 0) {
+	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
 		hold->carrier = HOLD_BY_MAPPING;
-		hold->entry.pid = (uint32_t)unishm_pid();
-		ushp_record_store(&ushp_record_slot(&hold->map, heir->index)->pid, hold->entry.pid);
-	}
+	have_map(p, file.fd);
+	hold->entry.pid = (uint32_t)unishm_pid();
+	struct object by = p->object;
+	by.fd = file.fd;
+	ushp_record_write(&by, &hold->map, record_slot_back(heir->index) - offsetof(struct record_slot, pid),
+			&hold->entry.pid, sizeof hold->entry.pid);
 }
 
 /* One byte each of the places that the parent took. */
@@ -266,12 +282,13 @@ void ushp_fork_child(struct unishm *seg)
 	struct posix *p = posix_of(seg);
 	struct heir heir = p->heir;
 	forget_parents_locks(seg);
-	p->hold = (struct hold){ 0 };
 	if (heir.taken)
 		take_over_slot(p);
+	else
+		forget_hold(p);
 	if (heir.place || !heir.taken)
 		take_over_readers(seg);
-	close_heir(seg, !heir.taken || p->hold.map.base);
+	close_heir(seg, !heir.taken || p->hold.anchor);
 	close_end(&heir.pipe[0]);
 	close_end(&heir.pipe[1]); /* says that we have it */
 	p->heir = no_heir;
@@ -292,7 +309,7 @@ void ushp_fork_missed(struct unishm *seg, bool in_child)
 		return;
 	}
 	forget_parents_locks(seg);
-	p->hold = (struct hold){ 0 };
+	forget_hold(p);
 	p->heir = no_heir;
 	p->object.shared = true;
 	if (p->gone || seg->attached == 0)

@@ -183,6 +183,7 @@ static void drop_slot(struct posix *p, bool usable)
 		ushp_lock_drop(&file, LOCK_OF_PROCESS, hold->place, 1);
 	else if (hold->carrier == HOLD_BY_DESCRIPTOR && usable)
 		ushp_lock_drop(&file, LOCK_OF_DESCRIPTION, hold->place, 1);
+	ushp_unmap_anchor(hold->anchor);
 	ushp_record_unmap(&hold->map);
 	*hold = (struct hold){ 0 };
 }
@@ -257,7 +258,7 @@ static int take_reader(struct posix *p, bool data_keeps, struct unishm_attachmen
 		return rc;
 	new->own[PAGE] = owner == LOCK_OF_PROCESS ? BY_PROCESS : BY_DESCRIPTOR;
 	if (owner == LOCK_OF_DESCRIPTION && !keeps &&
-			ushp_map_own(p->object.fd, 0, 1, PROT_NONE, &page) == 0)
+			ushp_map_anchor(p->object.fd, &page) == 0)
 		new->own[PAGE] = (uint64_t)(uintptr_t)page | KEEPS_DESCRIPTOR;
 	return 0;
 }
@@ -271,8 +272,7 @@ static void drop_reader(struct posix *p, struct unishm_attachment *old, bool usa
 		ushp_lock_drop(&file, LOCK_OF_PROCESS, old->own[PLACE], 1);
 	else if (usable)
 		ushp_lock_drop(&file, LOCK_OF_DESCRIPTION, old->own[PLACE], 1);
-	if (page_of(old))
-		unishm_sys.munmap(page_of(old), 1);
+	ushp_unmap_anchor(page_of(old));
 	old->own[PLACE] = old->own[PAGE] = 0;
 }
 
@@ -340,25 +340,25 @@ static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
 	return rc;
 }
 
-/* The slot's lock goes to the description of @fd, kept by a mapping of the record. */
+/* The slot's lock goes to the description of @fd, kept by an anchor. */
 static int move_slot(struct posix *p, int fd, bool lost)
 {
 	struct hold *hold = &p->hold;
-	struct record_map map = { NULL, 0 };
+	void *anchor;
 	struct lock_file old = ushp_object_locks(&p->object), new = { fd, false, p->object.dev, p->object.ino };
-	int rc = ushp_record_map(fd, &p->object, hold->index, &map);
+	int rc = ushp_map_anchor(fd, &anchor);
 	if (rc < 0)
 		return rc;
 	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, ushp_slot_place(hold->index, SLOT_MOVED), 1, true);
 	if (rc < 0) {
-		ushp_record_unmap(&map);
+		ushp_unmap_anchor(anchor);
 		return rc;
 	}
-	struct record_map former = hold->map;
-	hold->map = map;
+	if (!hold->map.base) /* it pays: this handle will be used again */
+		ushp_record_map(fd, &p->object, hold->index, &hold->map);
+	hold->anchor = anchor;
 	hold->carrier = HOLD_BY_MAPPING;
 	switch_to_b(p, &old, lost);
-	ushp_record_unmap(&former); /* last: it may be what keeps A */
 	return 0;
 }
 
@@ -366,19 +366,18 @@ static int move_reader(struct posix *p, int fd, struct unishm_attachment *at, bo
 {
 	struct lock_file old = ushp_object_locks(&p->object), new = { fd, false, p->object.dev, p->object.ino };
 	void *page, *former = page_of(at);
-	int rc = ushp_map_own(fd, 0, 1, PROT_NONE, &page);
+	int rc = ushp_map_anchor(fd, &page);
 	if (rc < 0)
 		return rc;
 	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false);
 	if (rc < 0) {
-		unishm_sys.munmap(page, 1);
+		ushp_unmap_anchor(page);
 		return rc;
 	}
 	at->own[PAGE] = (uint64_t)(uintptr_t)page;
 	if (!lost)
 		ushp_lock_drop(&old, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
-	if (former)
-		unishm_sys.munmap(former, 1);
+	ushp_unmap_anchor(former);
 	return 0;
 }
 
@@ -406,8 +405,7 @@ static int move_reader_to_process(struct posix *p, struct unishm_attachment *at,
 	at->own[PAGE] = BY_PROCESS;
 	if (!lost)
 		ushp_lock_drop(&file, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
-	if (former)
-		unishm_sys.munmap(former, 1);
+	ushp_unmap_anchor(former);
 	return 0;
 }
 
@@ -521,7 +519,7 @@ static void inherit_by_description(struct posix *p, struct unishm_attachment *at
 		own.fd = fd; /* then it counts until the last one ends */
 	if (own.fd != fd && ushp_lock_take(&own, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false) == 0)
 		ushp_lock_drop(&heir, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
-	if (ushp_map_own(own.fd, 0, 1, PROT_NONE, &page) == 0)
+	if (ushp_map_anchor(own.fd, &page) == 0)
 		at->own[PAGE] = (uint64_t)(uintptr_t)page;
 	if (own.fd != fd)
 		ushp_object_close_other(&p->object, own.fd);

@@ -23,8 +23,8 @@
  *   HOLD_BY_DESCRIPTOR  the description of the handle's descriptor, through which the data is
  *                       mapped as well: closing the descriptor does not end it, the last detach
  *                       does.
- *   HOLD_BY_MAPPING     a description of its own, without a descriptor, kept by a mapping of the
- *                       record that children do not inherit.
+ *   HOLD_BY_MAPPING     a description of its own, without a descriptor, kept by a mapping that
+ *                       children do not inherit and that is never touched (an anchor).
  *   HOLD_BY_PROCESS     the process. Where descriptions have no locks, or none can be opened.
  *
  * Attach takes the lock first, then stores the word, then asks whether the segment was removed.
@@ -39,8 +39,8 @@
  * and no holds. Before fork() (fork.c) a lock by descriptor moves to a mapping, since child and
  * parent share the descriptor and the mappings of data: byte B of the slot is locked by the new
  * description, then the word says B, then A is unlocked: there is no moment without a lock. Then the parent opens the
- * child's description and takes its holds, with all attachments counted in; the child maps the
- * record through it and both close its descriptor. So the child is counted before it exists, and if
+ * child's description and takes its holds, with all attachments counted in; the child maps an
+ * anchor through it and both close its descriptor. So the child is counted before it exists, and if
  * it never does, the kernel drops it with the parent's descriptor. A child without fork handlers
  * (clone(), _Fork()) has no hold until its first call; until then it keeps alive what it shares
  * with its parent.
@@ -74,6 +74,7 @@ struct hold {
 	uint32_t index;
 	uint64_t place;           /* of its lock */
 	struct record_slot entry; /* the slot as we wrote it */
+	void *anchor;             /* the page that keeps the description; NULL */
 	struct record_map map;    /* of the record; NULL: it is written by pwrite() */
 	bool saw_removed;         /* when the record was last read */
 };

@@ -92,9 +92,19 @@ static int visit_name(struct walk *walk, const struct name *name)
 	return ends_the_walk(rc) ? rc : 0;
 }
 
+static void free_names(struct names *names)
+{
+	free(names->list);
+}
+
+static void free_walk(struct walk *walk)
+{
+	free(walk->seg);
+}
+
 static int walk_names(struct walk *walk)
 {
-	struct names names = { 0 };
+	struct names names __attribute__((cleanup(free_names))) = { 0 }; /* @visit may throw */
 	walk->seg = new_handle();
 	if (!walk->seg)
 		return -ENOMEM;
@@ -105,8 +115,6 @@ static int walk_names(struct walk *walk)
 	}
 	for (size_t i = 0; rc == 0 && i < names.count; i++)
 		rc = visit_name(walk, &names.list[i]);
-	free(names.list);
-	free(walk->seg);
 	return rc;
 }
 
@@ -130,7 +138,7 @@ static int status_of(struct walk *walk, const struct name *name, struct unishm_s
 
 int ushp_list(ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk = { .step = status_of, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((cleanup(free_walk))) = { .step = status_of, .visit = visit, .arg = arg };
 	return walk_names(&walk);
 }
 
@@ -175,7 +183,7 @@ static int remove_abandoned(struct walk *walk, const struct name *name)
 
 int ushp_sweep(int flags, ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk = { .step = status_of_abandoned, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((cleanup(free_walk))) = { .step = status_of_abandoned, .visit = visit, .arg = arg };
 	if (!(flags & UNISHM_SWEEP_DRY))
 		walk.after = remove_abandoned;
 	return walk_names(&walk);

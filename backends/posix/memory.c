@@ -127,13 +127,14 @@ static void *place_for_own(size_t length)
 	return (void *)(uintptr_t)((here & ~(uint64_t)0x3fffffff) - away + piece * PIECE);
 }
 
-int ushp_map_own(int fd, off_t offset, size_t length, int prot, void **addr)
+int ushp_map_own(int fd, off_t offset, size_t length, int prot, bool inherited, void **addr)
 {
 	void *got = unishm_sys.mmap(place_for_own(length), length, prot, MAP_SHARED, fd, offset);
 	if (got == MAP_FAILED)
 		return because_not_mapped(errno, 0);
+	(void)inherited;
 #ifdef MADV_DONTFORK
-	if (unishm_sys.madvise(got, length, MADV_DONTFORK) < 0) { /* Linux 2.6.16 */
+	if (!inherited && unishm_sys.madvise(got, length, MADV_DONTFORK) < 0) { /* Linux 2.6.16 */
 		int rc = -errno;
 		unishm_sys.munmap(got, length);
 		return rc;
@@ -141,6 +142,17 @@ int ushp_map_own(int fd, off_t offset, size_t length, int prot, void **addr)
 #endif
 	*addr = got;
 	return 0;
+}
+
+int ushp_map_anchor(int fd, void **page)
+{
+	return ushp_map_own(fd, 0, 1, PROT_NONE, false, page);
+}
+
+void ushp_unmap_anchor(void *page)
+{
+	if (page)
+		unishm_sys.munmap(page, 1);
 }
 
 /* Emulators (qemu-user) claim to keep such a mapping from children and do not. Memory is not

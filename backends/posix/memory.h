@@ -18,10 +18,14 @@ int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr);
 int ushp_unmap_data(const struct object *object, void *addr, size_t length);
 
 /* Map [@offset, @offset + @length) of @fd for the library, away from where programs ask for
- * memory; children do not inherit it. */
-int ushp_map_own(int fd, off_t offset, size_t length, int prot, void **addr);
+ * memory. @inherited: children have it, too. */
+int ushp_map_own(int fd, off_t offset, size_t length, int prot, bool inherited, void **addr);
 
-/* In a child of a system, or emulator, that lets it inherit such a mapping all the same. */
+/* A page of @fd that is never touched and that children do not inherit: it keeps the description. */
+int ushp_map_anchor(int fd, void **page);
+void ushp_unmap_anchor(void *page);
+
+/* In a child of a system, or emulator, that lets it inherit all the same what it should not. */
 void ushp_drop_inherited(void *addr, size_t length);
 
 /* Keep a range that is wholly free from being given to others. NULL: it is not free. */

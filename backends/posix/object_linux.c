@@ -433,13 +433,13 @@ static int try_lock(const struct object *object, int fd)
 	const struct lock_file own = ushp_object_locks(object);
 	struct range found;
 	void *page;
-	int rc = ushp_map_own(fd, 0, 1, PROT_NONE, &page);
+	int rc = ushp_map_anchor(fd, &page);
 	if (rc == 0) {
 		rc = ushp_lock_take(&other, LOCK_OF_DESCRIPTION, place, 1, false);
 		unishm_sys.close(fd);
 		if (rc == 0)
 			rc = ushp_lock_find_foreign(&own, LOCK_OF_DESCRIPTION, (struct range){ place, place }, &found);
-		unishm_sys.munmap(page, 1);
+		ushp_unmap_anchor(page);
 	} else {
 		unishm_sys.close(fd);
 	}

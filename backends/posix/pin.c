@@ -25,7 +25,7 @@ static int hold_place(struct posix *p, uint64_t place, int fd, struct pin *pin)
 static int map_and_hold(struct unishm *seg, int data_fd, int lock_fd, struct pin *pin)
 {
 	struct posix *p = posix_of(seg);
-	int rc = ushp_map_own(data_fd, 0, seg->size, PROT_READ, &pin->addr);
+	int rc = ushp_map_own(data_fd, 0, seg->size, PROT_READ, false, &pin->addr);
 	if (rc < 0)
 		return rc;
 	rc = hold_place(p, PLACE_PINS + pin->epoch, lock_fd, pin);

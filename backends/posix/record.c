@@ -107,7 +107,7 @@ int ushp_record_map(int fd, const struct object *object, uint32_t index, struct 
 	size_t length = (record_slot_back(index) + page - 1) / page * page;
 	void *addr;
 	int rc = ushp_map_own(fd, object->record_at + RECORD_SIZE - (off_t)length, length,
-			PROT_READ | PROT_WRITE, &addr);
+			PROT_READ | PROT_WRITE, true, &addr);
 	if (rc == 0)
 		*map = (struct record_map){ addr, length };
 	return rc;

@@ -144,7 +144,8 @@ int ushp_record_write(const struct object *object, const struct record_map *map,
 int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t count,
 		struct record_slot *out);
 
-/* Map the record so that slot @index is in it, by @fd; children do not inherit it. */
+/* Map the record so that slot @index is in it, by @fd. Children inherit it: a call may be in the
+ * midst of using it (a fork in a signal handler). */
 int ushp_record_map(int fd, const struct object *object, uint32_t index, struct record_map *map);
 void ushp_record_unmap(struct record_map *map);
 

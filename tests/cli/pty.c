@@ -74,7 +74,12 @@ static void act(const char *action)
 	static const struct {
 		const char *name;
 		int number;
-	} signals[] = { { "INT", SIGINT }, { "TERM", SIGTERM }, { "TSTP", SIGTSTP }, { "CONT", SIGCONT } };
+	} signals[] = {
+		{ "INT", SIGINT },
+		{ "TERM", SIGTERM },
+		{ "TSTP", SIGTSTP },
+		{ "CONT", SIGCONT },
+	};
 	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
 		if (strcmp(action, signals[i].name) == 0)
 			kill(child, signals[i].number);

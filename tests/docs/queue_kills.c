@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queue of examples/sync_queue.c, with producers and consumers that are killed at random
+ * moments and started anew: no job is lost, none is counted twice, and nothing hangs.
+ * Usage: queue_kills [SECONDS]
+ */
+#define main main_of_the_example
+int main_of_the_example(void);
+#include "../../examples/sync_queue.c"
+#undef main
+
+enum { PRODUCERS = 2, ALL = PRODUCERS + 3 };
+
+/* Each job is 1: so the sum is the number of those that were taken. */
+static int produce_ones(struct queue *q)
+{
+	while (put(q, 1) == 0)
+		;
+	return EXIT_FAILURE;
+}
+
+static pid_t start_one(int number, struct queue *q)
+{
+	return start(number < PRODUCERS ? produce_ones : consume, q);
+}
+
+static void end_one(pid_t child)
+{
+	if (child > 0 && kill(child, SIGKILL) == 0)
+		waitpid(child, NULL, 0);
+}
+
+static int kill_for(int seconds, struct queue *q)
+{
+	pid_t child[ALL];
+	int kills = 0;
+	time_t end = time(NULL) + seconds;
+	for (int i = 0; i < ALL; i++)
+		child[i] = start_one(i, q);
+	while (time(NULL) < end) {
+		struct timespec moment = {0, 1000 * (rand() % 3000)};
+		nanosleep(&moment, NULL);
+		int victim = rand() % ALL;
+		end_one(child[victim]);
+		child[victim] = start_one(victim, q);
+		kills++;
+	}
+	unsigned before = q->taken;
+	for (int tries = 0; tries < 500 && q->taken == before; tries++) {
+		struct timespec moment = {0, 10000000};
+		nanosleep(&moment, NULL); /* does it still move? */
+	}
+	int stuck = q->taken == before;
+	for (int i = 0; i < ALL; i++)
+		end_one(child[i]);
+	unsigned long sum = q->sum[q->taken % 2];
+	printf("%d kills, %u of them with the lock held; %u put, %u taken, sum %lu%s\n", kills, q->mended,
+			q->put, q->taken, sum, stuck ? "; stuck" : "");
+	return !stuck && sum == q->taken && q->put - q->taken <= SLOTS ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+	struct unishm *seg = NULL;
+	void *addr;
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	opt.oflag = O_CREAT; /* and the key UNISHM_PRIVATE: fork is how others find it */
+	opt.size = sizeof(struct queue);
+	opt.mode = 0600;
+	opt.init = make_queue;
+	if (unishm_open_with(&seg, &opt) < 0 || unishm_attach(seg, 0, &addr) < 0) {
+		fprintf(stderr, "%s\n", unishm_errmsg());
+		return EXIT_FAILURE;
+	}
+	int status = kill_for(argc > 1 ? atoi(argv[1]) : 3, addr);
+	if (unishm_remove(seg) < 0)
+		status = EXIT_FAILURE;
+	unishm_close(seg);
+	return status;
+}
