@@ -32,7 +32,9 @@ elif [ $result != 0 ]; then
 	cat autopkgtest.log >&2
 	die "autopkgtest: exit status $result"
 else
-	grep -E '^(examples|python|command) +PASS' autopkgtest.log
-	[ "$(grep -cE '^(examples|python|command) +PASS' autopkgtest.log)" = 3 ] || die 'not all ran'
+	# once as each ends, once in the summary
+	grep -E '^(examples|python|command) +PASS' autopkgtest.log | sort -u >passed
+	cat passed
+	[ "$(wc -l <passed)" = 3 ] || die 'not all ran'
 	echo 'ok: autopkgtest'
 fi
