@@ -389,6 +389,7 @@ MUTANT(punch, bad.remove = remove_and_clear)
 
 /* Those of wrapped.c are a flag each. */
 #define FLAG(name) static void set_##name(void) { broken.name = true; }
+FLAG(counts_once)
 FLAG(stops_at_wide_locks)
 FLAG(believes_number)
 FLAG(believes_file)
@@ -398,11 +399,12 @@ FLAG(unlinks_by_name)
 FLAG(moves_nothing)
 FLAG(numbers_by_clock)
 FLAG(believes_removed)
+FLAG(reaps_unlocked)
 FLAG(keeps_record)
 FLAG(counts_nothing_out)
 FLAG(permits_all)
 
-static const char by_model[] = "model", by_race[] = "race";
+static const char by_model[] = "model", by_race[] = "race", by_relay[] = "relay";
 
 static const struct {
 	const char *name;
@@ -451,10 +453,12 @@ static const struct {
 	{ "maker-without-claim", set_claims_nothing, by_race },
 	{ "sweeper-looks-once", set_looks_once, by_race },
 	{ "remover-goes-by-name", set_unlinks_by_name, by_race },
+	{ "counts-once", set_counts_once, by_relay },
 	{ "wide-lock-hides-others", set_stops_at_wide_locks, by_model },
 	{ "operations-by-clock", set_numbers_by_clock, by_model },
 	{ "removal-clears-memory", mutate_punch, by_model },
 	{ "removed-is-believed", set_believes_removed, by_model },
+	{ "reaper-without-lock", set_reaps_unlocked, by_relay },
 };
 
 bool mutate(const char *name)

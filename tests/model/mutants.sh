@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Every broken variant of the library must be found: by the model test within so many steps, or
+# Every broken variant of the library must be found: by the model test within so many steps, by
 # by the race within so many seconds. mutants.sh DIRECTORY [STEPS [SECONDS]]; ONLY="NAME..."
 # plays those alone.
 directory=$1
