@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "emulator.h"
+#include "isolate.h"
 #include "mutants.h"
 
 const char *const backend_names[BACKENDS] = { "sysv", "posix" };
@@ -481,6 +482,17 @@ static int become(unsigned number)
 	return 0;
 }
 
+static void do_move(void)
+{
+	unsigned who = geteuid() == user_id(0) ? 0 : (unsigned)geteuid() - FIRST_USER;
+	int rc = become(0);
+	if (rc == 0)
+		rc = isolate_move_away();
+	if (rc == 0)
+		rc = become(who);
+	reply.rc[SYSV] = reply.rc[POSIX] = rc;
+}
+
 /* ---- Strangers' hands ----------------------------------------------------- */
 
 /* Close a descriptor that is not ours, or put one of our own in its place. */
@@ -540,13 +552,10 @@ static void do_close_fds(const struct step *s)
 /* ---- Processes ----------------------------------------------------------- */
 
 /* The directory of the objects, which the library keeps open for calls after chroot(). */
-static bool is_directory_of_objects(const char *number)
+static bool is_directory_of_objects(int fd)
 {
-	char path[64], target[64];
-	snprintf(path, sizeof path, "/proc/self/fd/%.16s", number);
-	ssize_t length = readlink(path, target, sizeof target - 1);
-	target[length > 0 ? length : 0] = '\0';
-	return strcmp(target, "/dev/shm") == 0;
+	struct stat st;
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && fcntl(fd, F_GETFL) & O_PATH;
 }
 
 static int count_descriptors(void)
@@ -555,7 +564,7 @@ static int count_descriptors(void)
 	const struct dirent *entry;
 	int count = 0, directories = 0;
 	while (dir && (entry = readdir(dir))) {
-		bool kept = is_directory_of_objects(entry->d_name) && directories++ == 0;
+		bool kept = is_directory_of_objects(atoi(entry->d_name)) && directories++ == 0;
 		count += !kept;
 	}
 	if (dir)
@@ -739,6 +748,7 @@ static void play(const struct step *s)
 	case OP_POSIX_SPAWN: do_posix_spawn(); break;
 	case OP_LIST: do_list(); break;
 	case OP_CLOSE_FDS: do_close_fds(s); break;
+	case OP_MOVE: do_move(); break;
 	case OP_LOOK: look_at_all(); break;
 	case OP_END: do_end(); break;
 	}

@@ -32,6 +32,7 @@ enum op {
 	OP_CHMOD, OP_CHOWN, OP_BECOME, OP_UMASK, OP_LOCK, OP_UNLOCK, OP_REMOVE, OP_FORK, OP_EXEC,
 	OP_EXIT, OP_KILL, OP_VFORK, OP_POSIX_SPAWN, OP_LIST, OP_PAUSE,
 	OP_CLOSE_FDS,
+	OP_MOVE, /* to another mount namespace, which has objects of its own */
 	OP_HIDE, OP_SCRIBBLE, /* strangers.h */
 	OPS,
 	/* Said by the driver alone. */

@@ -35,6 +35,7 @@ struct known_actor {
 	pid_t pid;
 	int pidfd;
 	unsigned user;
+	bool away; /* where no object can be found by its name */
 	struct known_handle {
 		int segment; /* -1: not open */
 		bool reader; /* was opened without permission to write */
