@@ -359,19 +359,6 @@ static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
 	return rc;
 }
 
-/* One who took this slot for that of a dead holder has B for a moment, until he sees his error. */
-static int take_b(const struct lock_file *file, enum lock_owner owner, uint32_t index)
-{
-	const struct timespec moment = { 0, 100000 };
-	int rc = -EAGAIN;
-	for (unsigned tries = 0; rc == -EAGAIN && tries < 100; tries++) {
-		if (tries > 0)
-			nanosleep(&moment, NULL);
-		rc = ushp_lock_take(file, owner, ushp_slot_place(index, SLOT_MOVED), 1, true);
-	}
-	return rc;
-}
-
 /* The slot's lock goes to the description of @fd, kept by an anchor. */
 static int move_slot(struct posix *p, int fd, bool lost)
 {
@@ -381,7 +368,7 @@ static int move_slot(struct posix *p, int fd, bool lost)
 	int rc = ushp_map_anchor(fd, &anchor);
 	if (rc < 0)
 		return rc;
-	rc = take_b(&new, LOCK_OF_DESCRIPTION, hold->index);
+	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, ushp_slot_place(hold->index, SLOT_MOVED), 1, true);
 	if (rc < 0) {
 		ushp_unmap_anchor(anchor);
 		return rc;
@@ -417,9 +404,10 @@ static int move_reader(struct posix *p, int fd, struct unishm_attachment *at, bo
 static int move_slot_to_process(struct posix *p, bool lost)
 {
 	struct lock_file file = ushp_object_locks(&p->object);
+	uint64_t b = ushp_slot_place(p->hold.index, SLOT_MOVED);
 	int rc = p->object.writable || p->hold.map.base ? 0 : -EACCES;
 	if (rc == 0)
-		rc = take_b(&file, LOCK_OF_PROCESS, p->hold.index);
+		rc = ushp_lock_take(&file, LOCK_OF_PROCESS, b, 1, true);
 	if (rc < 0)
 		return rc;
 	p->hold.carrier = HOLD_BY_PROCESS;

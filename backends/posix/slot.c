@@ -245,20 +245,34 @@ static int clear_slot(const struct claim *claim, uint32_t word)
 	return rc < 0 ? rc : 1;
 }
 
-/* Its lock must be looked for and not taken: that would make it look alive to others. The other byte
- * keeps away those who would do the same, and a claim looks at the word again when it has its lock. */
+/* The parent of a child that has not run yet, and holds by process, has A for it. */
+static int is_held_by_parent(const struct claim *claim, uint32_t word)
+{
+	uint64_t a = ushp_slot_place(claim->index, 0);
+	struct record_slot entry;
+	struct range found;
+	int rc = word & SLOT_MOVED ? read_slot(claim, &entry) : -ENOENT;
+	if (rc < 0 || entry.pid != 0)
+		return rc == -ENOENT ? 0 : rc;
+	return ushp_lock_find(claim->file, (struct range){ a, a }, true, &found);
+}
+
+/* The holder's lock must be looked for and not taken: that would make it look alive to others. Another
+ * place keeps away those who would do the same; a claim, which does not, takes no slot whose word
+ * counts. */
 static int clear_dead(const struct claim *claim, uint32_t word)
 {
-	uint64_t own = ushp_slot_place(claim->index, word);
-	uint64_t other = ushp_slot_place(claim->index, word ^ SLOT_MOVED);
+	uint64_t own = ushp_slot_place(claim->index, word), clear = PLACE_CLEARS + claim->index;
 	struct range found;
-	int rc = ushp_lock_take(claim->file, claim->owner, other, 1, true);
+	int rc = ushp_lock_take(claim->file, claim->owner, clear, 1, true);
 	if (rc < 0)
 		return rc == -EAGAIN ? 0 : rc;
 	rc = ushp_lock_find(claim->file, (struct range){ own, own }, true, &found);
+	if (rc == 0)
+		rc = is_held_by_parent(claim, word);
 	if (rc >= 0)
 		rc = rc > 0 ? 0 : clear_slot(claim, word);
-	ushp_lock_drop(claim->file, claim->owner, other, 1);
+	ushp_lock_drop(claim->file, claim->owner, clear, 1);
 	return rc;
 }
 
