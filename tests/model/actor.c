@@ -532,8 +532,7 @@ static void give_back(void)
 
 static void look_at_handle(int handle);
 
-/* As daemons do. The library finds out at once, with the rights of now. */
-static void do_close_fds(const struct step *s)
+static void seize_all(bool replace)
 {
 	int fds[128], count = 0;
 	DIR *dir = opendir("/proc/self/fd");
@@ -544,9 +543,46 @@ static void do_close_fds(const struct step *s)
 	if (dir)
 		closedir(dir);
 	for (int i = 0; i < count; i++)
-		seize(fds[i], s->arg[0]);
+		seize(fds[i], replace);
+}
+
+/* As daemons do. The library finds out at once, with the rights of now. */
+static void do_close_fds(const struct step *s)
+{
+	seize_all(s->arg[0]);
 	for (int i = 0; i < HANDLES; i++)
 		look_at_handle(i);
+}
+
+/* Handlers of the program around fork(), which run before and after those of the library. */
+static int32_t handlers_close;
+
+static void close_before_fork(void)
+{
+	if (handlers_close & CLOSE_BEFORE_FORK)
+		seize_all(handlers_close & CLOSE_AND_REPLACE);
+}
+
+static void close_in_parent(void)
+{
+	if (handlers_close & CLOSE_IN_PARENT)
+		seize_all(handlers_close & CLOSE_AND_REPLACE);
+}
+
+static void close_in_child(void)
+{
+	if (handlers_close & CLOSE_IN_CHILD)
+		seize_all(handlers_close & CLOSE_AND_REPLACE);
+}
+
+/* So that what was closed is found out now, by either. */
+static void touch_handles(void)
+{
+	struct unishm_status st;
+	for (int i = 0; i < HANDLES; i++)
+		for (int b = 0; b < BACKENDS; b++)
+			if (me.handle[b][i])
+				unishm_status(me.handle[b][i], &st);
 }
 
 /* ---- Processes ----------------------------------------------------------- */
@@ -591,7 +627,11 @@ static void serve(void);
 
 static void do_fork(const struct step *s)
 {
+	handlers_close = s->arg[1];
 	pid_t pid = fork();
+	if (handlers_close)
+		touch_handles();
+	handlers_close = 0;
 	if (pid == 0) {
 		me.number = (unsigned)s->arg[0];
 		hello();
@@ -792,6 +832,7 @@ static void settle_in(unsigned number)
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGBUS, &action, NULL);
 	signal(SIGCHLD, SIG_IGN);
+	pthread_atfork(close_before_fork, close_in_parent, close_in_child);
 	me.number = number;
 	prepare_arena();
 }

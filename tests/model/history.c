@@ -79,7 +79,7 @@ static const struct form {
 	[OP_LOCK] = { "lock", 3, { { "handle", NUMBER } } },
 	[OP_UNLOCK] = { "unlock", 2, { { "handle", NUMBER } } },
 	[OP_REMOVE] = { "remove", 5, { { "handle", NUMBER } } },
-	[OP_FORK] = { "fork", 5, { { "child", NUMBER } } },
+	[OP_FORK] = { "fork", 5, { { "child", NUMBER }, { "handlers", NUMBER } } },
 	[OP_EXEC] = { "exec", 2, { { 0 } } },
 	[OP_EXIT] = { "exit", 2, { { "how", NUMBER } } },
 	[OP_KILL] = { "kill", 3, { { 0 } } },
@@ -258,6 +258,7 @@ static void fill_fork(struct guess *g, struct step *s)
 		return;
 	}
 	s->arg[0] = child;
+	s->arg[1] = chance(&g->random, 15) ? (int32_t)below(&g->random, 16) : 0;
 	g->alive[child] = true;
 	memcpy(g->open[child], g->open[s->actor], sizeof g->open[child]);
 	memcpy(g->slot[child], g->slot[s->actor], sizeof g->slot[child]);

@@ -45,6 +45,9 @@ enum {
 	HOW_BAD_OFLAG = 32,
 };
 
+/* What the program's own fork handlers close: bits of that argument. */
+enum { CLOSE_BEFORE_FORK = 1, CLOSE_IN_CHILD = 2, CLOSE_IN_PARENT = 4, CLOSE_AND_REPLACE = 8 };
+
 /* Which address to detach. */
 enum { DETACH_SLOT, DETACH_NULL, DETACH_INSIDE, DETACH_LAST, DETACH_KINDS };
 

@@ -216,6 +216,10 @@ static void play_fork(const struct step *step)
 	compare_result(&world, step, &reply, &difference);
 	if (!difference.found && welcome(child, world.actor[step->actor].user))
 		world_inherit(&world, child, step->actor);
+	if (!difference.found && step->arg[1]) {
+		world_reopened(&world, step->actor);
+		world_reopened(&world, child);
+	}
 }
 
 static void play_call(const struct step *step)
