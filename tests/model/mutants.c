@@ -53,7 +53,8 @@ static uint32_t change_time(struct unishm *seg)
 static void set_change_time(struct unishm *seg, uint32_t value)
 {
 	struct posix *p = posix_of(seg);
-	ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(change_time), &value, sizeof value);
+	ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(change_time), &value,
+			sizeof value);
 }
 
 /* Write down that a field of the handle's slot is @value. */
@@ -63,15 +64,16 @@ static void set_in_slot(struct unishm *seg, size_t offset, uint32_t value)
 	if (!p->hold.taken || p->object.fd < 0)
 		return;
 	memcpy((char *)&p->hold.entry + offset, &value, sizeof value);
-	ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->hold.index) - offset, &value,
-			sizeof value);
+	ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->hold.index) - offset,
+			&value, sizeof value);
 }
 
 static void note_detach(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct record_tail tail;
-	if (ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail, sizeof tail) < 0)
+	if (ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail,
+			sizeof tail) < 0)
 		return;
 	struct record_slot *others = tail_others(&tail);
 	others->detach_op = ushp_record_next_op(&tail);
@@ -159,7 +161,8 @@ static int attach_twice(struct unishm *seg, void *where, int flags, struct unish
 {
 	int rc = good()->attach(seg, where, flags, new);
 	if (rc == 0)
-		set_in_slot(seg, offsetof(struct record_slot, word), posix_of(seg)->hold.entry.word + 1);
+		set_in_slot(seg, offsetof(struct record_slot, word),
+				posix_of(seg)->hold.entry.word + 1);
 	return rc;
 }
 

@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -25,48 +23,15 @@
 #include <unistd.h>
 
 #include "emulator.h"
-#include "history.h"
 #include "isolate.h"
 #include "mutants.h"
-#include "unishm.h"
-
-enum {
-	KEY = 0x7e570001,
-	SIZE = 5000,
-	CHAINS = 2,
-	WATCHERS = 3,
-	READER = 7001,
-	EACH = 2, /* attachments of a process in a chain */
-	LOGS = 6,
-	PATIENCE_MS = 10000,
-};
+#include "relay.h"
 
 static const char *backend;
 
-static struct board {
-	atomic_bool go, stop;
-	_Atomic unsigned ready, ended, failures;
-	_Atomic unsigned long questions;
-	struct chain {
-		_Atomic unsigned generation;
-		_Atomic unsigned counted; /* this generation is: see pass_raw() */
-		_Atomic unsigned token;   /* see take_turns() */
-		_Atomic pid_t pid[2];
-	} chain[CHAINS];
-} *board;
+struct board *board;
 
-static struct {
-	unsigned number; /* of the chain */
-	bool second;     /* of the two that take turns */
-	struct unishm *seg;
-	void *at[EACH];
-	uint64_t random;
-	int log[LOGS];
-	bool logging;
-} me;
-
-static void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void fail(const char *format, ...)
+void fail(const char *format, ...)
 {
 	char text[256];
 	va_list args;
@@ -78,202 +43,22 @@ static void fail(const char *format, ...)
 	fflush(stdout);
 }
 
-static void wait_a_bit(void)
+void wait_a_bit(void)
 {
 	const struct timespec moment = { 0, 20000 };
 	nanosleep(&moment, NULL);
 }
 
-static long long milliseconds(void)
+long long milliseconds(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int patience(void)
+int patience(void)
 {
 	return emulator() ? 6 * PATIENCE_MS : PATIENCE_MS;
-}
-
-/* ---- In a chain -------------------------------------------------------------- */
-
-static struct chain *mine(void)
-{
-	return &board->chain[me.number];
-}
-
-
-static void attach_all(int flags)
-{
-	for (int i = 0; i < EACH; i++)
-		if (unishm_attach(me.seg, flags, &me.at[i]) < 0) {
-			fail("attach: %s", unishm_errmsg());
-			_exit(1);
-		}
-}
-
-/* The bytes are what the one before left. */
-static void take_over(void)
-{
-	unsigned generation = atomic_fetch_add(&mine()->generation, 1) + 1;
-	atomic_store(&mine()->pid[me.second], getpid());
-	const unsigned char *bytes = me.at[0];
-	for (unsigned i = SIZE / 2; i < SIZE; i++)
-		if (bytes[i] != 0x5a) {
-			fail("generation %u: byte %u became 0x%02x", generation, i, bytes[i]);
-			_exit(1);
-		}
-}
-
-static void await_end_of(pid_t parent)
-{
-	while (getppid() == parent)
-		wait_a_bit();
-}
-
-/* One that is killed at once leaves a dead hold for the next to meet. */
-static void lose_a_child(void)
-{
-	pid_t pid = fork();
-	if (pid == 0)
-		for (;;)
-			pause();
-	if (pid < 0)
-		return;
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
-
-static void hand_over(void)
-{
-	pid_t parent = getpid(), pid = fork();
-	if (pid > 0)
-		_exit(0);
-	if (pid < 0)
-		fail("fork: %s", strerror(errno));
-	else
-		await_end_of(parent);
-}
-
-static void pass_by_fork(void)
-{
-	if (below(&me.random, 3) == 0)
-		lose_a_child();
-	hand_over();
-	take_over();
-}
-
-/* ---- Daemons ----------------------------------------------------------------- */
-
-static void check_logs(void)
-{
-	char text[8] = "";
-	for (int i = 0; me.logging && i < LOGS; i++) {
-		struct stat st;
-		if (fstat(me.log[i], &st) < 0)
-			fail("a log is closed: descriptor %d", me.log[i]);
-		else if (st.st_size != 3 || pread(me.log[i], text, 3, 0) != 3 || memcmp(text, "log", 3) != 0)
-			fail("a log of 3 bytes has %ld, \"%s\"", (long)st.st_size, text);
-	}
-}
-
-/* Close whatever is open, and open logs under the same numbers. */
-static void close_all_and_log(void)
-{
-	check_logs();
-	for (int fd = 3; fd < 64; fd++)
-		close(fd);
-	for (int i = 0; i < LOGS; i++) {
-		me.log[i] = memfd_create("log", MFD_CLOEXEC);
-		if (me.log[i] < 0 || write(me.log[i], "log", 3) != 3)
-			abort();
-	}
-	me.logging = true;
-}
-
-static void pass_by_daemon(void)
-{
-	hand_over();
-	setsid();
-	hand_over();
-	close_all_and_log();
-	take_over();
-	if (below(&me.random, 2))
-		lose_a_child();
-	check_logs();
-}
-
-static void take_descriptors(void)
-{
-	if (me.seg)
-		close_all_and_log();
-}
-
-static void pass_with_handlers(void)
-{
-	static bool registered;
-	if (!registered)
-		pthread_atfork(take_descriptors, NULL, take_descriptors);
-	registered = true;
-	pass_by_fork();
-	check_logs();
-}
-
-/* ---- Without the C library's fork ---------------------------------------------- */
-
-extern pid_t _Fork(void) __attribute__((weak));
-
-/* A child of _Fork() is counted from its first call on; until then its parent stays. What the
- * first in the chain mapped is inherited by all, with the description that holds its lock. */
-static void pass_raw(void)
-{
-	pid_t parent = getpid(), pid = _Fork ? _Fork() : fork();
-	unsigned next = atomic_load(&mine()->generation) + 1;
-	struct unishm_status st;
-	if (pid > 0) {
-		long long start = milliseconds();
-		while (atomic_load(&mine()->counted) != next && milliseconds() - start < patience())
-			wait_a_bit();
-		_exit(0);
-	}
-	if (unishm_status(me.seg, &st) < 0)
-		fail("status in a child: %s", unishm_errmsg());
-	atomic_store(&mine()->counted, next);
-	await_end_of(parent);
-	take_over();
-}
-
-/* ---- Two that take turns --------------------------------------------------------- */
-
-/* An even token: the first is attached; the other attaches and makes it odd, which the first
- * answers by leaving. And the other way round, by fours. */
-static void take_turns(int flags)
-{
-	unsigned token = atomic_load(&mine()->token);
-	unsigned comes = me.second ? 0 : 2, leaves = me.second ? 3 : 1;
-	if (token % 4 == comes) {
-		attach_all(flags);
-		take_over();
-		atomic_store(&mine()->token, token + 1);
-	} else if (token % 4 == leaves) {
-		for (int i = 0; i < EACH; i++)
-			if (unishm_detach(me.seg, me.at[i]) < 0)
-				fail("detach: %s", unishm_errmsg());
-		atomic_store(&mine()->token, token + 1);
-	} else {
-		wait_a_bit();
-	}
-}
-
-static void pass_by_turns(void)
-{
-	take_turns(0);
-}
-
-static void pass_by_turns_as_reader(void)
-{
-	take_turns(UNISHM_RDONLY);
 }
 
 /* ---- Kinds ------------------------------------------------------------------------- */
@@ -356,9 +141,10 @@ _Noreturn static void watch(const struct kind *kind, unsigned number)
 		if (rc < 0)
 			fail("status: %s", unishm_errmsg());
 		else if (st.number_attached < least || st.number_attached > most)
-			fail("number_attached is %lu, and there were %lu to %lu", st.number_attached, least,
-					most);
-		else if (st.removed != kind->removed || st.inexact & UNISHM_EMULATED_NUMBER_ATTACHED)
+			fail("number_attached is %lu, and there were %lu to %lu",
+					st.number_attached, least, most);
+		else if (st.removed != kind->removed ||
+				st.inexact & UNISHM_EMULATED_NUMBER_ATTACHED)
 			fail("removed: %d, inexact: 0x%x", st.removed, st.inexact);
 	}
 	unishm_close(seg);
@@ -513,7 +299,8 @@ int main(int argc, char **argv)
 		puts("relay: skipped: needs namespaces of its own");
 		return 77;
 	}
-	board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			0);
 	if (board == MAP_FAILED)
 		return 1;
 	return relay_all(only_backend, only_kind, seconds) > 0;
