@@ -311,14 +311,13 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 static int create_with(struct unishm *seg, struct draft *draft, const char *name,
 		const struct unishm_options *opt, bool *published)
 {
-	struct stat st;
-	int rc = fill_and_publish(seg, draft, name, opt, published);
+	struct stat st; /* which file it is; had before anybody else can see it */
+	int rc = unishm_sys.fstat(draft->fd, &st) < 0 ? -errno
+			: fill_and_publish(seg, draft, name, opt, published);
 	if (rc < 0 && !*published)
 		ushp_sys_discard(draft);
 	if (rc < 0)
 		return rc;
-	if (unishm_sys.fstat(draft->fd, &st) < 0)
-		return -errno;
 	return ushp_bind(seg, draft->fd, true, &st, name, opt->size, opt->key);
 }
 
