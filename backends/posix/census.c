@@ -45,6 +45,7 @@ struct counting {
 	struct lock_file file;
 	uint64_t pin; /* place of locks in RAM that hold */
 	unsigned long readers;
+	unsigned others; /* locks found below those of readers */
 	bool locked, hidden, settled;
 	unsigned dead; /* slots whose word counts and which have no lock */
 	struct words first, again, known_dead;
@@ -101,11 +102,11 @@ static void end(struct ranges *ranges)
 /* Take note of a lock. False: it is none of ours, or there are too many to go on like this. */
 static bool note_lock(struct counting *c, struct ranges *found, struct range lock)
 {
-	enum { MANY = 4096 };
+	enum { MANY = 4096, MANY_OTHERS = 64 }; /* ours in RAM all have one place */
 	if (lock.first <= c->pin && c->pin <= lock.last)
 		c->locked = true;
 	if (lock.last < PLACE_READERS)
-		return true;
+		return ++c->others < MANY_OTHERS;
 	if (lock.last - lock.first >= READERS_AT_ONCE)
 		c->hidden = true;
 	else
@@ -154,6 +155,7 @@ static int ask_readers_once(struct counting *c)
 	begin(&found);
 	c->readers = ushp_hold_unseen(c->seg);
 	c->locked = c->hidden = false;
+	c->others = 0;
 	int rc = find_readers(c, &ask, &found);
 	if (rc == 0)
 		rc = are_still_there(c, &found);
