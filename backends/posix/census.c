@@ -301,8 +301,8 @@ static void see_to_dead(struct counting *c, struct census *census)
 		if (count_in(word) == 0 || is_own_slot(c, i) || c->lives[i])
 			continue;
 		c->known_dead.list[i] = word;
-		if (c->p->object.writable && ushp_slot_clear(&c->p->object, i, word) >= 0)
-			continue;
+		if (c->p->object.writable && ushp_slot_clear(&c->p->object, i, word) > 0)
+			continue; /* else a reader's lock may be in the way */
 		if (ushp_record_read_slots(&c->p->object, i, 1, &slot) == 0 && slot.word == word && slot.pid) {
 			census->unrecorded = true;
 			census->ended = (pid_t)slot.pid;
