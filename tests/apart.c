@@ -74,8 +74,8 @@ static long answer_of(pid_t pid, int from)
 
 static _Noreturn void answer(int to, uid_t user, task what, long arg)
 {
-	end_with_parent();
 	become(user);
+	end_with_parent();
 	board->said[0] = '\0';
 	long rc = what(arg);
 	snprintf(board->said, sizeof board->said, "%s", unishm_errmsg());
@@ -108,8 +108,8 @@ struct helper helper_start_as(uid_t user, task what, long arg)
 	pid_t pid = fork();
 	expect(pid >= 0, "errno %d", errno);
 	if (pid == 0) {
-		end_with_parent();
 		become(user);
+		end_with_parent();
 		long rc = what(arg);
 		expect(write(ends[1], &rc, sizeof rc) == (ssize_t)sizeof rc, "errno %d", errno);
 		wait_to_be_killed();
