@@ -128,9 +128,13 @@ static void close_end(int *fd)
 	*fd = -1;
 }
 
-/* Does the child have its lock? */
+/* Does the child have its lock, or has it had it, as the slot tells? */
 static bool child_holds(const struct posix *p)
 {
+	struct record_slot now;
+	if (p->heir.taken && ushp_record_read(p->object.fd, p->object.record_at,
+			record_slot_back(p->heir.index), &now, sizeof now) == 0 && now.pid != 0)
+		return true;
 	struct lock_file file = heir_file(p);
 	uint64_t place = p->heir.taken ? ushp_slot_place(p->heir.index, SLOT_MOVED) : p->heir.place;
 	struct range found;
