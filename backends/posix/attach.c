@@ -126,6 +126,10 @@ static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 	bool needed = !p->hold.map.base || ushp_hold_is_reader(old);
 	bool usable = needed && ushp_refresh(seg, &st) == 0;
 	int rc = unmap ? ushp_unmap_data(&p->object, old->addr, seg->size) : 0;
+	if (rc < 0 && rc != -EINVAL)
+		return rc; /* it is still mapped, and counted */
+	if (rc < 0)
+		old->addr = NULL; /* there is nothing to detach a second time */
 	ushp_hold_remove(seg, old, usable);
 	if (usable)
 		check_pin(seg);
