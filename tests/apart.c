@@ -142,6 +142,11 @@ int place(const char *type, const char *options)
 	return mount(type, "/dev/shm", type, 0, options) < 0 ? -errno : 0;
 }
 
+void empty_tmp(void)
+{
+	expect(mount("tmpfs", "/tmp", "tmpfs", 0, "mode=1777") == 0, "errno %d", errno);
+}
+
 /* ---- Filters ------------------------------------------------------------------- */
 
 static int install(struct sock_filter *steps, size_t count)

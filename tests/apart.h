@@ -36,6 +36,9 @@ void helper_kill(struct helper *helper);
 /* Mount over /dev/shm; 0 or -errno. */
 int place(const char *type, const char *options);
 
+/* An empty /tmp. */
+void empty_tmp(void);
+
 /* Refuse a system call from now on, for this process and its children: with @code, if argument
  * @which has all bits of @bits (0: always) set. -errno if there are no filters. */
 int refuse(int number, int which, unsigned bits, int code);
