@@ -211,6 +211,17 @@ static void forget_parents_locks(struct unishm *seg)
 	p->pin = (struct pin){ 0 }; /* locks in RAM are not inherited */
 }
 
+/* By the description of @fd, not by the mapping: the file may be cut short. */
+static void write_own_pid(struct posix *p, int fd)
+{
+	static const struct record_map none;
+	struct object by = p->object;
+	by.fd = fd;
+	p->hold.entry.pid = (uint32_t)unishm_pid();
+	ushp_record_write(&by, &none, record_slot_back(p->hold.index) - offsetof(struct record_slot, pid),
+			&p->hold.entry.pid, sizeof p->hold.entry.pid);
+}
+
 static void take_over_slot(struct posix *p)
 {
 	struct heir *heir = &p->heir;
@@ -227,8 +238,7 @@ static void take_over_slot(struct posix *p)
 				&hold->entry.pid, sizeof hold->entry.pid);
 	} else if (ushp_record_map(file.fd, &p->object, heir->index, &hold->map) == 0) {
 		hold->carrier = HOLD_BY_MAPPING;
-		hold->entry.pid = (uint32_t)unishm_pid();
-		ushp_record_store(&ushp_record_slot(&hold->map, heir->index)->pid, hold->entry.pid);
+		write_own_pid(p, file.fd);
 	}
 }
 

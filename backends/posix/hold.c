@@ -18,7 +18,7 @@
 static uint64_t next_op(struct posix *p)
 {
 	struct record_tail tail;
-	if (p->hold.map.base) {
+	if (p->hold.map.base && ushp_record_must_map(&p->object) > 0) {
 		ushp_record_copy(&tail, p->hold.map.base + p->hold.map.length - sizeof tail, sizeof tail);
 		p->hold.saw_removed = tail.head.removed;
 		return ushp_record_next_op(&tail);
@@ -39,10 +39,11 @@ static int put_slot(struct posix *p, uint64_t op)
 {
 	struct record_slot *entry = &p->hold.entry;
 	int rc = 0;
-	if (p->hold.map.base) /* the word last: who sees it sees the rest */
+	bool mapped = p->hold.map.base && ushp_record_must_map(&p->object) > 0;
+	if (mapped) /* the word last: who sees it sees the rest */
 		rc = put(p, &entry->pid, sizeof *entry - offsetof(struct record_slot, pid));
 	if (rc == 0)
-		rc = p->hold.map.base ? put(p, &entry->word, sizeof entry->word) : put(p, entry, sizeof *entry);
+		rc = mapped ? put(p, &entry->word, sizeof entry->word) : put(p, entry, sizeof *entry);
 	if (rc == 0 && p->hold.index >= RECORD_INLINE)
 		rc = ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(clock), &op, sizeof op);
 	return rc;
@@ -96,7 +97,7 @@ static bool is_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
 	struct stat st;
-	if (p->hold.map.base) {
+	if (p->hold.map.base && ushp_record_must_map(&p->object) > 0) {
 		removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
 	} else {
 		ushp_record_fence();
@@ -147,7 +148,8 @@ static unsigned count_of(const struct hold *hold)
 	return hold->taken ? hold->entry.word & SLOT_COUNT : 0;
 }
 
-/* From the second attachment on it pays to have the record mapped. */
+/* From the second attachment on the record is mapped: then who can open nothing any more can still be
+ * counted out. */
 static int add_to_slot(struct posix *p, bool data_keeps)
 {
 	struct hold *hold = &p->hold;

@@ -77,12 +77,22 @@ static int write_by_mapping(const struct object *object, size_t back, const void
 	return 0;
 }
 
+int ushp_record_must_map(const struct object *object)
+{
+	struct stat st;
+	int rc = ushp_object_check(object, &st);
+	return rc == -EBADMSG ? rc : rc < 0 || !object->writable;
+}
+
 int ushp_record_write(const struct object *object, const struct record_map *map, size_t back,
 		const void *from, size_t size)
 {
 	if (map->base && back <= map->length) {
-		ushp_record_copy(map->base + map->length - back, from, size);
-		return 0;
+		int rc = ushp_record_must_map(object);
+		if (rc > 0)
+			ushp_record_copy(map->base + map->length - back, from, size);
+		if (rc != 0)
+			return rc < 0 ? rc : 0;
 	}
 	if (!may_pwrite(object))
 		return write_by_mapping(object, back, from, size);
@@ -123,11 +133,6 @@ void ushp_record_unmap(struct record_map *map)
 struct record_head *ushp_record_head(const struct record_map *map)
 {
 	return (struct record_head *)(void *)(map->base + map->length - sizeof(struct record_head));
-}
-
-struct record_slot *ushp_record_slot(const struct record_map *map, uint32_t index)
-{
-	return (struct record_slot *)(void *)(map->base + map->length - record_slot_back(index));
 }
 
 uint32_t ushp_record_load(const uint32_t *word)
