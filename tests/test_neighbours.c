@@ -484,6 +484,99 @@ START_TEST(an_object_that_changes_without_pause_crashes_and_stops_nobody)
 }
 END_TEST
 
+/* The same at rest: cut after each number of attachments, then each call. The bytes of the program are
+ * lost, and touching them is a signal; the library does not touch them. */
+static void call_after_cut(long which, struct unishm *seg, void *addr);
+
+static long use_cut(long which)
+{
+	struct unishm *seg = take(0);
+	void *addr = NULL;
+	for (long i = 0; i < which % 4; i++)
+		addr = attach(seg, i == 1 ? UNISHM_RDONLY : 0);
+	expect(truncate(object, which & 4 ? 0 : 70000) == 0, "errno %d", errno);
+	call_after_cut(which / 8, seg, addr);
+	unishm_close(seg);
+	return 0;
+}
+
+static void call_status(struct unishm *seg, void *addr)
+{
+	struct unishm_status st;
+	(void)addr;
+	unishm_status(seg, &st);
+}
+
+static void call_attach(struct unishm *seg, void *addr)
+{
+	unishm_attach(seg, 0, &addr);
+	unishm_attach(seg, UNISHM_RDONLY, &addr);
+}
+
+static void call_detach(struct unishm *seg, void *addr)
+{
+	unishm_detach(seg, addr);
+}
+
+static void call_fork(struct unishm *seg, void *addr)
+{
+	(void)seg, (void)addr;
+	fork_once();
+}
+
+static void call_lock(struct unishm *seg, void *addr)
+{
+	(void)addr;
+	unishm_lock(seg);
+	unishm_unlock(seg);
+}
+
+static void call_change(struct unishm *seg, void *addr)
+{
+	(void)addr;
+	unishm_chmod(seg, 0640);
+	unishm_chown(seg, 0, 0);
+}
+
+static void call_remove(struct unishm *seg, void *addr)
+{
+	(void)addr;
+	unishm_remove(seg);
+}
+
+static void (*const after_cut[])(struct unishm *seg, void *addr) = {
+	call_status, call_attach, call_detach, call_fork, call_lock, call_change, call_remove,
+};
+
+static void call_after_cut(long which, struct unishm *seg, void *addr)
+{
+	after_cut[which](seg, addr);
+}
+
+enum { CUTS = 8 * (int)(sizeof after_cut / sizeof *after_cut) };
+
+static long cut_once(long which)
+{
+	struct unishm *seg;
+	expect_ok(place("tmpfs", "mode=1777"));
+	expect_ok(make_shared(SMALL, &seg));
+	find_object();
+	unishm_close(seg);
+	return in_child(use_cut, which);
+}
+
+START_TEST(each_call_after_a_cut_answers_without_a_signal)
+{
+	begin(_i / CUTS);
+	SKIP_UNLESS(on("posix"), "is about POSIX objects");
+	SKIP_UNLESS(can_be_apart(), "needs root and namespaces");
+	int which = _i % CUTS;
+	long rc = apart(cut_once, which);
+	ck_assert_msg(rc == 0, "call %d, %d attachments, cut to %s: %#lx", which / 8, which % 4,
+			which & 4 ? "nothing" : "half", (unsigned long)rc);
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
 	TCase *t = group(suite, "memory", "native", 120);
@@ -497,6 +590,7 @@ static void fill(Suite *suite)
 	EACH(t, who_died_beside_a_foreign_lock_is_the_last_or_that_is_inexact);
 	EACH(t, a_lock_on_removal_stops_a_remover_for_a_moment_only);
 	t = group(suite, "spoilt objects", "native", 120);
+	tcase_add_loop_test(t, each_call_after_a_cut_answers_without_a_signal, 0, CUTS * backends());
 	tcase_add_loop_test(t, an_object_that_changes_without_pause_crashes_and_stops_nobody, 0,
 			SPOILS * backends());
 }
