@@ -504,6 +504,108 @@ START_TEST(root_without_capabilities_has_no_rights_over_others)
 }
 END_TEST
 
+/* ---- Clocks ------------------------------------------------------------------------------------ */
+
+enum { DAY = 86400 };
+
+/* Without the header, which has none: CLONE_NEWTIME. */
+static long enter_time_namespace(void)
+{
+	const char *offsets = "monotonic 86400 0\nboottime 86400 0\n";
+	return unshare(0x80) < 0 ? -errno : write_text("/proc/self/timens_offsets", offsets) ? 0 : -EPERM;
+}
+
+static long attach_and_leave(long unused)
+{
+	(void)unused;
+	struct unishm *seg = take(0);
+	attach(seg, 0);
+	attach(seg, UNISHM_RDONLY);
+	expect_rc((long)number_attached(seg), 2 + board->words[2]);
+	unishm_close(seg);
+	board->words[3] = getpid();
+	return 0;
+}
+
+static void expect_last(struct unishm *seg, pid_t pid, time_t start)
+{
+	struct unishm_status st = status_of(seg);
+	expect(st.last_op_process == pid, "%ld, not %ld", (long)st.last_op_process, (long)pid);
+	expect(since(start, st.last_attach_time), "attached at %ld", (long)st.last_attach_time);
+}
+
+static long in_time_namespace(long unused)
+{
+	(void)unused;
+	time_t start = time(NULL);
+	struct unishm *seg = make(0, SMALL, 0600);
+	long rc = enter_time_namespace();
+	if (rc == 0) {
+		expect_ok(in_child(attach_and_leave, 0));
+		expect_last(seg, (pid_t)board->words[3], start);
+		attach(seg, 0);
+		expect_last(seg, getpid(), start);
+		expect_ok(unishm_detach(seg, NULL));
+		expect_ok(in_child(attach_and_leave, 0));
+		expect_last(seg, (pid_t)board->words[3], start);
+	}
+	drop(seg);
+	return rc;
+}
+
+START_TEST(who_was_the_last_does_not_depend_on_a_clock_that_namespaces_shift)
+{
+	APART;
+	long rc = apart(in_time_namespace, 0);
+	SKIP_UNLESS(rc == 0, "no time namespaces here");
+}
+END_TEST
+
+/* A clock of this program alone; what the library asks goes by it, too. */
+static long shift;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int rc = (int)syscall(SYS_clock_gettime, clock, now);
+	now->tv_sec += shift;
+	return rc;
+}
+
+static long read_by_clock(long seconds)
+{
+	shift = seconds;
+	mine = take(0);
+	for (int i = 0; i < 3; i++)
+		attach(mine, UNISHM_RDONLY);
+	return 0;
+}
+
+static long count_by_clocks(long unused)
+{
+	static const long shifts[] = { 0, DAY, -DAY, 40L * 365 * DAY, -60L * 365 * DAY, 1 };
+	struct helper readers[6];
+	(void)unused;
+	struct unishm *seg = make(0, SMALL, 0644);
+	for (int i = 0; i < 6; i++) {
+		readers[i] = helper_start_as(USER, read_by_clock, shifts[i]);
+		expect_rc((long)number_attached(seg), 3 * (i + 1));
+	}
+	for (int i = 0; i < 6; i++) {
+		helper_kill(&readers[i]);
+		expect_rc((long)number_attached(seg), 3 * (5 - i));
+	}
+	drop(seg);
+	return 0;
+}
+
+START_TEST(readers_whose_clocks_disagree_are_counted)
+{
+	APART;
+	SKIP_UNLESS(sizeof(time_t) > 4, "the syscall has another struct");
+	expect_ok(apart(count_by_clocks, 0));
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
 	TCase *t = group(suite, "filters", "native", 120);
@@ -518,6 +620,9 @@ static void fill(Suite *suite)
 	EACH(t, a_user_in_many_groups_has_the_rights_of_each);
 	EACH(t, root_of_a_user_namespace_has_no_rights_over_others);
 	EACH(t, root_without_capabilities_has_no_rights_over_others);
+	t = group(suite, "clocks", "native", 120);
+	EACH(t, who_was_the_last_does_not_depend_on_a_clock_that_namespaces_shift);
+	EACH(t, readers_whose_clocks_disagree_are_counted);
 }
 
 int main(void)
