@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -245,6 +246,30 @@ START_TEST(what_a_program_maps_over_an_attachment_is_left_alone)
 			munmap(addr, 3 * page_size());
 		}
 	}
+}
+END_TEST
+
+static long replace_without_proc(long unused)
+{
+	(void)unused;
+	struct unishm *seg = make(0, 3 * page_size(), 0600);
+	char *addr = attach(seg, 0), *other = attach(seg, 0);
+	expect(mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0, "errno %d", errno);
+	replace(addr, -1);
+	replace(other, 1);
+	unishm_detach(seg, addr);
+	unishm_close(seg);
+	expect(are_all(addr, 3 * page_size(), 'p'), "lost");
+	expect(are_all(other + page_size(), page_size(), 'p'), "lost");
+	drop(take(0));
+	return 0;
+}
+
+START_TEST(what_a_program_maps_over_an_attachment_is_left_alone_without_proc_as_well)
+{
+	begin(_i);
+	SKIP_UNLESS(can_be_apart(), "needs root and namespaces");
+	expect_ok(apart(replace_without_proc, 0));
 }
 END_TEST
 
@@ -546,6 +571,7 @@ static void fill(Suite *suite)
 	t = group(suite, "addresses", "native", 60);
 	EACH(t, what_a_program_unmapped_is_detached_once);
 	EACH(t, what_a_program_maps_over_an_attachment_is_left_alone);
+	EACH(t, what_a_program_maps_over_an_attachment_is_left_alone_without_proc_as_well);
 	t = group(suite, "makers", "native", 120);
 	tcase_add_loop_test(t, a_maker_held_up_at_any_call_is_waited_for_or_loses_and_nothing_is_half_made, 0,
 			VARIANTS * backends());

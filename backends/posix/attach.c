@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "entries.h"
+#include "mapping.h"
 #include "memory.h"
 #include "object_sys.h"
 #include "pin.h"
@@ -113,6 +114,8 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 				: map_and_count(seg, where, flags, new);
 	if (rc == 0)
 		check_pin(seg);
+	if (rc == 0)
+		unishm_mapping_prepare(); /* for detach */
 	return rc == -EIDRM ? is_past(seg) : rc;
 }
 
