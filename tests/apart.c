@@ -233,7 +233,8 @@ void use_with_child(struct unishm *seg)
 	pid_t child = fork();
 	if (child == 0)
 		_exit(number_attached(seg) == 2 * before ? 0 : 1);
-	expect(waitpid(child, &status, 0) == child && status == 0, "ended with %#x", (unsigned)status);
+	expect(waitpid(child, &status, 0) == child && status == 0, "ended with %#x",
+			(unsigned)status);
 	expect_rc((long)number_attached(seg), (long)before);
 	expect_rc((long)status_of(seg).inexact, 0);
 }

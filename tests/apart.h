@@ -56,7 +56,7 @@ int entries(void);
 /* Fork: the child's attachments are counted, exactly, and so is its end. */
 void use_with_child(struct unishm *seg);
 
-/* Create key 0 with @size bytes and do with it what a program does, to the end. What is left of it. */
+/* Create key 0 with @size bytes and do with it what a program does, to the end. What is left. */
 long use_fully(long size);
 
 /* Are all of these bytes @byte? */

@@ -19,7 +19,7 @@
 
 #include "sys.h"
 
-/* ---- Descriptors that became the program's ---------------------------------------- */
+/* ---- Descriptors that became the program's ------------------------------------- */
 
 enum { FILES = 64, TEXT = 4096 };
 
@@ -45,8 +45,10 @@ static void expect_logs(void)
 		struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 		snprintf(path, sizeof path, "/tmp/log.%d", i);
 		int fd = open(path, O_RDWR | O_CLOEXEC);
-		expect(read(fd, text, sizeof text) == TEXT && are_all(text, TEXT, 'L'), "log %d was changed", i);
-		expect(fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK, "log %d is locked", i);
+		expect(read(fd, text, sizeof text) == TEXT && are_all(text, TEXT, 'L'),
+				"log %d was changed", i);
+		expect(fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK,
+				"log %d is locked", i);
 		close(fd);
 	}
 }
@@ -123,7 +125,8 @@ static long fork_among_logs(long unused)
 	attach(seg, 0);
 	attach(seg, UNISHM_RDONLY);
 	empty_tmp();
-	expect(pthread_atfork(open_logs_in_handler, open_logs_in_handler, open_logs_in_handler) == 0, "no room");
+	expect(pthread_atfork(open_logs_in_handler, open_logs_in_handler,
+			open_logs_in_handler) == 0, "no room");
 	logging = true;
 	for (int i = 0; i < 3; i++) {
 		int status;
@@ -133,7 +136,8 @@ static long fork_among_logs(long unused)
 			unishm_close(seg);
 			_exit(st.number_attached != 4);
 		}
-		expect(waitpid(child, &status, 0) == child && status == 0, "ended with %#x", (unsigned)status);
+		expect(waitpid(child, &status, 0) == child && status == 0, "ended with %#x",
+				(unsigned)status);
 		expect_rc((long)number_attached(seg), 2);
 	}
 	logging = false;
@@ -150,7 +154,7 @@ START_TEST(fork_handlers_that_reuse_all_descriptors_lose_no_file_and_no_attachme
 }
 END_TEST
 
-/* ---- High numbers ---------------------------------------------------------------------- */
+/* ---- High numbers -------------------------------------------------------------- */
 
 static int base;
 static int (*real_open)(const char *, int, mode_t);
@@ -195,7 +199,7 @@ START_TEST(descriptors_with_high_numbers_serve_as_well)
 }
 END_TEST
 
-/* ---- Addresses that became the program's ----------------------------------------------- */
+/* ---- Addresses that became the program's --------------------------------------- */
 
 /* In place of the whole attachment, or of one of its three pages. */
 static void *replace(char *addr, int page)
@@ -203,7 +207,8 @@ static void *replace(char *addr, int page)
 	char *from = addr + (page < 0 ? 0 : (size_t)page * page_size());
 	size_t length = (page < 0 ? 3 : 1) * page_size();
 	munmap(from, length);
-	void *own = mmap(from, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	void *own = mmap(from, length, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	expect(own == from, "errno %d", errno);
 	memset(own, 'p', length);
 	return own;
@@ -273,7 +278,7 @@ START_TEST(what_a_program_maps_over_an_attachment_is_left_alone_without_proc_as_
 }
 END_TEST
 
-/* ---- Makers that are held up ------------------------------------------------------------- */
+/* ---- Makers that are held up --------------------------------------------------- */
 
 static long calls, stop_at;
 
@@ -377,7 +382,8 @@ static bool stops(struct agent *maker)
 	struct pollfd answer = { maker->from, POLLIN, 0 };
 	for (;;) {
 		siginfo_t info = { 0 };
-		expect(waitid(P_PID, (id_t)maker->pid, &info, WSTOPPED | WNOHANG) == 0, "errno %d", errno);
+		expect(waitid(P_PID, (id_t)maker->pid, &info, WSTOPPED | WNOHANG) == 0, "errno %d",
+				errno);
 		if (info.si_pid != 0)
 			return true;
 		if (poll(&answer, 1, 1) > 0)
@@ -412,7 +418,7 @@ START_TEST(a_maker_held_up_at_any_call_is_waited_for_or_loses_and_nothing_is_hal
 }
 END_TEST
 
-/* ---- Work that was taken away --------------------------------------------------------------- */
+/* ---- Work that was taken away -------------------------------------------------- */
 
 /* An administrator deletes the object in the making; another process makes the key anew. */
 static int lose_the_name(void *addr, size_t size, void *arg)
@@ -446,7 +452,7 @@ START_TEST(a_maker_that_fails_takes_no_successor_away)
 }
 END_TEST
 
-/* ---- Ids that meet ---------------------------------------------------------------------------- */
+/* ---- Ids that meet ------------------------------------------------------------- */
 
 static struct dirent *(*real_readdir)(DIR *);
 
@@ -454,7 +460,8 @@ static struct dirent *readdir_alike(DIR *dir)
 {
 	struct dirent *entry = real_readdir(dir);
 	if (entry)
-		entry->d_ino = 77 + (strncmp(entry->d_name, "ush", 3) == 0 ? ((ino_t)INT_MAX + 1) : 0);
+		entry->d_ino = 77 + (strncmp(entry->d_name, "ush",
+				3) == 0 ? ((ino_t)INT_MAX + 1) : 0);
 	return entry;
 }
 
@@ -476,7 +483,7 @@ START_TEST(an_id_that_two_segments_have_opens_neither)
 }
 END_TEST
 
-/* ---- Leaks --------------------------------------------------------------------------------------- */
+/* ---- Leaks --------------------------------------------------------------------- */
 
 static void attach_and_detach_without_descriptors(void)
 {
@@ -573,7 +580,8 @@ static void fill(Suite *suite)
 	EACH(t, what_a_program_maps_over_an_attachment_is_left_alone);
 	EACH(t, what_a_program_maps_over_an_attachment_is_left_alone_without_proc_as_well);
 	t = group(suite, "makers", "native", 120);
-	tcase_add_loop_test(t, a_maker_held_up_at_any_call_is_waited_for_or_loses_and_nothing_is_half_made, 0,
+	tcase_add_loop_test(t,
+		a_maker_held_up_at_any_call_is_waited_for_or_loses_and_nothing_is_half_made, 0,
 			VARIANTS * backends());
 	EACH(t, a_maker_that_fails_takes_no_successor_away);
 	EACH(t, an_id_that_two_segments_have_opens_neither);

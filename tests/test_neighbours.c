@@ -15,7 +15,7 @@
 #include "../backends/posix/range_lock.h"
 #include "sys.h"
 
-/* ---- Memory is never cleared --------------------------------------------------------- */
+/* ---- Memory is never cleared --------------------------------------------------- */
 
 static char object[300];
 
@@ -147,7 +147,7 @@ START_TEST(a_removed_segment_handed_from_daemon_to_daemon_is_never_cleared_or_le
 }
 END_TEST
 
-/* ---- Locks of those who may only read --------------------------------------------------- */
+/* ---- Locks of those who may only read ------------------------------------------ */
 
 static const struct hostile {
 	const char *name;
@@ -205,14 +205,16 @@ static long attach_a_writer(long unused)
 	return 0;
 }
 
-/* As many as there are, or it is said that the number may be off. Narrow locks among the readers are
- * readers. */
-static void expect_attached(struct unishm *seg, unsigned long want, const char *when, const char *name)
+/* As many as there are, or it is said that the number may be off. Narrow locks among the
+ * readers are readers. */
+static void expect_attached(struct unishm *seg, unsigned long want, const char *when,
+		const char *name)
 {
 	bool more = strcmp(name, "many readers") == 0;
 	struct unishm_status st = status_of(seg);
 	bool inexact = st.inexact & UNISHM_EMULATED_NUMBER_ATTACHED;
-	expect(st.number_attached == want || inexact || (more && st.number_attached > want), "%s, %s: %lu attached, not %lu", name, when,
+	expect(st.number_attached == want || inexact || (more && st.number_attached > want),
+			"%s, %s: %lu attached, not %lu", name, when,
 			st.number_attached, want);
 }
 
@@ -237,7 +239,7 @@ static long count_beside(long which)
 	expect_ok(make_shared(SMALL, &seg));
 	expect_ok(unishm_chmod(seg, 0644));
 	find_object();
-	struct helper early = helper_start_as(OTHER, take_hostile_locks, which); /* before it meets others */
+	struct helper early = helper_start_as(OTHER, take_hostile_locks, which);
 	struct helper writer = helper_start(attach_a_writer, 0);
 	struct helper reader = helper_start_as(USER, attach_a_reader, 0);
 	expect_attached(seg, 3, "at first", name);
@@ -298,7 +300,8 @@ static long ask_beside(long which)
 	expect(questions < 5000, "%s: %ld questions for a status", hostile[which].name, questions);
 	questions = 0;
 	expect_ok(unishm_attach(seg, 0, &addr));
-	expect(questions < 100000, "%s: %ld questions for an attach", hostile[which].name, questions);
+	expect(questions < 100000, "%s: %ld questions for an attach", hostile[which].name,
+			questions);
 	helper_kill(&foe);
 	drop(seg);
 	return 0;
@@ -329,7 +332,8 @@ static long die_beside(long unused)
 	struct helper foe = helper_start_as(OTHER, take_hostile_locks, EACH_SLOT);
 	struct unishm_status st = status_of(seg);
 	expect(st.last_op_process == dead || st.inexact & UNISHM_EMULATED_LAST_OP_PROCESS,
-			"process %ld was the last, %ld is said", (long)dead, (long)st.last_op_process);
+			"process %ld was the last, %ld is said", (long)dead,
+					(long)st.last_op_process);
 	helper_kill(&later);
 	helper_kill(&foe);
 	drop(seg);
@@ -349,7 +353,8 @@ static long lock_removal(long unused)
 {
 	(void)unused;
 	int fd = open(object, O_RDONLY | O_CLOEXEC);
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)PLACE_REMOVE, .l_len = 1 };
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
+			.l_start = (off_t)PLACE_REMOVE, .l_len = 1 };
 	return fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
 }
 
@@ -380,7 +385,7 @@ START_TEST(a_lock_on_removal_stops_a_remover_for_a_moment_only)
 }
 END_TEST
 
-/* ---- Objects that change under our hands ----------------------------------------------------- */
+/* ---- Objects that change under our hands --------------------------------------- */
 
 /* What a neighbour who may write does to the record, without pause. */
 static _Noreturn void spoil(int kind)
@@ -484,8 +489,8 @@ START_TEST(an_object_that_changes_without_pause_crashes_and_stops_nobody)
 }
 END_TEST
 
-/* The same at rest: cut after each number of attachments, then each call. The bytes of the program are
- * lost, and touching them is a signal; the library does not touch them. */
+/* The same at rest: cut after each number of attachments, then each call. The bytes of the program
+ * are lost, and touching them is a signal; the library does not touch them. */
 static void call_after_cut(long which, struct unishm *seg, void *addr);
 
 static long use_cut(long which)
@@ -586,11 +591,13 @@ static void fill(Suite *suite)
 	t = group(suite, "hostile readers", "native", 120);
 	tcase_add_loop_test(t, locks_of_who_may_only_read_neither_hide_nor_invent_anybody, 0,
 			HOSTILE * backends());
-	tcase_add_loop_test(t, locks_of_others_make_no_call_ask_without_end, 0, HOSTILE * backends());
+	tcase_add_loop_test(t, locks_of_others_make_no_call_ask_without_end, 0,
+			HOSTILE * backends());
 	EACH(t, who_died_beside_a_foreign_lock_is_the_last_or_that_is_inexact);
 	EACH(t, a_lock_on_removal_stops_a_remover_for_a_moment_only);
 	t = group(suite, "spoilt objects", "native", 120);
-	tcase_add_loop_test(t, each_call_after_a_cut_answers_without_a_signal, 0, CUTS * backends());
+	tcase_add_loop_test(t, each_call_after_a_cut_answers_without_a_signal, 0,
+			CUTS * backends());
 	tcase_add_loop_test(t, an_object_that_changes_without_pause_crashes_and_stops_nobody, 0,
 			SPOILS * backends());
 }

@@ -62,10 +62,12 @@ static long try_filters(long unused)
 		for (int one = 0; one < FILTERS; one++)
 			for (int two = 0; two <= one; two++) {
 				long set = 1 << one | 1 << two | code << FILTERS;
-				if (filters[one].number == SYS_renameat2 && filters[two].number == SYS_linkat)
-					continue; /* nothing is left by which a name could be given */
+				if (filters[one].number == SYS_renameat2 &&
+						filters[two].number == SYS_linkat)
+					continue; /* no way to give a name is left */
 				long rc = in_child_as(one & 1 ? USER : 0, use_filtered, set);
-				expect(rc == 0, "%s and %s, %s: %ld", filters[one].name, filters[two].name,
+				expect(rc == 0, "%s and %s, %s: %ld", filters[one].name,
+						filters[two].name,
 						strerror(codes[code]), rc);
 			}
 	return 0;
@@ -159,7 +161,7 @@ START_TEST(without_locks_of_descriptions_segments_are_refused_with_the_reason)
 }
 END_TEST
 
-/* ---- Later: after something was given up ------------------------------------------------ */
+/* ---- Later: after something was given up --------------------------------------- */
 
 static void refuse_all_opens(void)
 {
@@ -247,7 +249,8 @@ static void fork_after(const struct loss *loss, struct unishm *seg)
 		unishm_close(seg);
 		_exit(0);
 	}
-	expect(child > 0 && waitpid(child, &status, 0) == child && status == 0, "fork after %s: %#x",
+	expect(child > 0 && waitpid(child, &status, 0) == child && status == 0,
+			"fork after %s: %#x",
 			loss->name, (unsigned)status);
 }
 
@@ -271,7 +274,8 @@ static long lose(long which)
 	loss->happen();
 	if (works(loss, "attach", unishm_attach(seg, 0, &more), loss->may_attach))
 		number++;
-	if (works(loss, "attach read-only", unishm_attach(seg, UNISHM_RDONLY, &more), loss->may_attach))
+	if (works(loss, "attach read-only", unishm_attach(seg, UNISHM_RDONLY, &more),
+			loss->may_attach))
 		number++;
 	expect_number(loss, seg, number);
 	board->words[0] = 2 * (long)number;
@@ -315,14 +319,16 @@ START_TEST(a_handle_keeps_working_after_a_loss_or_says_the_true_reason)
 	begin(_i / LOSSES);
 	SKIP_UNLESS(can_be_apart(), "needs root and namespaces");
 	const struct loss *loss = &losses[_i % LOSSES];
-	SKIP_UNLESS(on("posix") || (loss->happen != refuse_description_locks && loss->happen != hide_objects),
+	SKIP_UNLESS(on("posix") || (loss->happen != refuse_description_locks &&
+			loss->happen != hide_objects),
 			"is about POSIX objects");
-	SKIP_UNLESS(loss->happen != enter_landlock || syscall(444, NULL, 0, 1) > 0, "no Landlock here");
+	SKIP_UNLESS(loss->happen != enter_landlock || syscall(444, NULL, 0, 1) > 0,
+			"no Landlock here");
 	expect_ok(apart(survive_loss, _i % LOSSES));
 }
 END_TEST
 
-/* ---- Removal where the name cannot be seen --------------------------------------------------- */
+/* ---- Removal where the name cannot be seen ------------------------------------- */
 
 static long remove_elsewhere(long unused)
 {
@@ -330,7 +336,7 @@ static long remove_elsewhere(long unused)
 	(void)unused;
 	expect(unshare(CLONE_NEWNS) == 0, "errno %d", errno);
 	expect_ok(place("tmpfs", "mode=1777"));
-	struct unishm *stranger = make(0, 2 * SMALL, 0600); /* and the former directory is forgotten */
+	struct unishm *stranger = make(0, 2 * SMALL, 0600);
 	long rc = unishm_remove(seg);
 	expect(rc < 0 && says("namespace"), "%ld: %s", rc, unishm_errmsg());
 	expect(!status_of(seg).removed, "marked as removed");
@@ -361,7 +367,7 @@ START_TEST(remove_in_another_mount_namespace_removes_no_strangers_segment)
 }
 END_TEST
 
-/* ---- Users -------------------------------------------------------------------------------------- */
+/* ---- Users --------------------------------------------------------------------- */
 
 enum { GROUPS = 300, FIRST_GROUP = 20000 };
 
@@ -442,7 +448,8 @@ static long as_root_of_a_namespace(long unused)
 	expect(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0, "errno %d", errno);
 	if (unshare(CLONE_NEWUSER) < 0)
 		return -errno;
-	expect(write_text("/proc/self/uid_map", "0 1000 1") && write_text("/proc/self/setgroups", "deny") &&
+	expect(write_text("/proc/self/uid_map", "0 1000 1") && write_text("/proc/self/setgroups",
+			"deny") &&
 			write_text("/proc/self/gid_map", "0 1000 1"), "errno %d", errno);
 	expect(geteuid() == 0, "not root");
 	be_refused();
@@ -504,7 +511,7 @@ START_TEST(root_without_capabilities_has_no_rights_over_others)
 }
 END_TEST
 
-/* ---- Clocks ------------------------------------------------------------------------------------ */
+/* ---- Clocks -------------------------------------------------------------------- */
 
 enum { DAY = 86400 };
 
@@ -512,7 +519,8 @@ enum { DAY = 86400 };
 static long enter_time_namespace(void)
 {
 	const char *offsets = "monotonic 86400 0\nboottime 86400 0\n";
-	return unshare(0x80) < 0 ? -errno : write_text("/proc/self/timens_offsets", offsets) ? 0 : -EPERM;
+	return unshare(0x80) < 0 ? -errno : write_text("/proc/self/timens_offsets",
+			offsets) ? 0 : -EPERM;
 }
 
 static long attach_and_leave(long unused)
