@@ -90,10 +90,19 @@ int ushp_sys_because_missing(int rc)
 	return rc;
 }
 
-/* A link (EMLINK on FreeBSD), a directory, a socket, a FIFO. */
+/* A link (EMLINK on FreeBSD, EFTYPE on NetBSD), a directory, a socket (EOPNOTSUPP), a FIFO. */
+static bool is_no_file(int code)
+{
+#ifdef EFTYPE
+	if (code == EFTYPE)
+		return true;
+#endif
+	return code == ELOOP || code == EMLINK || code == EISDIR || code == EOPNOTSUPP || code == ENXIO;
+}
+
 static int because_no_file(int rc)
 {
-	if (rc == -ELOOP || rc == -EMLINK || rc == -EISDIR || rc == -ENXIO)
+	if (rc < 0 && is_no_file(-rc))
 		return unishm_because(-EBADMSG, "something that is no shared memory has its name; move it "
 				"away, or choose another key");
 	return rc;
@@ -325,12 +334,6 @@ int ushp_sys_open_data(const struct object *object, size_t size, int access)
 	if (rc < 0)
 		unishm_sys.close(fd);
 	return rc < 0 ? rc : fd;
-}
-
-void ushp_sys_close_data(const struct object *object, int fd)
-{
-	(void)object;
-	unishm_sys.close(fd);
 }
 
 /* A mapping tells the object, which has another inode, or none. */

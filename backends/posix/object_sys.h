@@ -99,9 +99,8 @@ int ushp_sys_make_data(const char *name, const struct unishm_options *opt, int f
 /* ---- Data ------------------------------------------------------------------------ */
 
 /* A descriptor through which @size bytes of data are to be mapped: the object's own, if it will
- * do, or another one, to be given to ushp_sys_close_data(). */
+ * do, or another one, to be given to ushp_lock_close(). */
 int ushp_sys_open_data(const struct object *object, size_t size, int access);
-void ushp_sys_close_data(const struct object *object, int fd);
 
 /* Is that a mapping of @object's data? Yes, too, where a mapping does not tell. */
 bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping);
