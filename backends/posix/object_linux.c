@@ -291,12 +291,6 @@ bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *
 	return mapping->inode == (uint64_t)object->ino && unishm_mapping_is_on(mapping, object->dev);
 }
 
-bool ushp_sys_has_data(const char *name)
-{
-	(void)name;
-	return true;
-}
-
 int ushp_sys_chmod(const struct object *object, bool named, mode_t mode)
 {
 	(void)named;
