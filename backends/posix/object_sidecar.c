@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Objects with a file beside them, which has the record: systems other than Linux. See object_sys.h. */
+/* Objects with a file beside, which has the record: systems other than Linux. See object_sys.h. */
 #include "object_sys.h"
 
 #include <errno.h>
@@ -355,8 +355,8 @@ static int because_unseen(int rc, const struct object *object)
 {
 	if (rc != -ENOENT)
 		return rc;
-	return unishm_because(-EBADMSG, "its object %s is not there: another program took it away, or this "
-			"one sees other objects (a jail); remove the segment where it was made", object->name);
+	return unishm_because(-EBADMSG, "its object %s is not there: another program took it away, or "
+			"this one sees other objects (a jail); remove the segment where it was made", object->name);
 }
 
 /* The name leads to our data as long as the file beside has its own: that one goes last. */
@@ -383,8 +383,8 @@ bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *
 	return mapping->inode != 0;
 }
 
-/* macOS refuses both (EINVAL). To take rights away it is enough that the library asks the file beside
- * first; to give some is not to be had. */
+/* macOS refuses both (EINVAL). To take rights away it is enough that the library asks the file
+ * beside first; to give some is not to be had. */
 static int chmod_data(const char *name, mode_t mode)
 {
 	struct stat st;
