@@ -46,6 +46,7 @@ struct counting {
 	uint64_t pin; /* place of locks in RAM that hold */
 	unsigned long readers;
 	bool locked, hidden, settled;
+	bool use_list; /* there are locks that questions do not tell apart, or too many */
 	unsigned dead; /* slots whose word counts and which have no lock */
 	struct words first, again, known_dead; /* of the last: 0 in those that are not */
 	bool lives[RECORD_SLOTS];
@@ -125,8 +126,9 @@ static int find_readers(struct counting *c, struct ranges *ask, struct ranges *f
 			return rc;
 		if (rc == 0)
 			continue;
-		if (!note_lock(c, found, lock))
-			return -E2BIG;
+		c->use_list = !note_lock(c, found, lock);
+		if (c->use_list)
+			return 0;
 		if (lock.last < part.last && !push(ask, lock.last + 1, part.last))
 			return -ENOMEM;
 		if (lock.first > part.first && !push(ask, part.first, lock.first - 1))
@@ -153,9 +155,9 @@ static int ask_readers_once(struct counting *c)
 	begin(&ask);
 	begin(&found);
 	c->readers = ushp_hold_unseen(c->seg);
-	c->locked = c->hidden = false;
+	c->locked = c->hidden = c->use_list = false;
 	int rc = find_readers(c, &ask, &found);
-	if (rc == 0)
+	if (rc == 0 && !c->use_list)
 		rc = are_still_there(c, &found);
 	end(&ask);
 	end(&found);
@@ -185,11 +187,16 @@ static int read_list(struct counting *c)
 static int ask_readers(struct counting *c)
 {
 	int rc = 0;
-	for (unsigned i = 0; i < ROUNDS && rc == 0; i++)
+	c->use_list = false;
+	for (unsigned i = 0; i < ROUNDS && rc == 0 && !c->use_list; i++)
 		rc = ask_readers_once(c);
+	if (rc < 0)
+		return rc;
+	if (c->use_list)
+		return read_list(c);
 	if (rc == 0)
 		c->settled = false;
-	return rc == -E2BIG ? read_list(c) : rc < 0 ? rc : 0;
+	return 0;
 }
 
 /* ---- Slots ----------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@ static int look_as_owner(struct unishm *seg, struct view *view)
 static void write_head(struct unishm *seg, size_t back, uint32_t value)
 {
 	struct posix *p = posix_of(seg);
-	if (ushp_object_need_writable(&p->object) == 0)
+	if (ushp_hold_need_writable(seg) == 0)
 		ushp_record_write(&p->object, &p->hold.map, back, &value, sizeof value);
 }
 
@@ -114,7 +114,7 @@ int ushp_unlock(struct unishm *seg)
 	if (rc < 0 || !view.census.locked)
 		return rc;
 	uint32_t epoch = view.tail.head.lock_epoch + 1;
-	rc = ushp_object_need_writable(&p->object);
+	rc = ushp_hold_need_writable(seg);
 	if (rc == 0)
 		rc = ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(lock_epoch), &epoch,
 				sizeof epoch);
@@ -128,7 +128,7 @@ int ushp_unlock(struct unishm *seg)
 /* Before the mode may take the right away: what is written after needs a descriptor from now. */
 static void have_writable(struct unishm *seg)
 {
-	ushp_object_need_writable(&posix_of(seg)->object);
+	ushp_hold_need_writable(seg);
 }
 
 int ushp_chmod(struct unishm *seg, mode_t mode)

@@ -98,6 +98,8 @@ static void claim_for_child(struct unishm *seg)
 		readers = seg->attached;
 	if (readers > 0 && claim_heir_places(p, readers) < 0)
 		nobody_counts_the_child(p);
+	if (!p->heir.taken) /* it may not write, but we may still */
+		p->heir.noted = ushp_note_in_others(p, true, &p->heir.others_before);
 }
 
 static const struct heir no_heir = { .fd = -1, .pipe = { -1, -1 } };
@@ -160,6 +162,9 @@ static void put_back(struct posix *p)
 	if (p->heir.taken && p->object.writable)
 		ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->heir.index), &p->heir.before,
 				sizeof p->heir.before);
+	if (p->heir.noted && p->object.writable)
+		ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, &p->heir.others_before,
+				sizeof p->heir.others_before);
 }
 
 void ushp_fork_parent(struct unishm *seg, bool failed)
@@ -250,7 +255,6 @@ static void take_over_slot(struct posix *p)
 	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
 		hold->carrier = HOLD_BY_MAPPING;
 	have_map(p);
-	hold->entry.pid = (uint32_t)unishm_pid();
 	struct object by = p->object;
 	by.fd = file.fd;
 	ushp_record_write(&by, &hold->map, record_slot_back(heir->index), &hold->entry.word,

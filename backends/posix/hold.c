@@ -56,6 +56,7 @@ static int change_count(struct posix *p, int by)
 	entry->word += (uint32_t)by;
 	entry->pid = pid;
 	if (by > 0) {
+		p->hold.before = before;
 		entry->attach_pid = pid;
 		entry->attach_time = ushp_record_now();
 		entry->attach_op = op;
@@ -69,15 +70,15 @@ static int change_count(struct posix *p, int by)
 	return rc;
 }
 
-/* An attach or detach that no slot has. */
-static void note_in_others(struct posix *p, bool attach)
+bool ushp_note_in_others(struct posix *p, bool attach, struct record_slot *before)
 {
 	struct record_tail tail;
 	struct record_slot *others = tail_others(&tail);
 	if (!p->object.writable || ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail,
 			sizeof tail) < 0)
-		return;
+		return false;
 	uint64_t op = ushp_record_next_op(&tail);
+	*before = *others;
 	if (attach) {
 		others->attach_pid = (uint32_t)unishm_pid();
 		others->attach_time = ushp_record_now();
@@ -87,7 +88,7 @@ static void note_in_others(struct posix *p, bool attach)
 		others->detach_time = ushp_record_now();
 		others->detach_op = op;
 	}
-	ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, others, sizeof *others);
+	return ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, others, sizeof *others) == 0;
 }
 
 /* After the word was stored. The record may lie: then the file tells. */
@@ -127,12 +128,13 @@ static void stop_sharing(struct posix *p)
 static int take_slot(struct posix *p)
 {
 	struct hold *hold = &p->hold;
-	struct record_slot before, wanted = {
+	struct record_slot wanted = {
 		.word = 1, .pid = (uint32_t)unishm_pid(), .attach_pid = (uint32_t)unishm_pid() };
 	stop_sharing(p);
 	enum lock_owner owner = owner_of(p);
 	struct lock_file file = ushp_object_locks(&p->object);
-	int rc = ushp_slot_claim(&p->object, &file, owner, &wanted, &hold->index, &hold->entry, &before);
+	int rc = ushp_slot_claim(&p->object, &file, owner, &wanted, &hold->index, &hold->entry,
+			&hold->before);
 	if (rc < 0)
 		return rc;
 	hold->taken = true;
@@ -297,20 +299,38 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 		rc = take_reader(p, data_keeps, new);
 	if (rc < 0)
 		return rc;
+	p->hold.noted = reader && ushp_note_in_others(p, true, &p->hold.before);
 	if (is_removed(p)) {
-		take_out(seg, new, true);
+		ushp_hold_undo(seg, new);
 		return -EIDRM;
 	}
-	if (reader)
-		note_in_others(p, true);
 	return 0;
+}
+
+void ushp_hold_undo(struct unishm *seg, struct unishm_attachment *new)
+{
+	struct posix *p = posix_of(seg);
+	struct hold *hold = &p->hold;
+	if (ushp_hold_is_reader(new)) {
+		if (hold->noted)
+			ushp_record_write(&p->object, &hold->map, RECORD_OTHERS_BACK, &hold->before,
+					sizeof hold->before);
+		drop_reader(p, new, true);
+		return;
+	}
+	hold->entry.word--;
+	hold->entry.pid = hold->before.pid;
+	hold->entry.attach_pid = hold->before.attach_pid;
+	hold->entry.attach_time = hold->before.attach_time;
+	hold->entry.attach_op = hold->before.attach_op;
+	put_slot(p, next_op(p));
 }
 
 void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable)
 {
 	struct posix *p = posix_of(seg);
 	if (usable && ushp_hold_is_reader(old))
-		note_in_others(p, false);
+		ushp_note_in_others(p, false, &p->hold.before);
 	take_out(seg, old, usable);
 }
 
@@ -445,6 +465,22 @@ int ushp_hold_move(struct unishm *seg, bool lost)
 	for (unsigned i = 0; rc == 0 && i < seg->attached; i++)
 		if (is_by_descriptor(&seg->attachments[i]))
 			rc = move_one(p, &seg->attachments[i], lost);
+	return rc;
+}
+
+/* The description of the descriptor that goes may hold reader holds. */
+int ushp_hold_need_writable(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	if (p->object.writable)
+		return 0;
+	int fd = ushp_object_reopen(&p->object, O_RDWR);
+	if (fd < 0)
+		return fd;
+	int rc = ushp_hold_move(seg, false);
+	if (rc == 0)
+		return ushp_object_replace(&p->object, fd, true);
+	ushp_lock_close(fd);
 	return rc;
 }
 

@@ -12,6 +12,7 @@
 #include "backend.h"
 #include "descriptor.h"
 #include "lock.h"
+#include "memory.h"
 #include "object_sys.h"
 #include "record.h"
 #include "sys.h"
@@ -168,18 +169,6 @@ int ushp_object_renew(struct object *object)
 	return fd < 0 ? fd : ushp_object_replace(object, fd, writable);
 }
 
-int ushp_object_need_writable(struct object *object)
-{
-	bool shared = object->shared;
-	if (object->writable)
-		return 0;
-	int fd = ushp_object_reopen(object, O_RDWR);
-	int rc = fd < 0 ? fd : ushp_object_replace(object, fd, true);
-	if (rc == 0)
-		object->shared = shared && ushp_lock_by_process(object->dev, object->ino);
-	return rc;
-}
-
 void ushp_object_close(struct object *object)
 {
 	ushp_fd_close(object->fd, object, object->dev, object->ino);
@@ -216,6 +205,8 @@ int ushp_object_permit(const struct object *object, const struct stat *st, unsig
 	if ((want & ~(st->st_mode >> 6 & 7)) == 0 && is_plainly_owner(st))
 		return 0;
 	int rc = ushp_sys_access(object->fd, want);
+	if (rc == -EACCES && want & 1 && ushp_is_noexec(object->fd))
+		return ushp_because_noexec();
 	return rc == -EACCES ? because_denied(rc, st) : rc;
 }
 

@@ -59,9 +59,6 @@ int ushp_object_reopen(const struct object *object, int access);
  * than children have (@object->shared). */
 int ushp_object_renew(struct object *object);
 
-/* Have a descriptor for writing, now that the mode allows it; see ushp_object_reopen(). */
-int ushp_object_need_writable(struct object *object);
-
 /* Replace the descriptor by @fd, another one of the same file. */
 int ushp_object_replace(struct object *object, int fd, bool writable);
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "descriptor.h"
 #include "lock.h"
 #include "object_sys.h"
@@ -23,6 +24,16 @@ static struct flock range_of(short type, uint64_t at, uint64_t count)
 	return lock;
 }
 
+/* Kernels and filters that do not know a command say EINVAL; the ranges are never to blame. */
+static int refused(int command, int code)
+{
+	bool of_process = command == F_SETLK || command == F_GETLK;
+	if (code != EINVAL || of_process)
+		return -code;
+	return unishm_because(-ENOTSUP, "this kernel, or a filter, has no locks of open file descriptions, "
+			"by which attachments are counted; use the System V backend");
+}
+
 static int set_lock(int fd, enum lock_owner owner, struct flock lock)
 {
 	int command = owner == LOCK_OF_PROCESS ? F_SETLK : ushp_sys_lock_commands.set;
@@ -30,7 +41,7 @@ static int set_lock(int fd, enum lock_owner owner, struct flock lock)
 		if (errno == EACCES) /* POSIX allows either for "held by another" */
 			return -EAGAIN;
 		if (errno != EINTR)
-			return -errno;
+			return refused(command, errno);
 	}
 	return 0;
 }
@@ -273,7 +284,7 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 	/* A lock is in the way of what is asked for: a shared one only of an exclusive one. */
 	struct flock lock = range_of(exclusive ? F_RDLCK : F_WRLCK, ask.first, ask.last - ask.first + 1);
 	if (unishm_sys.fcntl_lock(file->fd, command, &lock) < 0)
-		return -errno;
+		return refused(command, errno);
 	if (lock.l_type == F_UNLCK)
 		return 0;
 	uint64_t first = (uint64_t)lock.l_start;

@@ -231,13 +231,14 @@ int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word)
 {
 	struct lock_file file = ushp_object_locks(object);
 	struct claim claim = { .object = object, .file = &file, .index = index };
-	uint64_t place = ushp_slot_place(index, word);
+	/* A keeps claimants away, B, if that is the holder's, proves that it is dead. */
+	uint64_t a = ushp_slot_place(index, 0), count = word & SLOT_MOVED ? 2 : 1;
 	enum lock_owner owner = object->shared || ushp_lock_by_process(object->dev, object->ino)
 			? LOCK_OF_PROCESS : ushp_sys_lock_owner;
-	int rc = ushp_lock_take(&file, owner, place, 1, true);
+	int rc = ushp_lock_take(&file, owner, a, count, true);
 	if (rc < 0)
 		return rc == -EAGAIN ? 0 : rc;
 	rc = clear_slot(&claim, word);
-	ushp_lock_drop(&file, owner, place, 1);
+	ushp_lock_drop(&file, owner, a, count);
 	return rc;
 }

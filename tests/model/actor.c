@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "emulator.h"
+#include "mutants.h"
 
 const char *const backend_names[BACKENDS] = { "sysv", "posix" };
-const char *mutant;
 
 static struct {
 	unsigned number;
@@ -539,12 +539,25 @@ static void do_close_fds(const struct step *s)
 
 /* ---- Processes ----------------------------------------------------------- */
 
+/* The directory of the objects, which the library keeps open for calls after chroot(). */
+static bool is_directory_of_objects(const char *number)
+{
+	char path[64], target[64];
+	snprintf(path, sizeof path, "/proc/self/fd/%.16s", number);
+	ssize_t length = readlink(path, target, sizeof target - 1);
+	target[length > 0 ? length : 0] = '\0';
+	return strcmp(target, "/dev/shm") == 0;
+}
+
 static int count_descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-	while (dir && readdir(dir))
-		count++;
+	const struct dirent *entry;
+	int count = 0, directories = 0;
+	while (dir && (entry = readdir(dir))) {
+		bool kept = is_directory_of_objects(entry->d_name) && directories++ == 0;
+		count += !kept;
+	}
 	if (dir)
 		closedir(dir);
 	return count;

@@ -87,6 +87,8 @@ static const struct form {
 	[OP_POSIX_SPAWN] = { "posix-spawn", 1, { { 0 } } },
 	[OP_LIST] = { "list", 2, { { 0 } } },
 	[OP_CLOSE_FDS] = { "close-fds", 1, { { "replace", NUMBER } } },
+	[OP_HIDE] = { "hide", 1, { { "key", NUMBER }, { "how", NUMBER } } },
+	[OP_SCRIBBLE] = { "scribble", 1, { { "key", NUMBER } } },
 	[OP_PAUSE] = { "pause", 0, { { 0 } } },
 };
 
@@ -316,6 +318,10 @@ static void fill_step(struct guess *g, struct step *s)
 	case OP_UMASK: s->arg[0] = chance(&g->random, 50) ? 0777 : 022; break;
 	case OP_VFORK: case OP_CLOSE_FDS: s->arg[0] = (int32_t)below(&g->random, 2); break;
 	case OP_LIST: case OP_POSIX_SPAWN: break;
+	case OP_HIDE: case OP_SCRIBBLE:
+		s->arg[0] = 1 + (int32_t)below(&g->random, KEYS);
+		s->arg[1] = s->op == OP_HIDE ? (int32_t)below(&g->random, 3) : 0;
+		break;
 	case OP_OPEN_ID:
 		s->arg[0] = free_handle(g, s->actor);
 		s->arg[1] = (int32_t)below(&g->random, 24) - 2;

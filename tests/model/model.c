@@ -31,6 +31,8 @@
 #include "compare.h"
 #include "emulator.h"
 #include "isolate.h"
+#include "mutants.h"
+#include "strangers.h"
 #include "sys.h"
 
 enum {
@@ -159,6 +161,8 @@ static bool spawn_actor(unsigned actor)
 			if (world.actor[i].alive)
 				close(world.actor[i].pidfd);
 		}
+		strangers_end();
+		isolate_choose_clock(actor % 2);
 		actor_run(actor);
 	}
 	if (pid < 0)
@@ -241,7 +245,7 @@ static bool is_emulated_wrongly(const struct step *step)
 /* Is there anything for this step to be played on? */
 static bool can_play(const struct step *step)
 {
-	if (step->op == OP_PAUSE)
+	if (step->op == OP_PAUSE || step->op == OP_HIDE || step->op == OP_SCRIBBLE)
 		return true;
 	if (is_emulated_wrongly(step))
 		return false;
@@ -267,17 +271,27 @@ static void pause_a_while(void)
 	world_pause(&world);
 }
 
+static void play_stranger(const struct step *step)
+{
+	if (!strangers_play(&world, step))
+		steps_passed_over++;
+}
+
 static void play_step(const struct step *step)
 {
 	steps_played++;
+	if (step->op == OP_REMOVE)
+		strangers_map(&world, world_segment_of(&world, step->actor, step->arg[0]));
 	switch (step->op) {
 	case OP_SPAWN: spawn_actor(step->actor); break;
 	case OP_EXIT: case OP_KILL: play_end(step); break;
 	case OP_EXEC: play_exec(step); break;
 	case OP_FORK: play_fork(step); break;
 	case OP_PAUSE: pause_a_while(); break;
+	case OP_HIDE: case OP_SCRIBBLE: play_stranger(step); break;
 	default: play_call(step);
 	}
+	strangers_compare(step->op == OP_WRITE, &difference);
 }
 
 /* ---- Looking ------------------------------------------------------------- */
@@ -315,7 +329,7 @@ static void compare_memory(void)
 		}
 		records += idle || !world.segment[i].removed;
 	}
-	size_t most = isolate_sysv_memory() + records * RECORD_PAGES * page;
+	size_t most = isolate_sysv_memory() + records * RECORD_PAGES * page + strangers_memory();
 	if (isolate_posix_memory() > most)
 		differ(&difference, "memory: posix uses %zu bytes, where %zu (sysv's %zu) would do",
 				isolate_posix_memory(), most, isolate_sysv_memory());
@@ -406,6 +420,7 @@ static void end_actors(void)
 
 static void end_history(void)
 {
+	strangers_end();
 	if (!difference.found)
 		close_all();
 	end_actors();
@@ -606,6 +621,8 @@ static void settle_in(void)
 	setrlimit(RLIMIT_MEMLOCK, &plenty);
 	users = geteuid() == 0 ? USERS : 1;
 	world.isolated = isolate();
+	if (world.isolated)
+		isolate_shift_clocks();
 	/* Elsewhere, other programs' segments are to be kept clear of. */
 	world.base_key = world.isolated ? 0x7e570000 : (int32_t)(0x7e000000 | (getpid() & 0xffff) << 8);
 }

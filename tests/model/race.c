@@ -30,6 +30,7 @@
 #include "emulator.h"
 #include "history.h"
 #include "isolate.h"
+#include "mutants.h"
 #include "unishm.h"
 
 enum {
@@ -447,13 +448,17 @@ int main(int argc, char **argv)
 	const char *only = NULL;
 	uid_t user = geteuid();
 	int option;
-	while ((option = getopt(argc, argv, "s:t:b:n:u:")) != -1) {
+	while ((option = getopt(argc, argv, "s:t:b:n:u:m:")) != -1) {
 		switch (option) {
 		case 's': seed = strtoull(optarg, NULL, 0); break;
 		case 't': seconds = (unsigned)strtoul(optarg, NULL, 0); break;
 		case 'b': only = optarg; break;
 		case 'u': user = (uid_t)strtoul(optarg, NULL, 0); break;
 		case 'n': only_count = (unsigned)strtoul(optarg, NULL, 0); break;
+		case 'm':
+			if (!mutate(optarg))
+				return 2;
+			break;
 		default:
 			puts("usage: race [-s seed] [-t seconds for each] [-b backend] [-n processes] [-u user]");
 			return 2;

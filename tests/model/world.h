@@ -38,6 +38,8 @@ struct known_actor {
 	struct known_handle {
 		int segment; /* -1: not open */
 		bool reader; /* was opened without permission to write */
+		bool shared; /* with children, or the parent: opened anew before it holds
+				anything else */
 	} handle[HANDLES];
 	struct known_slot {
 		int handle;  /* -1: not used */
