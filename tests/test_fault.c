@@ -62,8 +62,7 @@ FAULTY(void *, MAP_FAILED, mmap, (void *a, size_t l, int p, int f, int d, off_t 
 FAULTY(int, -1, munmap, (void *a, size_t l), (a, l), ENOMEM)
 FAULTY(int, -1, madvise, (void *a, size_t l, int v), (a, l, v), ENOMEM, EAGAIN)
 #if UNISHM_HAVE_POSIX
-FAULTY(int, -1, shm_open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES,
-	ENOENT)
+FAULTY(int, -1, shm_open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES)
 FAULTY(int, -1, shm_unlink, (const char *n), (n), EACCES, EPERM, ENOMEM)
 FAULTY(int, -1, open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES, ENOSPC)
 FAULTY(int, -1, fstat, (int fd, struct stat *st), (fd, st), ENOMEM, EOVERFLOW)

@@ -20,7 +20,8 @@ static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps,
 		return fd;
 	*keeps = fd == p->object.fd;
 	int rc = ushp_map_data(fd, where, seg->size, flags, addr);
-	ushp_sys_close_data(&p->object, fd);
+	if (!*keeps)
+		ushp_lock_close(fd);
 	return rc;
 }
 

@@ -314,21 +314,9 @@ int ushp_sys_open_data(const struct object *object, size_t size, int access)
 	return fd < 0 ? object->fd : fd;
 }
 
-void ushp_sys_close_data(const struct object *object, int fd)
-{
-	if (fd != object->fd)
-		ushp_lock_close(fd);
-}
-
 bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping)
 {
 	return mapping->inode == (uint64_t)object->ino && unishm_mapping_is_on(mapping, object->dev);
-}
-
-bool ushp_sys_has_data(const char *name)
-{
-	(void)name;
-	return true;
 }
 
 int ushp_sys_chmod(const struct object *object, bool named, mode_t mode)

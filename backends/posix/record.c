@@ -43,7 +43,7 @@ int ushp_record_check(const struct record_head *head, off_t file_size, key_t key
 				"can address; use a 64-bit program", (unsigned long long)head->size);
 	if (head->size == 0 || head->key != (int32_t)key ||
 			ushp_sys_record_offset(head->size) + RECORD_SIZE != file_size ||
-			(head->state != RECORD_MAKING && head->state != RECORD_READY))
+			head->state < RECORD_MAKING || head->state > RECORD_REMOVING)
 		return unishm_because(-EBADMSG, "its record is damaged; remove the object by its name");
 	return 0;
 }

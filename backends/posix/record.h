@@ -45,7 +45,11 @@ enum {
 	RECORD_VERSION = 1,
 };
 
-enum record_state { RECORD_MAKING = 1, RECORD_READY = 2 };
+enum record_state {
+	RECORD_MAKING = 1,
+	RECORD_READY = 2,
+	RECORD_REMOVING = 3, /* the data may be gone, and the file goes next: see object_sidecar.c */
+};
 
 /* The attachments of one handle in one process (hold.h), and the last attach and detach of
  * all who had the slot so far. Times are unsigned seconds since 1970: good until 2106. */
@@ -65,7 +69,7 @@ enum { SLOT_COUNT = 0x7fff, SLOT_MOVED = 0x8000, SLOT_NONCE_SHIFT = 16 };
 struct record_head {
 	unsigned char magic[8];
 	uint32_t version;
-	uint32_t state; /* RECORD_MAKING until it is whole */
+	uint32_t state; /* enum record_state */
 	uint64_t size;  /* the user's bytes */
 	int32_t key;
 	int32_t creator_pid;
