@@ -76,7 +76,8 @@ build_and_run()
 	"$@" -Wall -Wextra -Wpedantic -Werror -o "$work/program" $flags
 	for backend in $backends; do
 		# shellcheck disable=SC2086 # the emulator that meson names is words
-		LD_LIBRARY_PATH=$libdir UNISHM_BACKEND=$backend ${MESON_EXE_WRAPPER-} "$work/program"
+		LD_LIBRARY_PATH=$libdir UNISHM_BACKEND=$backend \
+			${MESON_EXE_WRAPPER-} "$work/program"
 	done
 	echo "ok: $label"
 }
@@ -86,7 +87,8 @@ cflags=$flags
 for linkage in shared static; do
 	if [ $linkage = static ]; then
 		# The archive by its path, so that the shared one beside it is not taken.
-		libs="$libdir/libunishm.a $(pkg-config "$where" --static --libs unishm | sed 's/-lunishm//')"
+		others=$(pkg-config "$where" --static --libs unishm | sed 's/-lunishm//')
+		libs="$libdir/libunishm.a $others"
 	else
 		libs="-L$libdir $(pkg-config "$where" --libs unishm)"
 	fi

@@ -22,7 +22,8 @@ def read_layers(path):
     """The line of each file, from the top; and the known calls upwards."""
     place, known = {}, {}
     with open(path, encoding='utf-8') as lines:
-        for number, line in enumerate(lines):
+        text = lines.read().replace('\\\n', ' ')
+        for number, line in enumerate(text.split('\n')):
             words = line.split('#')[0].split()
             if words[:1] == ['except']:
                 known[words[1], words[2]] = set(words[3:])
@@ -73,7 +74,8 @@ def main():
         for (caller, called), symbols in sorted(upwards.items()):
             new = symbols - known.get((caller, called), set())
             if new:
-                faults.append('{} calls upwards into {}: {}'.format(caller, called, ' '.join(sorted(new))))
+                faults.append('{} calls upwards into {}: {}'.format(
+                    caller, called, ' '.join(sorted(new))))
         for (caller, called), symbols in sorted(known.items()):
             gone = symbols - upwards.get((caller, called), set())
             if gone and caller in files and called in files:

@@ -34,8 +34,8 @@ OF_THE_PROGRAM(sysv_sweep)
 
 /* What links is enough; that each is the program's own shows in the sum. */
 static int (*const own[])(void) = { attach, create, detach, find, find_backend, fork_prepare,
-		hold_forks, lock, mutex_lock, open_named, os_lock, posix_attach, record_now, refresh,
-		status, sweep, sysv_attach, sysv_sweep };
+	hold_forks, lock, mutex_lock, open_named, os_lock, posix_attach, record_now, refresh,
+	status, sweep, sysv_attach, sysv_sweep };
 
 static int use(void)
 {
