@@ -57,14 +57,15 @@ static bool strikes(const char *name, const int codes[ERRNOS])
 
 FAULTY(void *, NULL, calloc, (size_t n, size_t s), (n, s), ENOMEM)
 FAULTY(void *, NULL, realloc, (void *p, size_t s), (p, s), ENOMEM)
-FAULTY(void *, MAP_FAILED, mmap, (void *a, size_t l, int p, int f, int d, off_t o), (a, l, p, f, d, o),
-	ENOMEM, EAGAIN, EACCES)
+FAULTY(void *, MAP_FAILED, mmap, (void *a, size_t l, int p, int f, int d, off_t o),
+		(a, l, p, f, d, o), ENOMEM, EAGAIN, EACCES)
 FAULTY(int, -1, munmap, (void *a, size_t l), (a, l), ENOMEM)
 FAULTY(int, -1, madvise, (void *a, size_t l, int v), (a, l, v), ENOMEM, EAGAIN)
 #if UNISHM_HAVE_POSIX
 FAULTY(int, -1, shm_open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES)
 FAULTY(int, -1, shm_unlink, (const char *n), (n), EACCES, EPERM, ENOMEM)
-FAULTY(int, -1, open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES, ENOSPC)
+FAULTY(int, -1, open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES,
+		ENOSPC)
 FAULTY(int, -1, fstat, (int fd, struct stat *st), (fd, st), ENOMEM, EOVERFLOW)
 FAULTY(int, -1, stat, (const char *n, struct stat *st), (n, st), ENOMEM, EACCES)
 FAULTY(int, -1, linkat, (int fd, const char *a, int d, const char *b, int f), (fd, a, d, b, f),
@@ -74,8 +75,10 @@ FAULTY(int, -1, fchown, (int fd, uid_t u, gid_t g), (fd, u, g), EPERM)
 FAULTY(int, -1, ftruncate, (int fd, off_t l), (fd, l), ENOSPC, EFBIG, EPERM)
 FAULTY(int, fault.code, reserve, (int fd, off_t o, off_t l), (fd, o, l),
 	ENOSPC, EINTR, EOPNOTSUPP, ENOMEM)
-FAULTY(int, -1, openat, (int d, const char *n, int o), (d, n, o), EMFILE, ENFILE, ENOMEM, EACCES, ENOENT, EPERM)
-FAULTY(int, -1, fstatat, (int d, const char *n, struct stat *st, int f), (d, n, st, f), ENOMEM, EACCES)
+FAULTY(int, -1, openat, (int d, const char *n, int o), (d, n, o), EMFILE, ENFILE, ENOMEM, EACCES,
+		ENOENT, EPERM)
+FAULTY(int, -1, fstatat, (int d, const char *n, struct stat *st, int f), (d, n, st, f), ENOMEM,
+		EACCES)
 FAULTY(int, -1, unlinkat, (int d, const char *n, int f), (d, n, f), EACCES, EPERM, ENOMEM)
 FAULTY(int, -1, rename_new, (const char *a, const char *b), (a, b), EEXIST, ENOSPC, EPERM, ENOSYS)
 FAULTY(ssize_t, -1, pread, (int fd, void *b, size_t c, off_t o), (fd, b, c, o), EIO)
@@ -86,10 +89,13 @@ FAULTY(DIR *, NULL, opendir, (const char *n), (n), EMFILE, ENFILE, ENOENT, EACCE
 FAULTY(struct dirent *, NULL, readdir, (DIR *d), (d), EIO)
 #endif
 #if UNISHM_HAVE_SYSV
-FAULTY(int, -1, shmget, (key_t k, size_t s, int f), (k, s, f), ENOMEM, ENOSPC, EACCES, ENOENT, EEXIST, EINVAL)
-FAULTY(void *, (void *)-1, shmat, (int i, const void *a, int f), (i, a, f), ENOMEM, EACCES, EINVAL, EIDRM)
+FAULTY(int, -1, shmget, (key_t k, size_t s, int f), (k, s, f), ENOMEM, ENOSPC, EACCES, ENOENT,
+		EEXIST, EINVAL)
+FAULTY(void *, (void *)-1, shmat, (int i, const void *a, int f), (i, a, f), ENOMEM, EACCES, EINVAL,
+		EIDRM)
 FAULTY(int, -1, shmdt, (const void *a), (a), EINVAL)
-FAULTY(int, -1, shmctl, (int i, int c, struct shmid_ds *b), (i, c, b), EACCES, EPERM, EINVAL, ENOMEM, EIDRM)
+FAULTY(int, -1, shmctl, (int i, int c, struct shmid_ds *b), (i, c, b), EACCES, EPERM, EINVAL,
+		ENOMEM, EIDRM)
 #endif
 
 static void arm(long turn, int choice, bool detaching)
@@ -162,8 +168,8 @@ static int count_mappings(void)
 	FILE *maps = fopen("/proc/self/maps", "re");
 	ck_assert_ptr_nonnull(maps);
 	while (fgets(line, sizeof line, maps))
-		count += strstr(line, "/ushm.") || strstr(line, "/ushp.") || strstr(line, "/SYSV") ||
-				strstr(line, "/dev/shm/#");
+		count += strstr(line, "/ushm.") || strstr(line, "/ushp.") ||
+				strstr(line, "/SYSV") || strstr(line, "/dev/shm/#");
 	fclose(maps);
 	return count;
 }
@@ -179,11 +185,14 @@ static void expect_same(struct inventory was, int rc, int most_new_mappings)
 {
 	struct inventory now = take_inventory();
 	/* where locks are the process's, descriptors are parked until the handle's close */
-	expect(was.descriptors == now.descriptors || (most_new_mappings && !has_description_locks()), "%s failed with %s: rc %d, %d descriptors were %d",
-			fault.victim, strerror(fault.code), rc, now.descriptors, was.descriptors);
+	expect(was.descriptors == now.descriptors ||
+					(most_new_mappings && !has_description_locks()),
+			"%s failed with %s: rc %d, %d descriptors were %d", fault.victim,
+			strerror(fault.code), rc, now.descriptors, was.descriptors);
 	/* one more may be the handle's seat, which it keeps until it is closed */
-	expect(now.mappings - was.mappings <= most_new_mappings, "%s failed with %s: rc %d, %d mappings were %d",
-			fault.victim, strerror(fault.code), rc, now.mappings, was.mappings);
+	expect(now.mappings - was.mappings <= most_new_mappings,
+			"%s failed with %s: rc %d, %d mappings were %d", fault.victim,
+			strerror(fault.code), rc, now.mappings, was.mappings);
 	expect(was.segments == now.segments, "%s failed with %s: rc %d, %d segments were %d",
 			fault.victim, strerror(fault.code), rc, now.segments, was.segments);
 }
@@ -410,7 +419,8 @@ static void expect_unchanged(const struct unishm_status *was, const char *name, 
 {
 	struct unishm_status now = status_of(seg);
 	expect(was->number_attached == now.number_attached && was->mode == now.mode &&
-			was->locked == now.locked && was->removed == now.removed && was->key == now.key,
+					was->locked == now.locked && was->removed == now.removed &&
+					was->key == now.key,
 			"%s: %s failed with %s, rc %d: %lu attached were %lu, mode %o was %o, "
 			"locked %d was %d, removed %d was %d",
 			name, fault.victim, strerror(fault.code), rc, now.number_attached,
@@ -686,7 +696,8 @@ START_TEST(a_maker_at_any_call_is_not_seen_by_other_users)
 		pid = ask(&maker, make_and_be_stopped, turn);
 		expect(pid >= 0, "errno %ld", -pid);
 		long rc = ask(&other, do_open, 0);
-		expect(rc == 0 || rc == -ENOENT, "maker before call %ld: %ld, %s", turn, rc, board->said);
+		expect(rc == 0 || rc == -ENOENT, "maker before call %ld: %ld, %s", turn, rc,
+				board->said);
 		if (rc == 0)
 			expect_ok(ask(&other, do_close, 0));
 		tell(&other, create_too, 0);
