@@ -539,6 +539,7 @@ static const struct answer {
 	{ "posix", "open", "openat", EBUSY, -ENOENT },
 	{ "posix", NULL, "openat", EAGAIN, 0 },
 	{ "posix", NULL, "pread", EAGAIN, 0 },
+	{ "posix", NULL, "pwrite", EAGAIN, 0 },
 	{ "posix", NULL, "open", EBUSY, 0 },
 	{ "posix", NULL, "open", EAGAIN, 0 },
 	{ "posix", "attach, attach at", "pread", 0, 0 }, /* of head.removed: taken for no */
