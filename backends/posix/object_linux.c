@@ -424,21 +424,31 @@ static int read_locks(const struct object *object, struct range within, uint64_t
 	return rc;
 }
 
-/* Until two readings agree. */
+static bool are_same(const struct lock_list *one, const struct lock_list *other)
+{
+	return one->count == other->count && (one->count == 0 ||
+			memcmp(one->list, other->list, one->count * sizeof *one->list) == 0);
+}
+
+/* The kernel gives the list in pieces of a page. While locks of any file come and go between two
+ * pieces, one of ours can be missing, so that two readings miss the same one now and then: until
+ * several in a row agree. */
 int ushp_sys_count_locks(const struct object *object, struct range within, uint64_t most,
 		unsigned long *count)
 {
+	enum { AGREEING = 6, TRIES = 100 };
 	struct lock_list one = { 0 }, other = { 0 };
 	int rc = read_locks(object, within, most, &one);
-	for (unsigned tries = 0; rc == 0 && tries < 20; tries++) {
+	unsigned same = 1;
+	for (unsigned tries = 0; rc == 0 && same < AGREEING && tries < TRIES; tries++) {
 		rc = read_locks(object, within, most, &other);
-		if (rc == 0 && one.count == other.count && (one.count == 0 ||
-				memcmp(one.list, other.list, one.count * sizeof *one.list) == 0))
-			break;
+		same = are_same(&one, &other) ? same + 1 : 1;
 		struct lock_list swap = one;
 		one = other;
 		other = swap;
 	}
+	if (rc == 0 && same < AGREEING)
+		rc = -EAGAIN;
 	*count = 0;
 	for (size_t i = 0; rc == 0 && i < one.count; i++)
 		*count += (unsigned long)(one.list[i].last - one.list[i].first + 1);
