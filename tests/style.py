@@ -32,6 +32,7 @@ backends/posix/list.c
 backends/posix/memory.c
 backends/posix/memory.h
 backends/posix/object.c
+backends/posix/object.h
 backends/posix/object_linux.c
 backends/posix/object_sidecar.c
 backends/posix/pin.c
@@ -44,9 +45,15 @@ backends/posix/refresh.h
 backends/posix/slot.c
 backends/posix/unfinished.c
 backends/posix/unfinished.h
+examples/standalone/counter.c
+examples/standalone/countercxx.cc
+include/unishm.hpp
+scripts/abi
 scripts/cross
+scripts/packages
 tests/apart.c
 tests/apart.h
+tests/cxx/test_cxx.cc
 tests/harness.c
 tests/model/actor.c
 tests/model/compare.c
@@ -61,6 +68,11 @@ tests/model/mutants.sh
 tests/model/race.c
 tests/model/strangers.c
 tests/model/world.c
+tests/packaging/abi.sh
+tests/packaging/cmake.sh
+tests/packaging/common.sh
+tests/packaging/rpm.sh
+tests/packaging/subproject.sh
 tests/test_contract.c
 tests/test_errors.c
 tests/test_places.c

@@ -676,6 +676,7 @@ START_TEST(creators_killed_anywhere_leave_a_usable_key_and_no_memory)
 		ck_assert_uint_eq(number_attached(seg), 0);
 		ck_assert(all_are(attach(seg, 0), 20000, 'i'));
 		drop(seg);
+		sweep_drafts();
 		if (is_isolated())
 			ck_assert_uint_eq(memory_used(), 0);
 	}

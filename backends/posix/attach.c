@@ -14,7 +14,7 @@
 static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = ushp_sys_open_data(&p->object, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = ushp_sys_open_data(&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
 	if (fd < 0)
 		return fd;
 	*keeps = fd == p->object.fd;

@@ -66,7 +66,7 @@ int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *
 		return because_refused(fd, name);
 	int rc = identify(fd, key, st, &head);
 	if (rc < 0 && rc != -EBADF) {
-		ushp_lock_close(fd, st->st_dev, st->st_ino);
+		ushp_lock_close(fd);
 		return rc;
 	}
 	rc = ushp_bind(seg, fd, writable, st, name, (size_t)head.size, key);
@@ -95,7 +95,7 @@ int ushp_open_draft(struct unishm *seg, const char *name, struct stat *st)
 	if (unishm_sys.fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_size < RECORD_SIZE ||
 			ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof head, &head, sizeof head) < 0 ||
 			ushp_record_check(&head, st->st_size, (key_t)head.key) < 0) {
-		ushp_lock_close(fd, st->st_dev, st->st_ino);
+		ushp_lock_close(fd);
 		return -EBADMSG;
 	}
 	int rc = ushp_bind(seg, fd, writable, st, name, (size_t)head.size, (key_t)head.key);

@@ -57,7 +57,7 @@ static void open_heir(struct posix *p, bool for_slot)
 			fd = ushp_object_reopen(&p->object, O_RDONLY); /* it gave up its rights: readers */
 	}
 	if (fd >= 0 && ushp_fd_own(fd, &heir_owner) < 0) {
-		ushp_object_close_other(&p->object, fd);
+		ushp_lock_close(fd);
 		fd = -EMFILE;
 	}
 	p->heir.fd = fd < 0 ? -1 : fd;
@@ -71,7 +71,8 @@ static void open_heir(struct posix *p, bool for_slot)
 static int claim_heir_slot(struct posix *p, unsigned count)
 {
 	struct lock_file file = heir_file(p);
-	struct record_slot wanted = { .word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid() };
+	struct record_slot wanted = {
+		.word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid() };
 	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), &wanted, &p->heir.index,
 			&p->heir.entry, &p->heir.before);
 	p->heir.taken = rc == 0;
@@ -128,13 +129,17 @@ static void close_end(int *fd)
 	*fd = -1;
 }
 
-/* Does the child have its lock? */
+/* Does the child have its lock, and has it said so? */
 static bool child_holds(const struct posix *p)
 {
 	struct lock_file file = heir_file(p);
-	uint64_t place = p->heir.taken ? ushp_slot_place(p->heir.index, SLOT_MOVED) : p->heir.place;
+	struct record_slot now;
 	struct range found;
-	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, (struct range){ place, place }, &found) != 0;
+	if (p->heir.taken)
+		return ushp_record_read_slots(&p->object, p->heir.index, 1, &now) < 0 ||
+				now.word != p->heir.entry.word;
+	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, (struct range){ p->heir.place, p->heir.place },
+			&found) != 0;
 }
 
 /* What the process holds for the child must be the child's before it is given up. A child that dies
@@ -202,11 +207,11 @@ static void forget_parents_locks(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	if (p->hold.taken && p->hold.carrier == HOLD_BY_PROCESS)
-		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place, 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place);
 	for (unsigned i = 0; i < seg->attached; i++)
 		ushp_hold_forget(p, &seg->attachments[i]);
 	if (p->pin.addr && p->pin.by_process)
-		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch, 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch);
 	p->pin = (struct pin){ 0 }; /* locks in RAM are not inherited */
 }
 
@@ -216,8 +221,8 @@ static void forget_hold(struct posix *p)
 	p->hold = (struct hold){ 0 };
 }
 
-/* The parent's mapping of the record is ours as well; it may be too short for our slot. A new one is not
- * made by the heir's description, which children would keep then. */
+/* The parent's mapping of the record is ours as well; it may be too short for our slot. A new one is
+ * not made by the heir's description, which children would keep then. */
 static void have_map(struct posix *p)
 {
 	struct hold *hold = &p->hold;
@@ -227,9 +232,13 @@ static void have_map(struct posix *p)
 		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
 }
 
-static void write_field(const struct object *by, const struct hold *hold, size_t offset, uint32_t value)
+/* The parent gives up A when the word says B. */
+static void take_b_by_process(struct hold *hold, const struct lock_file *file)
 {
-	ushp_record_write(by, &hold->map, record_slot_back(hold->index) - offset, &value, sizeof value);
+	uint64_t a = hold->place;
+	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
+	hold->entry.word |= SLOT_MOVED;
+	ushp_lock_inherit(file, a, hold->place, 1, true);
 }
 
 static void take_over_slot(struct posix *p)
@@ -239,21 +248,18 @@ static void take_over_slot(struct posix *p)
 	struct hold *hold = &p->hold;
 	struct record_map map = hold->map;
 	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry, .map = map };
+	hold->place = ushp_slot_place(heir->index, 0);
 	hold->carrier = heir->by_process ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
 	if (heir->by_process)
-		hold->entry.word |= SLOT_MOVED; /* B is ours first, then the word says so */
-	hold->place = ushp_slot_place(heir->index, hold->entry.word);
-	if (heir->by_process)
-		ushp_lock_inherit(&file, ushp_slot_place(heir->index, 0), hold->place, 1, true);
+		take_b_by_process(hold, &file);
 	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
 		hold->carrier = HOLD_BY_MAPPING;
 	have_map(p);
 	struct object by = p->object;
 	by.fd = file.fd;
 	hold->entry.pid = (uint32_t)unishm_pid();
-	write_field(&by, hold, offsetof(struct record_slot, pid), hold->entry.pid);
-	if (heir->by_process)
-		write_field(&by, hold, offsetof(struct record_slot, word), hold->entry.word);
+	ushp_record_write(&by, &hold->map, record_slot_back(heir->index), &hold->entry.word,
+			2 * sizeof(uint32_t)); /* the word, and pid */
 }
 
 /* One byte each of the places that the parent took. */
@@ -263,10 +269,8 @@ static void take_over_readers(struct unishm *seg)
 	struct lock_file file = heir_file(p);
 	uint64_t place = p->heir.place;
 	unsigned left = p->heir.taken ? count_readers(seg) : seg->attached;
-	if (p->heir.by_process && place) {
+	if (p->heir.by_process && place)
 		ushp_lock_inherit(&file, place, place, left, false);
-		ushp_lock_split(p->object.dev, p->object.ino, place, left);
-	}
 	for (unsigned i = 0; i < seg->attached; i++) {
 		struct unishm_attachment *at = &seg->attachments[i];
 		if (p->heir.taken && !ushp_hold_is_reader(at))

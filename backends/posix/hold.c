@@ -441,7 +441,7 @@ static int move_one(struct posix *p, struct unishm_attachment *reader, bool lost
 	if (fd < 0)
 		return reader ? move_reader_to_process(p, reader, lost) : move_slot_to_process(p, lost);
 	int rc = reader ? move_reader(p, fd, reader, lost) : move_slot(p, fd, lost);
-	ushp_object_close_other(&p->object, fd);
+	ushp_lock_close(fd);
 	return rc;
 }
 
@@ -480,7 +480,7 @@ int ushp_hold_need_writable(struct unishm *seg)
 	int rc = ushp_hold_move(seg, false);
 	if (rc == 0)
 		return ushp_object_replace(&p->object, fd, true);
-	ushp_object_close_other(&p->object, fd);
+	ushp_lock_close(fd);
 	return rc;
 }
 
@@ -500,7 +500,7 @@ static int retake_slot(struct posix *p)
 	struct hold *hold = &p->hold, old = *hold;
 	struct record_slot before, wanted = old.entry;
 	struct lock_file file = ushp_object_locks(&p->object);
-	ushp_lock_forget(p->object.dev, p->object.ino, old.place, 1);
+	ushp_lock_forget(p->object.dev, p->object.ino, old.place);
 	wanted.word = count_of(&old);
 	ushp_record_unmap(&hold->map);
 	*hold = (struct hold){ 0 };
@@ -523,7 +523,7 @@ int ushp_hold_retake(struct unishm *seg)
 		struct unishm_attachment *at = &seg->attachments[i];
 		if (!ushp_hold_is_reader(at) || at->own[PAGE] != BY_PROCESS)
 			continue;
-		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE], 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE]);
 		rc = ushp_reader_claim(&file, LOCK_OF_PROCESS, 1, &at->own[PLACE]);
 	}
 	return rc;
@@ -541,7 +541,7 @@ void ushp_hold_drop_page(struct unishm_attachment *at)
 void ushp_hold_forget(struct posix *p, struct unishm_attachment *at)
 {
 	if (ushp_hold_is_reader(at) && at->own[PAGE] == BY_PROCESS)
-		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE], 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE]);
 }
 
 /* Each byte needs a description of its own to be given up alone; the last may have the heir's. */
@@ -557,7 +557,7 @@ static void inherit_by_description(struct posix *p, struct unishm_attachment *at
 	if (ushp_map_anchor(own.fd, &page) == 0)
 		at->own[PAGE] = (uint64_t)(uintptr_t)page;
 	if (own.fd != fd)
-		ushp_object_close_other(&p->object, own.fd);
+		ushp_lock_close(own.fd);
 }
 
 void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last)

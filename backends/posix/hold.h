@@ -38,21 +38,21 @@
  * Exec and exit drop all descriptions; SIGKILL is exit. A child by vfork() has no memory of its own
  * and no holds. Before fork() (fork.c) a lock by descriptor moves to a mapping, since child and
  * parent share the descriptor and the mappings of data: byte B of the slot is locked by the new
- * description, then the word says B, then A is unlocked: there is no moment without a lock. Then the parent opens the
- * child's description and takes its holds, with all attachments counted in; the child maps an
- * anchor through it and both close its descriptor. So the child is counted before it exists, and if
- * it never does, the kernel drops it with the parent's descriptor. A child without fork handlers
- * (clone(), _Fork()) has no hold until its first call; until then it keeps alive what it shares
- * with its parent.
+ * description, then the word says B, then A is unlocked: there is no moment without a lock. Then
+ * the parent opens the child's description and takes its holds, with all attachments counted in; the
+ * child maps an anchor through it and both close its descriptor. So the child is counted before it
+ * exists, and if it never does, the kernel drops it with the parent's descriptor. A child without
+ * fork handlers (clone(), _Fork()) has no hold until its first call; until then it keeps alive what
+ * it shares with its parent.
  *
  * A program that closes all descriptors does no harm: mappings keep the descriptions. The next
  * call opens the object anew and moves the hold to B of its slot, as fork does.
  *
- * By process: fork() does not inherit such locks. The parent holds A of the child's slot, the child
- * takes B and lets the word say so, a pipe tells the parent, and it drops A. Readers: both hold the same shared byte for that
- * time. A close() of any descriptor of the object by the program drops them; then the next call
- * takes new ones. Where a kernel has locks of descriptions and one of the process had to do, the
- * record says for good that the count may be too low.
+ * By process: fork() does not inherit such locks. The parent takes A of the child's slot; the child
+ * takes B, then writes a word that says B, a pipe tells the parent, and it drops A. Readers: both
+ * hold the same shared byte for that time. A close() of any descriptor of the object by the program
+ * drops them; then the next call takes new ones. Where a kernel has locks of descriptions and one of
+ * the process had to do, the record says for good that the count may be too low.
  */
 #ifndef UNISHM_POSIX_HOLD_H
 #define UNISHM_POSIX_HOLD_H

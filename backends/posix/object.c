@@ -114,7 +114,7 @@ static int keep_if_same(const struct object *object, int fd)
 	}
 	if (is_file(object, &st))
 		return fd;
-	ushp_lock_close(fd, st.st_dev, st.st_ino);
+	ushp_lock_close(fd);
 	return -ENOENT; /* another segment has the name by now */
 }
 
@@ -146,7 +146,7 @@ int ushp_object_reopen(const struct object *object, int access)
 int ushp_object_replace(struct object *object, int fd, bool writable)
 {
 	if (ushp_fd_own(fd, object) < 0) {
-		ushp_lock_close(fd, object->dev, object->ino);
+		ushp_lock_close(fd);
 		return unishm_because(-EMFILE, "its descriptor would have the number %d, which is more "
 				"than this library can keep track of; close some", fd);
 	}
@@ -173,11 +173,6 @@ void ushp_object_close(struct object *object)
 {
 	ushp_fd_close(object->fd, object, object->dev, object->ino);
 	object->fd = -1;
-}
-
-void ushp_object_close_other(const struct object *object, int fd)
-{
-	ushp_lock_close(fd, object->dev, object->ino);
 }
 
 struct lock_file ushp_object_locks(const struct object *object)
@@ -298,5 +293,5 @@ int ushp_object_unlink(const struct object *object)
 {
 	enum place place;
 	int rc = find_name(object, &place);
-	return rc < 0 ? rc : ushp_sys_unlink(object->name, place);
+	return rc < 0 ? rc : ushp_sys_unlink(object->fd, object->name, place);
 }

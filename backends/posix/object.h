@@ -52,7 +52,7 @@ int ushp_object_check(const struct object *object, struct stat *st);
 
 /* Open the file anew: another description. By the name that it has, through the directory
  * where it was found, or, if it has no name any more, through the descriptor. Returns a
- * descriptor without owner. -ENOENT and -EBADF: there is no way. */
+ * descriptor without owner, to be closed by ushp_lock_close(). -ENOENT and -EBADF: there is no way. */
 int ushp_object_reopen(const struct object *object, int access);
 
 /* Have a descriptor again after ushp_object_check() said -EBADF, or another description
@@ -63,9 +63,6 @@ int ushp_object_renew(struct object *object);
 int ushp_object_replace(struct object *object, int fd, bool writable);
 
 void ushp_object_close(struct object *object);
-
-/* Close a descriptor that ushp_object_reopen() returned. */
-void ushp_object_close_other(const struct object *object, int fd);
 
 struct lock_file ushp_object_locks(const struct object *object);
 

@@ -147,8 +147,9 @@ int ushp_sys_stat(const char *name, enum place place, struct stat *st)
 	return unishm_sys.fstatat(at, text, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-int ushp_sys_unlink(const char *name, enum place place)
+int ushp_sys_unlink(int fd, const char *name, enum place place)
 {
+	(void)fd;
 	if (place == AT_SYSTEM_PLACE)
 		return unishm_sys.shm_unlink(name) < 0 ? -errno : 0;
 	int at = directory_of(place);
@@ -304,8 +305,9 @@ int ushp_sys_make_data(const char *name, const struct unishm_options *opt, int f
 
 /* A read-only attachment is made through a read-only description, if there can be one: then
  * mprotect() cannot make it writable later, as it cannot on System V. */
-int ushp_sys_open_data(const struct object *object, int access)
+int ushp_sys_open_data(const struct object *object, size_t size, int access)
 {
+	(void)size; /* the record is behind it, and was seen to be there */
 	if (access != O_RDONLY || !object->writable)
 		return object->fd;
 	int fd = ushp_object_reopen(object, O_RDONLY);
@@ -315,7 +317,7 @@ int ushp_sys_open_data(const struct object *object, int access)
 void ushp_sys_close_data(const struct object *object, int fd)
 {
 	if (fd != object->fd)
-		ushp_object_close_other(object, fd);
+		ushp_lock_close(fd);
 }
 
 bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping)

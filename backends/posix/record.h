@@ -78,7 +78,8 @@ struct record_head {
 	uint32_t slots_used; /* no slot at or beyond was ever taken */
 	uint32_t unused_word;
 	uint64_t clock;      /* at least every operation of a slot beyond the first RECORD_INLINE */
-	uint32_t unused[10];
+	uint64_t data_inode; /* of the data, where that is another object; see object_sidecar.c */
+	uint32_t unused[8];
 };
 
 /* What is read at one go: the head and the slots next to it. */
@@ -104,9 +105,11 @@ enum {
 	RECORD_SLOTS = (RECORD_SIZE - sizeof(struct record_head)) / sizeof(struct record_slot) - 1,
 };
 
+static_assert(offsetof(struct record_slot, pid) == 4, "word and pid are written at once");
 static_assert(sizeof(struct record_head) == 112, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, size) == 16, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, clock) == 64, "the record's layout is fixed");
+static_assert(offsetof(struct record_head, data_inode) == 72, "the record's layout is fixed");
 static_assert(sizeof(struct record_slot) == 40, "the record's layout is fixed");
 static_assert(sizeof(struct record_tail) == 9 * 40 + 112, "the record's layout is fixed");
 

@@ -143,7 +143,7 @@ WRAP(void, ushp_fd_close, (int fd, const void *owner, dev_t dev, ino_t ino))
 	if (!broken.believes_number && !broken.believes_file)
 		__real_ushp_fd_close(fd, owner, dev, ino);
 	else if (__wrap_ushp_fd_check(fd, owner, dev, ino, &st) == 0)
-		ushp_lock_close(fd, dev, ino);
+		ushp_lock_close(fd);
 }
 
 WRAP(int, ushp_stage, (const struct object *object, uint32_t state))
@@ -156,7 +156,7 @@ WRAP(int, ushp_stage, (const struct object *object, uint32_t state))
 
 WRAP(int, ushp_object_unlink, (const struct object *object))
 {
-	return broken.unlinks_by_name ? ushp_sys_unlink(object->name, AT_SYSTEM_PLACE)
+	return broken.unlinks_by_name ? ushp_sys_unlink(object->fd, object->name, AT_SYSTEM_PLACE)
 			: __real_ushp_object_unlink(object);
 }
 
