@@ -21,11 +21,6 @@ struct sysv_handle {
 
 /* ---- Small things -------------------------------------------------------- */
 
-int sysv_gone(int rc)
-{
-	return rc == -EINVAL ? -EIDRM : rc;
-}
-
 static struct sysv_handle *handle_of(struct unishm *seg)
 {
 	return (struct sysv_handle *)seg->priv;
@@ -37,8 +32,8 @@ static struct sysv_handle *handle_of(struct unishm *seg)
 static bool is_same(struct unishm *seg, const struct shmid_ds *ds)
 {
 	struct sysv_handle *handle = handle_of(seg);
-	bool key_fits = sysv_key_of(ds) == seg->key || (sysv_is_removed(ds, seg->key) &&
-			sysv_key_of(ds) == IPC_PRIVATE);
+	bool key_fits = ushv_key_of(ds) == seg->key || (ushv_is_removed(ds, seg->key) &&
+			ushv_key_of(ds) == IPC_PRIVATE);
 	if (!key_fits || (size_t)ds->shm_segsz != seg->size)
 		return false;
 	if (handle->creator && ds->shm_cpid != handle->creator)
@@ -53,7 +48,7 @@ static bool is_same(struct unishm *seg, const struct shmid_ds *ds)
 /* Ask for the segment of @seg, with permission to read or as its owner. */
 static int look(struct unishm *seg, struct shmid_ds *ds)
 {
-	int rc = sysv_stat_any(seg->id, ds);
+	int rc = ushv_stat_any(seg->id, ds);
 	return rc == 0 && !is_same(seg, ds) ? -EIDRM : rc;
 }
 
@@ -69,17 +64,6 @@ static int because_forbidden(int rc)
 {
 	return unishm_because(rc, "a sandbox or security module forbids System V shared memory; "
 			"allow it, or use the POSIX backend");
-}
-
-int sysv_set(int id, struct shmid_ds *ds)
-{
-	struct shmid_ds now;
-	int rc = unishm_sys.shmctl(id, IPC_SET, ds) < 0 ? -errno : 0;
-	if (rc != -EINVAL)
-		return rc;
-	if (sysv_stat_any(id, &now) == -EIDRM)
-		return -EIDRM;
-	return unishm_because(rc, "this user namespace maps no such user or group; choose another");
 }
 
 static int because_denied(int rc, const struct shmid_ds *ds)
@@ -102,17 +86,10 @@ static int denied(int rc, int id)
 	struct shmid_ds ds;
 	if (rc != -EACCES && rc != -EPERM)
 		return rc;
-	bool known = sysv_stat_any(id, &ds) == 0;
+	bool known = ushv_stat_any(id, &ds) == 0;
 	if (rc == -EPERM && (!known || is_owner(&ds)))
 		return because_forbidden(rc);
 	return known ? because_denied(rc, &ds) : rc;
-}
-
-/* What shmat means by EAGAIN. */
-int sysv_because_memory_is_locked(size_t size)
-{
-	return unishm_because(-ENOMEM, "this process locks all of its memory (mlockall), and "
-			"RLIMIT_MEMLOCK leaves no room for %zu bytes; raise it (ulimit -l)", size);
 }
 
 /* ---- Open ---------------------------------------------------------------- */
@@ -140,7 +117,7 @@ static int because_not_created(int rc, const struct unishm_options *opt)
 
 static int create(struct unishm *seg, const struct unishm_options *opt)
 {
-	int flags = sysv_create_flags(opt->flags);
+	int flags = ushv_create_flags(opt->flags);
 	if (flags < 0)
 		return flags;
 	if (opt->size > PTRDIFF_MAX && (opt->key == UNISHM_PRIVATE ||
@@ -150,7 +127,7 @@ static int create(struct unishm *seg, const struct unishm_options *opt)
 	int id = unishm_sys.shmget(opt->key, opt->size, IPC_CREAT | IPC_EXCL | flags | (int)mode);
 	if (id < 0)
 		return errno == EEXIST ? SYSV_AGAIN : because_not_created(-errno, opt);
-	int rc = opt->init ? sysv_fill(id, opt) : 0;
+	int rc = opt->init ? ushv_fill(id, opt) : 0;
 	if (rc)
 		return rc;
 	seg->id = id;
@@ -164,7 +141,7 @@ static int create(struct unishm *seg, const struct unishm_options *opt)
 static void know(struct unishm *seg, int id, const struct shmid_ds *ds)
 {
 	seg->id = id;
-	seg->key = sysv_key_of(ds);
+	seg->key = ushv_key_of(ds);
 	seg->size = (size_t)ds->shm_segsz;
 	*handle_of(seg) = (struct sysv_handle){ ds->shm_cpid, ds->shm_atime != 0 };
 }
@@ -173,12 +150,12 @@ static void know(struct unishm *seg, int id, const struct shmid_ds *ds)
 static int adopt(struct unishm *seg, int id, key_t key)
 {
 	struct shmid_ds ds;
-	int rc = unishm_sys.shmctl(id, IPC_STAT, &ds) < 0 ? sysv_gone(-errno) : 0;
-	if (rc == -EIDRM || (rc == 0 && (sysv_is_removed(&ds, key) || sysv_key_of(&ds) != key)))
+	int rc = unishm_sys.shmctl(id, IPC_STAT, &ds) < 0 ? ushv_gone(-errno) : 0;
+	if (rc == -EIDRM || (rc == 0 && (ushv_is_removed(&ds, key) || ushv_key_of(&ds) != key)))
 		return SYSV_AGAIN;
 	if (rc < 0)
 		return denied(rc, id);
-	if (sysv_stage_of(id, &ds) != SYSV_WHOLE)
+	if (ushv_stage_of(id, &ds) != SYSV_WHOLE)
 		return SYSV_AGAIN;
 	know(seg, id, &ds);
 	return 0;
@@ -188,12 +165,12 @@ static int because_not_opened(int rc, const struct unishm_options *opt)
 {
 	struct shmid_ds ds;
 	int id = unishm_sys.shmget(opt->key, 0, 0);
-	if (id < 0 || sysv_stat_any(id, &ds) < 0)
+	if (id < 0 || ushv_stat_any(id, &ds) < 0)
 		return rc == -EPERM ? because_forbidden(rc) : rc;
 	if (unishm_sys.shmget(opt->key, 0, 0400) < 0 && errno == EACCES)
 		rc = -EACCES; /* Linux looks at the size first: permission is the better answer,
 				 and all that POSIX can give */
-	if ((rc == -EACCES || rc == -EINVAL) && sysv_stage_of(id, &ds) != SYSV_WHOLE)
+	if ((rc == -EACCES || rc == -EINVAL) && ushv_stage_of(id, &ds) != SYSV_WHOLE)
 		return SYSV_AGAIN; /* not there yet */
 	if (rc == -EINVAL && (size_t)ds.shm_segsz < opt->size)
 		return unishm_because(rc, "it has %zu bytes, fewer than the %zu asked for; "
@@ -218,14 +195,14 @@ static int look_again(const struct unishm_options *opt, struct sysv_wait *wait)
 {
 	struct shmid_ds ds;
 	int id = unishm_sys.shmget(opt->key, 0, 0);
-	int rc = id < 0 ? -errno : sysv_stat_any(id, &ds);
+	int rc = id < 0 ? -errno : ushv_stat_any(id, &ds);
 	if (rc == -EACCES && opt->oflag & O_EXCL)
 		return -EEXIST; /* without SHM_STAT_ANY, all that can be known */
 	if (rc == -ENOENT || rc == -EIDRM || rc == -EACCES)
 		return 0;
 	if (rc < 0)
 		return rc;
-	return sysv_is_removed(&ds, opt->key) ? 0 : sysv_settle(id, &ds, opt, wait);
+	return ushv_is_removed(&ds, opt->key) ? 0 : ushv_settle(id, &ds, opt, wait);
 }
 
 static int try_to_open(struct unishm *seg, const struct unishm_options *opt)
@@ -264,15 +241,15 @@ static int sysv_open(struct unishm *seg, const struct unishm_options *opt)
  * to remove a private one. */
 static bool can_open_by_id(int id, const struct shmid_ds *ds)
 {
-	enum sysv_stage stage = sysv_stage_of(id, ds);
-	return stage == SYSV_WHOLE || (stage == SYSV_BORN && sysv_is_dead(ds->shm_cpid));
+	enum sysv_stage stage = ushv_stage_of(id, ds);
+	return stage == SYSV_WHOLE || (stage == SYSV_BORN && ushv_is_dead(ds->shm_cpid));
 }
 
 static int sysv_open_id(struct unishm *seg, int id)
 {
 	struct shmid_ds ds;
-	int rc = sysv_stat_any(id, &ds);
-	bool there = rc == 0 && !sysv_is_removed(&ds, sysv_key_of(&ds)) && can_open_by_id(id, &ds);
+	int rc = ushv_stat_any(id, &ds);
+	bool there = rc == 0 && !ushv_is_removed(&ds, ushv_key_of(&ds)) && can_open_by_id(id, &ds);
 	if (rc == -EIDRM || (rc == 0 && !there))
 		return -ENOENT;
 	if (rc == 0 && unishm_sys.shmctl(id, IPC_STAT, &ds) < 0) /* permission to read */
@@ -293,12 +270,12 @@ static void sysv_close(struct unishm *seg)
 static int because_not_attached(int rc, const struct unishm *seg, const void *where, int flags)
 {
 	struct shmid_ds ds;
-	if (rc == -EINVAL && sysv_stat_any(seg->id, &ds) == -EIDRM)
+	if (rc == -EINVAL && ushv_stat_any(seg->id, &ds) == -EIDRM)
 		return -EIDRM; /* removed and gone since we looked */
 	if (rc == -EINVAL && where)
 		return unishm_because(rc, "something is mapped there already; choose another address");
 	if (rc == -EAGAIN)
-		return sysv_because_memory_is_locked(seg->size);
+		return ushv_because_memory_is_locked(seg->size);
 	if (rc == -EPERM && flags & UNISHM_EXEC)
 		return unishm_because(-ENOTSUP, "this system lets no code run in shared memory; "
 				"leave out UNISHM_EXEC");
@@ -326,13 +303,13 @@ static size_t sysv_granularity(void)
 static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct shmid_ds ds;
-	int native = sysv_attach_flags(flags);
+	int native = ushv_attach_flags(flags);
 	if (native < 0)
 		return native;
 	int rc = look(seg, &ds);
 	if (rc < 0)
 		return denied(rc, seg->id);
-	if (sysv_is_removed(&ds, seg->key))
+	if (ushv_is_removed(&ds, seg->key))
 		return -EIDRM;
 	void *got = unishm_sys.shmat(seg->id, where, native);
 	if (got == (void *)-1)
@@ -376,7 +353,7 @@ static int sysv_remove(struct unishm *seg)
 	struct shmid_ds ds;
 	int rc = look_before(seg, &ds);
 	if (rc == 0 && unishm_sys.shmctl(seg->id, IPC_RMID, NULL) < 0)
-		rc = sysv_gone(-errno);
+		rc = ushv_gone(-errno);
 	return denied(rc, seg->id);
 }
 
@@ -385,7 +362,7 @@ static int because_not_locked(int rc, int id)
 	if (rc == -ENOMEM)
 		return unishm_because(rc, "it is larger than RLIMIT_MEMLOCK allows; raise it (ulimit -l)");
 	struct shmid_ds ds;
-	if (rc == -EPERM && sysv_stat_any(id, &ds) == 0 && is_owner(&ds))
+	if (rc == -EPERM && ushv_stat_any(id, &ds) == 0 && is_owner(&ds))
 		return unishm_because(rc, "RLIMIT_MEMLOCK is 0 and there is no privilege; raise it (ulimit -l)");
 	return denied(rc, id);
 }
@@ -396,7 +373,7 @@ static int sysv_lock(struct unishm *seg)
 	int rc = look_before(seg, &ds);
 	if (rc < 0)
 		return denied(rc, seg->id);
-	rc = sysv_set_lock(seg->id, true);
+	rc = ushv_set_lock(seg->id, true);
 	return rc < 0 ? because_not_locked(rc, seg->id) : 0;
 }
 
@@ -404,17 +381,17 @@ static int sysv_unlock(struct unishm *seg)
 {
 	struct shmid_ds ds;
 	int rc = look_before(seg, &ds);
-	return denied(rc < 0 ? rc : sysv_set_lock(seg->id, false), seg->id);
+	return denied(rc < 0 ? rc : ushv_set_lock(seg->id, false), seg->id);
 }
 
 /* IPC_SET takes mode, owner and group at once: a field that stays is what IPC_STAT told. */
 static int change(struct unishm *seg, struct shmid_ds *ds)
 {
-	if (sysv_is_mark(ds))
+	if (ushv_is_mark(ds))
 		return unishm_because(-EINVAL, "group %lu with mode 0%lo marks unfinished segments; "
 				"choose another", (unsigned long)ds->shm_perm.gid,
 				(unsigned long)ds->shm_perm.mode & 0777);
-	return denied(sysv_set(seg->id, ds), seg->id);
+	return denied(ushv_set(seg->id, ds), seg->id);
 }
 
 static int sysv_chmod(struct unishm *seg, mode_t mode)
@@ -440,36 +417,15 @@ static int sysv_chown(struct unishm *seg, uid_t user, gid_t group)
 	return change(seg, &ds);
 }
 
-void sysv_translate(struct unishm_status *st, int id, const struct shmid_ds *ds, key_t opened_by)
-{
-	st->id = id;
-	st->backend = "sysv";
-	st->removed = sysv_is_removed(ds, opened_by);
-	st->key = st->removed ? UNISHM_PRIVATE : sysv_key_of(ds);
-	st->size = (size_t)ds->shm_segsz;
-	st->mode = ds->shm_perm.mode & 0777; /* systems keep flags beside them */
-	st->number_attached = (unsigned long)ds->shm_nattch;
-	st->creator_process = ds->shm_cpid;
-	st->last_op_process = ds->shm_lpid;
-	st->last_attach_time = ds->shm_atime;
-	st->last_detach_time = ds->shm_dtime;
-	st->last_change_time = ds->shm_ctime;
-	st->creator_user = ds->shm_perm.cuid;
-	st->creator_group = ds->shm_perm.cgid;
-	st->owner_user = ds->shm_perm.uid;
-	st->owner_group = ds->shm_perm.gid;
-	st->locked = sysv_is_locked(ds);
-}
-
 static int sysv_status(struct unishm *seg, struct unishm_status *st)
 {
 	struct shmid_ds ds;
-	int rc = unishm_sys.shmctl(seg->id, IPC_STAT, &ds) < 0 ? sysv_gone(-errno) : 0;
+	int rc = unishm_sys.shmctl(seg->id, IPC_STAT, &ds) < 0 ? ushv_gone(-errno) : 0;
 	if (rc == 0 && !is_same(seg, &ds))
 		return -EIDRM;
 	if (rc < 0)
 		return denied(rc, seg->id);
-	sysv_translate(st, seg->id, &ds, seg->key);
+	ushv_translate(st, seg->id, &ds, seg->key);
 	return 0;
 }
 
@@ -482,7 +438,7 @@ struct listing {
  * find a private one. */
 static bool is_shown(int id, const struct shmid_ds *ds)
 {
-	if (!sysv_may_be_unfinished(ds))
+	if (!ushv_may_be_unfinished(ds))
 		return true;
 	if (unishm_hold_forks() < 0)
 		return false;
@@ -497,14 +453,14 @@ static int list_one(int id, const struct shmid_ds *ds, void *arg)
 	struct unishm_status st = { .backend = NULL };
 	if (!is_shown(id, ds))
 		return 0;
-	sysv_translate(&st, id, ds, sysv_key_of(ds));
+	ushv_translate(&st, id, ds, ushv_key_of(ds));
 	return listing->visit(&st, listing->arg);
 }
 
 static int sysv_list(int (*visit)(const struct unishm_status *, void *), void *arg)
 {
 	struct listing listing = { visit, arg };
-	return sysv_scan(false, list_one, &listing);
+	return ushv_scan(false, list_one, &listing);
 }
 
 const struct unishm_backend unishm_sysv_backend = {
@@ -523,6 +479,6 @@ const struct unishm_backend unishm_sysv_backend = {
 	.chown = sysv_chown,
 	.status = sysv_status,
 	.list = sysv_list,
-	.sweep = sysv_sweep,
+	.sweep = ushv_sweep,
 	.fork_shed = sysv_fork_shed,
 };

@@ -214,34 +214,6 @@ int unishm_call_visit(int (*visit)(const struct unishm_status *, void *),
 
 /* ---- Waiting ------------------------------------------------------------- */
 
-/* From the first pause of a call to its end, or to a callback, signal handlers run in pauses only:
- * else one that runs between two of them would go unnoticed, and the wait would not end. */
-static _Thread_local struct {
-	bool pausing;
-	sigset_t callers;
-} signals;
-
-static void keep_signals_to_pauses(void)
-{
-	/* Not those that an instruction raises: the kernel would end the process. */
-	static const int raised[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
-	sigset_t kept;
-	if (signals.pausing)
-		return;
-	sigfillset(&kept);
-	for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
-		sigdelset(&kept, raised[i]);
-	signals.pausing = pthread_sigmask(SIG_BLOCK, &kept, &signals.callers) == 0;
-}
-
-void unishm_end_pauses(void)
-{
-	if (!signals.pausing)
-		return;
-	signals.pausing = false;
-	pthread_sigmask(SIG_SETMASK, &signals.callers, NULL);
-}
-
 static int64_t now_ms(void)
 {
 	struct timespec now;
@@ -258,9 +230,9 @@ int unishm_pause(struct unishm_patience *patience)
 		return unishm_because(-ETIMEDOUT, "another process is still filling it after %u "
 				"ms; wait longer, or look what that process is at",
 				patience->limit_ms);
-	keep_signals_to_pauses();
+	const sigset_t *callers = unishm_keep_signals_to_pauses();
 	unsigned holds = unishm_release_all_forks();
-	int woken = pselect(0, NULL, NULL, NULL, &moment, &signals.callers) < 0 ? errno : 0;
+	int woken = pselect(0, NULL, NULL, NULL, &moment, callers) < 0 ? errno : 0;
 	unishm_hold_forks_again(holds);
 	return woken == EINTR ? unishm_because(-EINTR, "a signal arrived while another process "
 			"was filling it; call again") : 0;

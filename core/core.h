@@ -3,6 +3,7 @@
 #ifndef UNISHM_CORE_H
 #define UNISHM_CORE_H
 
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "backend.h"
@@ -16,6 +17,13 @@ void unishm_forget_reason(void);
  * the reason that unishm_because() left for @rc, else one for the errno alone.
  * Returns @rc. */
 int unishm_fail(int rc, const char *what, ...) __attribute__((format(printf, 2, 3)));
+
+/* Which segment, in a message: "the posix segment with key 0x0000000a". */
+struct unishm_label {
+	char text[64];
+};
+struct unishm_label unishm_label_key(const struct unishm_backend *backend, key_t key);
+struct unishm_label unishm_label_of(const struct unishm *seg);
 
 /* ---- registry.c --------------------------------------------------------- */
 
@@ -58,18 +66,19 @@ struct unishm_thread *unishm_threads(void);
 /* In a new child: forget all threads but this one. */
 void unishm_forget_threads(void);
 
-/* 0, or why threads cannot be told apart: the system has no more keys. */
-int unishm_set_up_threads(void);
+/* From here to the end of the call, or to a callback, signal handlers of this thread run in
+ * pauses only. Returns the mask for those. */
+const sigset_t *unishm_keep_signals_to_pauses(void);
 
-/* ---- fork.c ------------------------------------------------------------- */
+/* 0, or why threads cannot be told apart: the system has no more keys. @at_its_end is called at
+ * the end of each thread that called the library. */
+int unishm_set_up_threads(void (*at_its_end)(void));
+
+/* ---- gate.c ------------------------------------------------------------- */
 
 /* Take back all holds of this thread and return how many; hold them again. */
 unsigned unishm_release_all_forks(void);
 void unishm_hold_forks_again(unsigned holds);
-
-/* Set things right if this process is a child that was made behind the back of the C library.
- * For whoever is about to wait: for a thread, perhaps, that is not there. */
-void unishm_notice_child(void);
 
 /* Whether a signal handler forked this process while this thread held forks, as it still does. */
 bool unishm_missed_as_child(void);
@@ -89,6 +98,9 @@ void unishm_leave(struct unishm *seg);
 int unishm_enter_all(struct unishm **all);
 void unishm_leave_all(void);
 
+/* Free the memory of a handle, which is not registered. */
+void unishm_free_handle(struct unishm *seg);
+
 /* The handles, while no other thread can change the list. */
 struct unishm *unishm_first_handle(void);
 
@@ -98,6 +110,22 @@ void unishm_tell_missed(bool in_child);
 /* In a new child: free what other threads had locked. @missed: nothing was prepared,
  * and this thread may be at a call of its own. */
 void unishm_renew_handles(bool missed);
+
+/* The body of a public call: run @call, which is about @seg, with the handle locked. */
+#define UNISHM_LOCKED(seg, words, call)                                           \
+	do {                                                                      \
+		unishm_begin();                                                   \
+		int rc_ = (seg) ? unishm_enter(seg) : -EINVAL;                    \
+		if (rc_ == 0) {                                                   \
+			rc_ = (call);                                             \
+			unishm_leave(seg);                                        \
+		}                                                                 \
+		if (!(seg))                                                       \
+			unishm_fail(rc_, words ": the handle is NULL");           \
+		else if (rc_ < 0)                                                 \
+			unishm_fail(rc_, words " %s", unishm_label_of(seg).text); \
+		return unishm_end(rc_);                                           \
+	} while (0)
 
 /* ---- callback.c --------------------------------------------------------- */
 
@@ -117,15 +145,13 @@ void unishm_leave_makings(void);
 /* What the open of a backend answered, for the caller. */
 int unishm_answer_of_open(int rc);
 
-/* End what unishm_pause() began: with the call, and before a callback. */
-void unishm_end_pauses(void);
-
 /* Call @visit, for a call that does not hold forks. */
 int unishm_call_visit(int (*visit)(const struct unishm_status *, void *),
 		const struct unishm_status *st, void *arg);
 
-/* ---- segment.c ---------------------------------------------------------- */
+/* ---- fork.c ------------------------------------------------------------- */
 
-void unishm_free_handle(struct unishm *seg);
+/* When the library is loaded. If it fails, unishm_hold_forks() says so. */
+void unishm_set_up(void);
 
 #endif

@@ -24,6 +24,8 @@ static const struct {
 	{ ENOENT, "there is none; create it with O_CREAT, or check key and backend" },
 	{ EIDRM, "it was removed; open its key anew" },
 	{ ENOMEM, "the system has not enough memory or address space; ask for less, or raise RLIMIT_AS" },
+	{ EROFS, "shared memory is on a file system that is mounted read-only here; read it only "
+			"(UNISHM_RDONLY), or have it remounted" },
 	{ ENOSPC, "the system has no room for it; remove segments that nobody needs, or raise the limits" },
 	{ EMFILE, "this process has no file descriptors left; close some, or raise RLIMIT_NOFILE" },
 	{ ENFILE, "the system has no file descriptors left; close files, or raise the system's limit" },
@@ -35,6 +37,7 @@ static const struct {
 	{ EINTR, "a signal interrupted it; call again" },
 	{ ETIMEDOUT, "the limit of the wait is over; wait longer" },
 	{ ECANCELED, "this process is a child that was forked within the init callback; open the key instead" },
+	{ EROFS, "its file system is mounted read-only here; attach with UNISHM_RDONLY, or mount it for writing" },
 	{ EINVAL, "an argument is out of range" },
 };
 
@@ -80,4 +83,27 @@ int unishm_fail(int rc, const char *what, ...)
 const char *unishm_errmsg(void)
 {
 	return last.sentence;
+}
+
+/* ---- Words for messages -------------------------------------------------- */
+
+struct unishm_label unishm_label_key(const struct unishm_backend *backend, key_t key)
+{
+	struct unishm_label label;
+	if (key == UNISHM_PRIVATE)
+		snprintf(label.text, sizeof label.text, "a private %s segment", backend->name);
+	else
+		snprintf(label.text, sizeof label.text, "the %s segment with key 0x%08lx",
+				backend->name, (unsigned long)(uint32_t)key);
+	return label;
+}
+
+struct unishm_label unishm_label_of(const struct unishm *seg)
+{
+	struct unishm_label label;
+	if (seg->key != UNISHM_PRIVATE)
+		return unishm_label_key(seg->backend, seg->key);
+	snprintf(label.text, sizeof label.text, "the private %s segment with id %d",
+			seg->backend->name, seg->id);
+	return label;
 }

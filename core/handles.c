@@ -3,13 +3,20 @@
  * Every open handle of this process. The list has a lock, and each handle one, so that calls
  * on different segments share none; they are taken in this order, while forks are held.
  */
-#include <stddef.h>
+#include <stdlib.h>
 
 #include "core.h"
 #include "mapping.h"
 
 static struct unishm_mutex registry = UNISHM_MUTEX_INIT;
 static struct unishm *first;
+
+void unishm_free_handle(struct unishm *seg)
+{
+	if (seg->attachments != seg->inline_room)
+		free(seg->attachments);
+	free(seg);
+}
 
 /* By next, the list is whole at every instruction of these two. */
 void unishm_register(struct unishm *seg)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "core.h"
+#include "fork.h"
 #include "os.h"
 
 enum { WAITED = 1, LONG_MS = 1000 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -58,6 +59,34 @@ static int sys_try_noatime(int fd)
 	if (fcntl(fd, F_SETFL, flags | O_NOATIME) < 0)
 		return -1;
 	return fcntl(fd, F_SETFL, flags);
+#else
+	(void)fd;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+static bool sys_overrides_modes(void)
+{
+#ifdef SYS_capget
+	struct {
+		uint32_t version;
+		int process;
+	} header = { 0x20080522, 0 }; /* the third version; this thread */
+	struct {
+		uint32_t effective, permitted, inheritable;
+	} sets[2] = { { 0, 0, 0 } };
+	const uint32_t dac_override = 1u << 1;
+	return syscall(SYS_capget, &header, sets) == 0 && sets[0].effective & dac_override;
+#else
+	return false;
+#endif
+}
+
+static int sys_drop_access_list(int fd)
+{
+#ifdef SYS_fremovexattr
+	return (int)syscall(SYS_fremovexattr, fd, "system.posix_acl_access");
 #else
 	(void)fd;
 	errno = ENOSYS;
@@ -155,6 +184,8 @@ struct unishm_sys unishm_sys = {
 	.rename_new = sys_rename_new,
 	.access = sys_access,
 	.try_noatime = sys_try_noatime,
+	.overrides_modes = sys_overrides_modes,
+	.drop_access_list = sys_drop_access_list,
 	.linkat = linkat,
 	.fchmod = fchmod,
 	.fchown = fchown,

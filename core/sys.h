@@ -47,6 +47,8 @@ struct unishm_sys {
 	int (*rename_new)(const char *from, const char *to); /* EEXIST if @to is there */
 	int (*access)(int fd, int want); /* R_OK ... for the effective user, by descriptor */
 	int (*try_noatime)(int fd); /* EPERM: neither owner nor CAP_FOWNER */
+	bool (*overrides_modes)(void); /* has CAP_DAC_OVERRIDE, effective */
+	int (*drop_access_list)(int fd); /* beyond the mode */
 	int (*linkat)(int fd, const char *from, int dirfd, const char *to, int flags);
 	int (*fchmod)(int fd, mode_t mode);
 	int (*fchown)(int fd, uid_t user, gid_t group);

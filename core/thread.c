@@ -9,12 +9,14 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 
 #include "core.h"
 #include "sys.h"
 
 static struct unishm_thread *_Atomic threads;
 static pthread_key_t at_end;
+static void (*before_end)(void); /* what else the end of a thread means */
 
 /* For threads that cannot have a record since there is no memory: one at a time, until it holds
  * no forks any more. Whoever waits for it holds nothing. */
@@ -100,16 +102,48 @@ static void thread_ends(void *mine)
 {
 	struct unishm_thread *thread = mine;
 	unishm_begin();
-	unishm_abandon_all();
+	before_end();
 	record = NULL;
 	atomic_store(&thread->owner, 0);
 	unishm_end(0);
 }
 
-int unishm_set_up_threads(void)
+int unishm_set_up_threads(void (*at_its_end)(void))
 {
+	before_end = at_its_end;
 	list(&spare);
 	return -pthread_key_create(&at_end, thread_ends);
+}
+
+/* ---- Signals --------------------------------------------------------------- */
+
+/* From the first pause of a call to its end, or to a callback, signal handlers run in pauses only:
+ * else one that runs between two of them would go unnoticed, and the wait would not end. */
+static _Thread_local struct {
+	bool pausing;
+	sigset_t callers;
+} signals;
+
+const sigset_t *unishm_keep_signals_to_pauses(void)
+{
+	/* Not those that an instruction raises: the kernel would end the process. */
+	static const int raised[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+	sigset_t kept;
+	if (signals.pausing)
+		return &signals.callers;
+	sigfillset(&kept);
+	for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
+		sigdelset(&kept, raised[i]);
+	signals.pausing = pthread_sigmask(SIG_BLOCK, &kept, &signals.callers) == 0;
+	return &signals.callers;
+}
+
+static void end_pauses(void)
+{
+	if (!signals.pausing)
+		return;
+	signals.pausing = false;
+	pthread_sigmask(SIG_SETMASK, &signals.callers, NULL);
 }
 
 /* ---- Cancellation -------------------------------------------------------- */
@@ -129,7 +163,7 @@ int unishm_end(int rc)
 void unishm_let_cancel(void)
 {
 	int ours;
-	unishm_end_pauses();
+	end_pauses();
 	pthread_setcanceltype(callers.type, &ours);
 	pthread_setcancelstate(callers.state, &ours);
 }

@@ -208,6 +208,7 @@ enum {
  * Return: 0, or
  * -EINVAL  NULL argument or unknown flag
  * -EACCES  the mode does not grant what @flags ask for
+ * -EROFS   to write, where its file system is mounted read-only (POSIX backend)
  * -EIDRM   the segment was removed
  * -ENOMEM  no address space left (RLIMIT_AS, or too many mappings)
  * -ENOTSUP UNISHM_EXEC where shared memory cannot hold code

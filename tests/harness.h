@@ -140,6 +140,9 @@ void pipe_cloexec(int fds[2]);
 /* Descriptors that are open in this process. */
 int count_descriptors(void);
 
+/* Where makers work in files with a name of their own, a killed one leaves such a file. */
+void sweep_drafts(void);
+
 /* The name of the only object in /dev/shm, in a static buffer; NULL if there is
  * not just one. */
 const char *only_object(void);

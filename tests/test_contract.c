@@ -684,6 +684,7 @@ START_TEST(creators_killed_anywhere_leave_a_usable_key_and_no_memory)
 		ck_assert_uint_eq(number_attached(seg), 0);
 		ck_assert(all_are(attach(seg, 0), 20000, 'i'));
 		drop(seg);
+		sweep_drafts();
 		if (is_isolated())
 			ck_assert_uint_eq(memory_used(), 0);
 	}
@@ -2057,6 +2058,19 @@ START_TEST(execution_needs_an_execute_bit)
 }
 END_TEST
 
+/* No mode keeps who overrides modes from anything, as on System V. */
+START_TEST(root_executes_whatever_the_mode)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	struct unishm *seg = make(0, SMALL, 0600);
+	void *addr;
+	expect_ok(unishm_attach(seg, UNISHM_EXEC, &addr));
+	expect_ok(unishm_detach(seg, addr));
+	drop(seg);
+}
+END_TEST
+
 static long create_world_readable(long n)
 {
 	return unishm_open(&mine, key((int)n), O_CREAT | O_EXCL, SMALL, 0666);
@@ -2328,6 +2342,7 @@ static void permission_group(Suite *suite)
 	EACH(t, root_may_do_anything_to_anyones_segment);
 	EACH(t, the_effective_user_counts_and_what_is_attached_stays);
 	EACH(t, execution_needs_an_execute_bit);
+	EACH(t, root_executes_whatever_the_mode);
 	EACH(t, open_or_create_finds_the_segments_of_others);
 	EACH(t, a_stranger_cannot_take_a_segment_out_of_the_way);
 	EACH(t, a_plain_shm_open_sees_the_data_at_offset_0);

@@ -1100,6 +1100,45 @@ START_TEST(status_of_an_object_that_was_cut_is_an_error_and_no_signal)
 }
 END_TEST
 
+/* What any program does that calls shm_unlink(). */
+static void remove_data(void)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/dev/shm/%s", only_object());
+	ck_assert_int_eq(unlink(path), 0);
+}
+
+/* The data of segment 0 where it has a file beside: is another program's object left alone? */
+START_TEST(an_object_of_another_program_in_the_datas_place_is_left_alone)
+{
+	begin(_i);
+	SKIP_UNLESS(is_isolated() && on("posix"), "is about POSIX objects");
+	SKIP_UNLESS(!has_description_locks(), "there is one object here");
+	char path[64];
+	struct unishm *seg = make(0, SMALL, 0600);
+	snprintf(path, sizeof path, "/dev/shm/%s", only_object());
+	drop(seg);
+	int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	ck_assert_int_eq(unishm_open(&seg, key(0), O_CREAT, SMALL, 0600), -EBADMSG);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	ck_assert_int_eq(try_open(0), -ENOENT);
+	ck_assert_int_eq(unlink(path), 0);
+	seg = make(0, SMALL, 0600);
+	ck_assert_int_eq(unlink(path), 0);
+	fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600); /* too short to be mapped */
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	void *addr;
+	ck_assert_int_eq(unishm_attach(seg, 0, &addr), -EBADMSG);
+	unishm_remove(seg);
+	unishm_close(seg);
+	if (can_reserve()) /* macOS: objects have no inode to tell them by */
+		ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
 START_TEST(an_object_unlinked_by_its_name_counts_as_removed_or_lives_on)
 {
 	begin(_i);
@@ -1107,7 +1146,7 @@ START_TEST(an_object_unlinked_by_its_name_counts_as_removed_or_lives_on)
 	find_object();
 	struct unishm *seg = make(0, SMALL, 0600);
 	attach(seg, 0);
-	ck_assert_int_eq(unlink(object), 0);
+	remove_data();
 	ck_assert_int_eq(try_open(0), -ENOENT);
 	struct unishm *next = make(0, SMALL, 0600);
 	int rc = unishm_remove(seg);
@@ -1158,6 +1197,7 @@ static void object_group(Suite *suite)
 	EACH(t, a_newer_record_version_is_enotsup);
 	EACH(t, status_of_an_object_that_was_cut_is_an_error_and_no_signal);
 	EACH(t, an_object_unlinked_by_its_name_counts_as_removed_or_lives_on);
+	EACH(t, an_object_of_another_program_in_the_datas_place_is_left_alone);
 	t = group(suite, "hostile", "native", 60);
 	EACH(t, no_hostile_record_crashes_anyone);
 #else

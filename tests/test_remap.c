@@ -54,6 +54,30 @@ START_TEST(a_part_of_an_attachment_is_never_replaced)
 }
 END_TEST
 
+/* Where nothing can be mapped: the segment does not remember that it was tried. */
+START_TEST(what_cannot_be_mapped_was_never_attached)
+{
+	begin(_i);
+	struct unishm *seg = make(0, SMALL, 0600);
+	char *beyond = (char *)(UINTPTR_MAX / granularity() * granularity() - 16 * granularity());
+	struct unishm_status st;
+	void *got;
+	for (int other = 0; other < 2; other++) {
+		void *addr = other ? attach(seg, 0) : NULL;
+		int rc = unishm_attach_at(seg, beyond, UNISHM_REMAP, &got);
+		SKIP_UNLESS(rc < 0, "programs may have memory there");
+		expect_ok(unishm_status(seg, &st));
+		ck_assert_uint_eq(st.number_attached, (unsigned long)other);
+		ck_assert_int_eq(st.last_op_process, other ? getpid() : 0);
+		ck_assert_int_eq(st.last_detach_time, 0);
+		ck_assert((st.last_attach_time != 0) == other);
+		if (other)
+			detach(seg, addr);
+	}
+	drop(seg);
+}
+END_TEST
+
 /* At its end, into free memory, and beginning before it. */
 START_TEST(an_overlap_at_either_end_is_a_part)
 {
@@ -192,6 +216,7 @@ END_TEST
 static void fill(Suite *suite)
 {
 	TCase *t = group(suite, "remap", NULL, 15);
+	EACH(t, what_cannot_be_mapped_was_never_attached);
 	EACH(t, a_part_of_an_attachment_is_never_replaced);
 	EACH(t, an_overlap_at_either_end_is_a_part);
 	EACH(t, a_part_is_not_replaced_whichever_backend_has_it);

@@ -14,7 +14,7 @@
 static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = ushp_sys_open_data(&p->object, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = ushp_sys_open_data(&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
 	if (fd < 0)
 		return fd;
 	*keeps = fd == p->object.fd;
@@ -57,7 +57,7 @@ static int count_and_replace(struct unishm *seg, void *where, int flags, struct 
 						"another address")
 				: map_as_asked(seg, where, flags, &keeps, &new->addr);
 		if (rc < 0)
-			ushp_hold_remove(seg, new, true);
+			ushp_hold_undo(seg, new);
 	}
 	if (rc < 0 && held)
 		unishm_sys.munmap(held, seg->size);
@@ -106,7 +106,7 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 	if (rc == 0)
 		rc = ushp_object_permit(&p->object, &st, want);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
-		rc = ushp_object_need_writable(&p->object);
+		rc = ushp_hold_need_writable(seg);
 	if (rc == 0 && p->object.shared && !p->hold.taken)
 		ushp_object_renew(&p->object); /* so that the data keeps the description with the lock */
 	if (rc == 0)

@@ -46,8 +46,9 @@ struct counting {
 	uint64_t pin; /* place of locks in RAM that hold */
 	unsigned long readers;
 	bool locked, hidden, settled;
+	bool use_list; /* there are locks that questions do not tell apart, or too many */
 	unsigned dead; /* slots whose word counts and which have no lock */
-	struct words first, again, known_dead;
+	struct words first, again, known_dead; /* of the last: 0 in those that are not */
 	bool lives[RECORD_SLOTS];
 };
 
@@ -125,8 +126,9 @@ static int find_readers(struct counting *c, struct ranges *ask, struct ranges *f
 			return rc;
 		if (rc == 0)
 			continue;
-		if (!note_lock(c, found, lock))
-			return -E2BIG;
+		c->use_list = !note_lock(c, found, lock);
+		if (c->use_list)
+			return 0;
 		if (lock.last < part.last && !push(ask, lock.last + 1, part.last))
 			return -ENOMEM;
 		if (lock.first > part.first && !push(ask, part.first, lock.first - 1))
@@ -153,9 +155,9 @@ static int ask_readers_once(struct counting *c)
 	begin(&ask);
 	begin(&found);
 	c->readers = ushp_hold_unseen(c->seg);
-	c->locked = c->hidden = false;
+	c->locked = c->hidden = c->use_list = false;
 	int rc = find_readers(c, &ask, &found);
-	if (rc == 0)
+	if (rc == 0 && !c->use_list)
 		rc = are_still_there(c, &found);
 	end(&ask);
 	end(&found);
@@ -185,11 +187,16 @@ static int read_list(struct counting *c)
 static int ask_readers(struct counting *c)
 {
 	int rc = 0;
-	for (unsigned i = 0; i < ROUNDS && rc == 0; i++)
+	c->use_list = false;
+	for (unsigned i = 0; i < ROUNDS && rc == 0 && !c->use_list; i++)
 		rc = ask_readers_once(c);
+	if (rc < 0)
+		return rc;
+	if (c->use_list)
+		return read_list(c);
 	if (rc == 0)
 		c->settled = false;
-	return rc == -E2BIG ? read_list(c) : rc < 0 ? rc : 0;
+	return 0;
 }
 
 /* ---- Slots ----------------------------------------------------------------------------- */
@@ -283,7 +290,7 @@ static bool add_up(struct counting *c, unsigned long *sum)
 			*sum += count_in(word);
 		else if (same_holder && (c->lives[i] || count_in(word) != count_in(now)))
 			*sum += count_in(word);
-		else if (!same_holder || c->known_dead.list[i] != word)
+		else if (!same_holder || i >= c->known_dead.used || c->known_dead.list[i] != word)
 			certain = false;
 	}
 	return certain;
@@ -292,7 +299,8 @@ static bool add_up(struct counting *c, unsigned long *sum)
 /* Clear what is dead, or remember it. */
 static void see_to_dead(struct counting *c, struct census *census)
 {
-	for (uint32_t i = 0; c->dead > 0 && i < c->first.used; i++) {
+	c->known_dead.used = c->dead > 0 ? c->first.used : 0;
+	for (uint32_t i = 0; i < c->known_dead.used; i++) {
 		uint32_t word = c->first.list[i];
 		struct record_slot slot;
 		c->known_dead.list[i] = 0;
@@ -315,6 +323,7 @@ static void begin_counting(struct counting *c, struct unishm *seg, uint32_t epoc
 	c->file = ushp_object_locks(&c->p->object);
 	c->pin = PLACE_PINS + epoch;
 	c->settled = true;
+	c->dead = c->known_dead.used = 0;
 }
 
 /* One look at everything. 1: @census has the number; 0: again. */
@@ -340,7 +349,7 @@ static int count_once(struct counting *c, unsigned round, struct census *census)
 
 static int count_all(struct unishm *seg, uint32_t epoch, struct census *census, unsigned *dead)
 {
-	struct counting *c = unishm_sys.calloc(1, sizeof *c);
+	struct counting *c = unishm_sys.realloc(NULL, sizeof *c); /* large, and mostly not touched */
 	int rc = c ? 0 : -ENOMEM;
 	if (c)
 		begin_counting(c, seg, epoch);

@@ -18,8 +18,7 @@ static int look_as_owner(struct unishm *seg, struct view *view)
 static void write_head(struct unishm *seg, size_t back, uint32_t value)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
-	if (ushp_object_need_writable(&p->object) == 0 && ushp_object_check(&p->object, &st) == 0)
+	if (ushp_hold_need_writable(seg) == 0)
 		ushp_record_write(&p->object, &p->hold.map, back, &value, sizeof value);
 }
 
@@ -43,7 +42,7 @@ static int take_name_away(struct posix *p)
 	if (rc == -ENOENT && ushp_object_check(&p->object, &st) == 0 && st.st_nlink == 0)
 		rc = 0; /* another process was faster */
 	ushp_object_end_removal(&p->object);
-	return rc == -ENOENT ? because_unseen(&p->object) : rc;
+	return rc;
 }
 
 /* Another link keeps the file, but the name is gone, and a remover has written that down. */
@@ -54,12 +53,28 @@ static bool says_removed(const struct posix *p)
 	return removed && !ushp_object_has_name(&p->object);
 }
 
+/* Mostly there is not even a lock that would have to be looked at. */
+static void let_go_if_unused(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct lock_file file = ushp_object_locks(&p->object);
+	struct range found;
+	struct view view;
+	ushp_record_fence();
+	if (seg->attached > 0)
+		return;
+	if (ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false, &found) == 0)
+		ushp_let_go(seg);
+	else
+		ushp_look(seg, &view);
+}
+
 int ushp_remove(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct view view;
 	int rc = p->gone ? -EIDRM : ushp_refresh(seg, &view.st);
-	if (rc == 0 && (view.st.st_nlink == 0 || says_removed(p)))
+	if (rc == 0 && view.st.st_nlink == 0)
 		return look_as_owner(seg, &view); /* removed already, or even gone */
 	if (rc == 0)
 		rc = ushp_object_must_own(&p->object, &view.st);
@@ -69,11 +84,12 @@ int ushp_remove(struct unishm *seg)
 		rc = ushp_hold_secure(seg); /* what has no name is hard to open again */
 	if (rc == 0)
 		rc = take_name_away(p);
+	if (rc == -ENOENT && says_removed(p))
+		return look_as_owner(seg, &view);
 	if (rc < 0)
-		return rc;
+		return rc == -ENOENT ? because_unseen(&p->object) : rc;
 	write_head(seg, RECORD_HEAD_FIELD(removed), 1);
-	if (seg->attached == 0)
-		ushp_look(seg, &view); /* if nobody is attached, let go of it */
+	let_go_if_unused(seg);
 	return 0;
 }
 
@@ -98,7 +114,7 @@ int ushp_unlock(struct unishm *seg)
 	if (rc < 0 || !view.census.locked)
 		return rc;
 	uint32_t epoch = view.tail.head.lock_epoch + 1;
-	rc = ushp_object_need_writable(&p->object);
+	rc = ushp_hold_need_writable(seg);
 	if (rc == 0)
 		rc = ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(lock_epoch), &epoch,
 				sizeof epoch);
@@ -112,7 +128,7 @@ int ushp_unlock(struct unishm *seg)
 /* Before the mode may take the right away: what is written after needs a descriptor from now. */
 static void have_writable(struct unishm *seg)
 {
-	ushp_object_need_writable(&posix_of(seg)->object);
+	ushp_hold_need_writable(seg);
 }
 
 int ushp_chmod(struct unishm *seg, mode_t mode)

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -62,32 +61,48 @@ static void note_filling(struct record_tail *tail)
 {
 	struct record_slot *others = tail_others(tail);
 	others->pid = others->attach_pid = (uint32_t)unishm_pid();
-	others->attach_time = others->detach_time = tail->head.change_time;
+	others->attach_time = others->detach_time = ushp_record_now();
 	others->attach_op = 1;
 	others->detach_op = 2;
 }
 
-static int write_record(int fd, const struct unishm_options *opt, enum record_state state)
+static int put_tail(int fd, const struct unishm_options *opt, const struct record_tail *tail)
 {
+	off_t at = ushp_sys_record_offset(opt->size) + (off_t)(RECORD_SIZE - sizeof *tail);
+	ssize_t put = unishm_sys.pwrite(fd, tail, sizeof *tail, at);
+	return put < 0 ? -errno : put == sizeof *tail ? 0 : -ENOSPC;
+}
+
+static int begin_record(const struct draft *draft, const struct unishm_options *opt)
+{
+	bool claimed = ushp_sys_needs_claim(opt);
 	struct record_tail tail = { 0 };
-	struct stat st;
-	if (unishm_sys.fstat(fd, &st) < 0)
-		return -errno;
-	ushp_record_make(&tail.head, opt->size, opt->key, state, &st);
+	ushp_record_make(&tail.head, opt->size, opt->key, claimed ? RECORD_MAKING : RECORD_READY,
+			&draft->st);
+	return put_tail(draft->fd, opt, &tail);
+}
+
+/* With what was noted in it meanwhile. */
+static int finish_record(int fd, const struct unishm_options *opt)
+{
+	struct record_tail tail;
+	int rc = ushp_record_read(fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail, sizeof tail);
+	if (rc < 0)
+		return rc;
+	tail.head.state = RECORD_READY;
 	if (opt->init)
 		note_filling(&tail);
-	off_t at = ushp_sys_record_offset(opt->size) + (off_t)(RECORD_SIZE - sizeof tail);
-	ssize_t put = unishm_sys.pwrite(fd, &tail, sizeof tail, at);
-	return put < 0 ? -errno : put == sizeof tail ? 0 : -ENOSPC;
+	return put_tail(fd, opt, &tail);
 }
 
 /* ---- Drafts ---------------------------------------------------------------------------- */
 
+/* The record first: a draft that has any bytes says whose it is, and can be swept. */
 static int fill_draft(const struct draft *draft, const struct unishm_options *opt)
 {
-	int rc = ushp_sys_prepare_data(draft->fd, opt);
+	int rc = begin_record(draft, opt);
 	if (rc == 0)
-		rc = write_record(draft->fd, opt, ushp_sys_needs_claim(opt) ? RECORD_MAKING : RECORD_READY);
+		rc = ushp_sys_prepare_data(draft->fd, opt);
 	return because_no_room(rc, opt);
 }
 
@@ -113,10 +128,7 @@ static int lock_claim(struct claim *claim, int fd)
 /* By a description of its own, if the draft can be opened once more. */
 static int take_claim(struct claim *claim, const struct draft *draft)
 {
-	struct stat st;
-	if (unishm_sys.fstat(draft->fd, &st) < 0)
-		return -errno;
-	*claim = (struct claim){ .file = { draft->fd, false, st.st_dev, st.st_ino } };
+	*claim = (struct claim){ .file = { draft->fd, false, draft->st.st_dev, draft->st.st_ino } };
 	int fd = ushp_sys_lock_owner == LOCK_OF_PROCESS ? -EBADF
 			: draft->name[0] ? ushp_sys_open(draft->name, AT_SYSTEM_PLACE, O_RDWR)
 			: ushp_sys_reopen_unnamed(draft->fd, O_RDWR);
@@ -149,7 +161,7 @@ struct work {
 	size_t size;
 };
 
-static const char work_owner; /* of the descriptor meanwhile */
+static const char draft_owner; /* of the descriptor until the handle has it */
 
 static struct work *work_of(struct unishm_making *making)
 {
@@ -158,13 +170,13 @@ static struct work *work_of(struct unishm_making *making)
 
 static void close_draft(struct work *work)
 {
-	ushp_fd_close(work->draft.fd, &work_owner, work->claim.file.dev, work->claim.file.ino);
+	ushp_fd_close(work->draft.fd, &draft_owner, work->claim.file.dev, work->claim.file.ino);
 }
 
 /* The name is still ours: others take away only what has no claim. */
 static void undo(struct work *work)
 {
-	ushp_sys_unlink(work->name, AT_SYSTEM_PLACE);
+	ushp_sys_unlink(work->draft.fd, work->name, AT_SYSTEM_PLACE);
 	drop_claim(&work->claim);
 	close_draft(work);
 }
@@ -182,19 +194,15 @@ static void leave(struct unishm_making *making)
 {
 	struct work *work = work_of(making);
 	if (work->claim.by_process)
-		ushp_lock_forget(work->claim.file.dev, work->claim.file.ino, PLACE_CLAIM, 1);
+		ushp_lock_forget(work->claim.file.dev, work->claim.file.ino, PLACE_CLAIM);
 	else
 		ushp_drop_inherited(work->claim.page, 1);
 	close_draft(work);
 }
 
-/* Run the callback on what @fd is open on. */
-static int run_init(struct work *work, const struct unishm_options *opt, int fd)
+static int run_init(struct work *work, const struct unishm_options *opt)
 {
-	int rc = ushp_map_data(fd, NULL, opt->size, 0, &work->addr);
-	if (rc < 0)
-		return rc;
-	rc = unishm_call_init(&work->making, opt, work->addr);
+	int rc = unishm_call_init(&work->making, opt, work->addr);
 	if (!work->making.abandoned)
 		unishm_sys.munmap(work->addr, opt->size);
 	work->addr = NULL;
@@ -206,11 +214,13 @@ static int make_data_and_fill(struct work *work, const struct unishm_options *op
 	int fd = ushp_sys_make_data(work->name, opt, work->draft.fd);
 	if (fd < 0)
 		return fd;
-	int rc = opt->init ? run_init(work, opt, fd) : 0;
-	if (fd != work->draft.fd && !work->making.abandoned)
+	int rc = opt->init ? ushp_map_data(fd, NULL, opt->size, 0, &work->addr) : 0;
+	if (fd != work->draft.fd) /* the callback may never return */
 		unishm_sys.close(fd);
+	if (rc == 0 && opt->init)
+		rc = run_init(work, opt);
 	if (rc == 0)
-		rc = write_record(work->draft.fd, opt, RECORD_READY);
+		rc = finish_record(work->draft.fd, opt);
 	return rc;
 }
 
@@ -233,9 +243,7 @@ static int make_claimed(struct unishm *seg, struct draft *draft, struct claim *c
 		const struct unishm_options *opt, bool *published)
 {
 	struct work *work = unishm_sys.calloc(1, sizeof *work);
-	int rc = work ? ushp_fd_own(draft->fd, &work_owner) : -ENOMEM;
-	if (rc == 0)
-		rc = ushp_sys_publish(draft, name);
+	int rc = work ? ushp_sys_publish(draft, name) : -ENOMEM;
 	if (rc < 0) {
 		drop_claim(claim);
 		free(work);
@@ -266,26 +274,28 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 	p->heir = (struct heir){ .fd = -1, .pipe = { -1, -1 } };
 	seg->size = size;
 	seg->key = key;
-	seg->id = (int)((uint64_t)st->st_ino & INT_MAX); /* a tmpfs hands them out in sequence */
+	seg->id = ushp_id_of(st);
 	return ushp_object_bind(&p->object, fd, writable, st);
 }
 
 /* Before there is a name, see whether this place keeps what is promised. */
-static int try_place(const struct draft *draft, const struct unishm_options *opt, struct stat *st)
+static int try_place(const struct draft *draft, const struct unishm_options *opt)
 {
 	struct object object = { .fd = draft->fd, .writable = true };
-	if (unishm_sys.fstat(draft->fd, st) < 0)
-		return -errno;
-	object.dev = st->st_dev;
-	object.ino = st->st_ino;
+	object.dev = draft->st.st_dev;
+	object.ino = draft->st.st_ino;
 	object.record_at = ushp_sys_record_offset(opt->size);
 	snprintf(object.name, sizeof object.name, "%s", draft->name[0] ? draft->name : "/");
-	return ushp_sys_try_place(&object);
+	int rc = ushp_fd_own(draft->fd, &object);
+	if (rc == 0)
+		rc = ushp_sys_try_place(&object);
+	ushp_fd_own(draft->fd, &draft_owner);
+	return rc;
 }
 
 /* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
-static int fill_and_publish(struct unishm *seg, struct draft *draft, const char *name,
-		const struct unishm_options *opt, bool *published, struct stat *st)
+static int fill_and_publish(struct unishm *seg, struct draft *draft, char *name,
+		const struct unishm_options *opt, bool *published)
 {
 	struct claim claim;
 	bool claimed = ushp_sys_needs_claim(opt) || draft->name[0];
@@ -294,7 +304,9 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 		return rc;
 	rc = fill_draft(draft, opt);
 	if (rc == 0)
-		rc = try_place(draft, opt, st);
+		rc = try_place(draft, opt);
+	if (rc == 0 && name[0] == '\0')
+		ushp_name_of_private(ushp_id_of(&draft->st), name);
 	if (rc == 0 && ushp_sys_needs_claim(opt))
 		return make_claimed(seg, draft, &claim, name, opt, published);
 	if (rc == 0) {
@@ -306,20 +318,22 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, const char 
 	return rc;
 }
 
-/* With a draft that has no name, or has one. -ENOENT from the first: it cannot be published. */
-static int create_with(struct unishm *seg, struct draft *draft, const char *name,
+/* With a draft that has no name, or has one. -ENOENT from the first: it cannot be published. What
+ * the handle needs to know comes first: what is published cannot fail any more. */
+static int create_with(struct unishm *seg, struct draft *draft, char *name,
 		const struct unishm_options *opt, bool *published)
 {
-	struct stat st;
-	int rc = fill_and_publish(seg, draft, name, opt, published, &st);
+	int rc = ushp_fd_own(draft->fd, &draft_owner);
+	if (rc == 0)
+		rc = fill_and_publish(seg, draft, name, opt, published);
 	if (rc < 0 && !*published)
 		ushp_sys_discard(draft);
 	if (rc < 0)
 		return rc;
-	return ushp_bind(seg, draft->fd, true, &st, name, opt->size, opt->key);
+	return ushp_bind(seg, draft->fd, true, &draft->st, name, opt->size, opt->key);
 }
 
-static int create_any(struct unishm *seg, const char *name, const struct unishm_options *opt)
+static int create_any(struct unishm *seg, char *name, const struct unishm_options *opt)
 {
 	struct draft draft;
 	bool published = false;
@@ -336,23 +350,19 @@ static int create_any(struct unishm *seg, const char *name, const struct unishm_
 
 int ushp_create(struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
+	char own[OBJECT_NAME_MAX] = "";
 	struct stat st;
 	int rc = check_size(opt);
 	if (rc < 0)
-		return ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
-	rc = create_any(seg, name, opt);
+		return name && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
+	if (name)
+		snprintf(own, sizeof own, "%s", name);
+	rc = create_any(seg, own, opt);
+	while (!name && (rc == -EEXIST || rc == -EBADMSG)) { /* taken, and the next may get that id again */
+		ushp_name_of_private((int)ushp_random(), own);
+		rc = create_any(seg, own, opt);
+	}
 	if (rc == 0)
 		seg->created = true;
-	return rc;
-}
-
-int ushp_create_private(struct unishm *seg, const struct unishm_options *opt)
-{
-	char name[OBJECT_NAME_MAX];
-	int rc;
-	do {
-		ushp_name_of_private(name);
-		rc = ushp_create(seg, name, opt);
-	} while (rc == -EEXIST);
 	return rc;
 }

@@ -7,11 +7,9 @@
 
 #include "backend.h"
 
-/* Make the segment called @name as @opt says, and have @seg open it. -EEXIST: the name is taken. */
+/* Make the segment called @name as @opt says, and have @seg open it. -EEXIST: the name is taken. A
+ * private one (@name is NULL) is called after its id. */
 int ushp_create(struct unishm *seg, const char *name, const struct unishm_options *opt);
-
-/* With a name that nobody guesses. */
-int ushp_create_private(struct unishm *seg, const struct unishm_options *opt);
 
 /* Fill in what a handle knows of its segment. -EMFILE: @fd is closed. */
 int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, const char *name,

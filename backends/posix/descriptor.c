@@ -63,6 +63,18 @@ bool ushp_fd_owned(int fd, const void *owner)
 	return slot && __atomic_load_n(slot, __ATOMIC_ACQUIRE) == owner;
 }
 
+int ushp_fd_next(int fd, const void *owner)
+{
+	for (fd++; fd < CHUNK * CHUNKS; fd++) {
+		const void **list = __atomic_load_n(&chunks[fd / CHUNK], __ATOMIC_ACQUIRE);
+		if (!list)
+			fd |= CHUNK - 1; /* the last of that chunk */
+		else if (__atomic_load_n(&list[fd % CHUNK], __ATOMIC_ACQUIRE) == owner)
+			return fd;
+	}
+	return -1;
+}
+
 int ushp_fd_check(int fd, const void *owner, dev_t dev, ino_t ino, struct stat *st)
 {
 	if (!ushp_fd_owned(fd, owner))
@@ -81,5 +93,5 @@ void ushp_fd_close(int fd, const void *owner, dev_t dev, ino_t ino)
 	if (rc < 0)
 		return;
 	ushp_fd_own(fd, NULL);
-	ushp_lock_close(fd, dev, ino);
+	ushp_lock_close(fd);
 }

@@ -21,6 +21,9 @@ int ushp_fd_own(int fd, const void *owner);
 
 bool ushp_fd_owned(int fd, const void *owner);
 
+/* The next one after @fd that @owner has; -1. Begin with -1. */
+int ushp_fd_next(int fd, const void *owner);
+
 /* Does @fd belong to @owner and lead to the file @dev, @ino? Fills in @st if so. 0,
  * -EBADF if not, or what fstat() says. */
 int ushp_fd_check(int fd, const void *owner, dev_t dev, ino_t ino, struct stat *st);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,7 +66,7 @@ int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *
 		return because_refused(fd, name);
 	int rc = identify(fd, key, st, &head);
 	if (rc < 0 && rc != -EBADF) {
-		ushp_lock_close(fd, st->st_dev, st->st_ino);
+		ushp_lock_close(fd);
 		return rc;
 	}
 	rc = ushp_bind(seg, fd, writable, st, name, (size_t)head.size, key);
@@ -96,7 +95,7 @@ int ushp_open_draft(struct unishm *seg, const char *name, struct stat *st)
 	if (unishm_sys.fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_size < RECORD_SIZE ||
 			ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof head, &head, sizeof head) < 0 ||
 			ushp_record_check(&head, st->st_size, (key_t)head.key) < 0) {
-		ushp_lock_close(fd, st->st_dev, st->st_ino);
+		ushp_lock_close(fd);
 		return -EBADMSG;
 	}
 	int rc = ushp_bind(seg, fd, writable, st, name, (size_t)head.size, (key_t)head.key);
@@ -119,95 +118,141 @@ int ushp_open_ready(struct unishm *seg, const char *name, key_t key)
 
 /* ---- Open by key ---------------------------------------------------------------------- */
 
-/* -EAGAIN: look again. -EBUSY: it is in the making. -ENOENT: there is none, and what a dead process
- * has left, if @sweep, is gone. */
-static int open_name(struct unishm *seg, const char *name, const struct unishm_options *opt, bool sweep)
+/* What a name leads to, for one who opens or creates. */
+enum found {
+	FOUND_READY,  /* and the handle has it open */
+	FOUND_MAKING, /* its maker is at work */
+	FOUND_NONE,   /* what a dead process left there does not count; if asked for, it is gone */
+	FOUND_CHANGE, /* something changed meanwhile: look again */
+};
+
+static int look_at_name(struct unishm *seg, const char *name, const struct unishm_options *opt, bool sweep,
+		struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
-	int rc = ushp_open_any(seg, name, opt->key, &st);
-	if (rc <= 0)
-		return rc;
-	if (rc == STAGE_MAKING)
-		rc = -EBUSY;
-	else if (sweep)
-		rc = ushp_remove_abandoned(&p->object, &st);
-	else
-		rc = 0;
+	int stage = ushp_open_any(seg, name, opt->key, st);
+	if (stage == -ENOENT)
+		return FOUND_NONE;
+	if (stage == -EAGAIN)
+		return FOUND_CHANGE;
+	if (stage < 0)
+		return stage;
+	if (stage == STAGE_READY)
+		return FOUND_READY;
+	int rc = stage == STAGE_ABANDONED && sweep ? ushp_remove_abandoned(&p->object, st) : 0;
 	ushp_object_close(&p->object);
-	return rc < 0 ? rc : -ENOENT;
+	return rc < 0 ? rc : stage == STAGE_MAKING ? FOUND_MAKING : FOUND_NONE;
 }
 
 static int check_wanted_size(struct unishm *seg, const struct unishm_options *opt)
 {
 	if (opt->size <= seg->size)
-		return 0;
+		return FOUND_READY;
 	size_t size = seg->size;
 	ushp_object_close(&posix_of(seg)->object);
 	return unishm_because(-EINVAL, "it has %zu bytes, fewer than the %zu asked for; size 0 opens any", size,
 			opt->size);
 }
 
+static int open_existing(struct unishm *seg, const char *name, const struct unishm_options *opt, bool sweep,
+		struct stat *st)
+{
+	int found = look_at_name(seg, name, opt, sweep, st);
+	return found == FOUND_READY ? check_wanted_size(seg, opt) : found;
+}
+
 /* O_EXCL met a taken name: of a segment, or of what a dead process left? */
 static int see_what_is_there(struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
-	int rc = open_name(seg, name, opt, true);
-	if (rc == 0)
+	struct stat st;
+	int found = look_at_name(seg, name, opt, true, &st);
+	if (found == FOUND_READY)
 		ushp_object_close(&posix_of(seg)->object);
-	if (rc == -ENOENT || rc == -EAGAIN)
-		return -EAGAIN; /* it is free now */
-	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM ? rc : -EEXIST;
+	if (found == FOUND_NONE || found == FOUND_CHANGE)
+		return FOUND_CHANGE; /* it is free now */
+	return found == -EMFILE || found == -ENFILE || found == -ENOMEM ? found : -EEXIST;
+}
+
+static int create_or_look_again(struct unishm *seg, const char *name, const struct unishm_options *opt)
+{
+	int rc = ushp_create(seg, name, opt);
+	if (rc == -EEXIST)
+		return opt->oflag & O_EXCL ? see_what_is_there(seg, name, opt) : FOUND_CHANGE;
+	return rc;
+}
+
+/* Root and this user are trusted to end what they began; others may stop in the middle on purpose. */
+static unsigned limit_of_wait(const struct unishm_options *opt, const struct stat *maker)
+{
+	enum { OTHERS_MS = 10000 };
+	bool trusted = maker->st_uid == 0 || maker->st_uid == unishm_sys.geteuid();
+	return opt->wait_ms ? opt->wait_ms : trusted ? 0 : OTHERS_MS;
+}
+
+static int await_maker(const struct unishm_options *opt, const struct stat *maker,
+		struct unishm_patience *patience)
+{
+	patience->limit_ms = limit_of_wait(opt, maker);
+	int rc = unishm_pause(patience);
+	if (rc == -ETIMEDOUT)
+		return unishm_because(rc, "a process of user %lu still fills it after %u ms; wait for it, or "
+				"end it", (unsigned long)maker->st_uid, patience->limit_ms);
+	return rc;
 }
 
 static int open_or_create(struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
-	bool make = opt->oflag & O_CREAT;
-	int rc = opt->oflag & O_EXCL ? -ENOENT : open_name(seg, name, opt, make);
-	if (rc == 0)
-		return check_wanted_size(seg, opt);
-	if (rc == -EBUSY && !make)
-		return -ENOENT; /* not there yet */
-	if (rc != -ENOENT || !make)
-		return rc;
-	rc = ushp_create(seg, name, opt);
-	if (rc == -EEXIST)
-		rc = opt->oflag & O_EXCL ? see_what_is_there(seg, name, opt) : -EAGAIN;
-	return rc;
+	struct unishm_patience patience = { 0, 0 };
+	bool make = opt->oflag & O_CREAT, exclusive = opt->oflag & O_EXCL;
+	struct stat st;
+	for (;;) {
+		int found = exclusive ? FOUND_NONE : open_existing(seg, name, opt, make, &st);
+		if (!make && (found == FOUND_NONE || found == FOUND_MAKING))
+			return -ENOENT;
+		if (found == FOUND_NONE)
+			found = create_or_look_again(seg, name, opt);
+		if (found == FOUND_MAKING) {
+			int rc = await_maker(opt, &st, &patience);
+			found = rc < 0 ? rc : FOUND_CHANGE;
+		}
+		if (found != FOUND_CHANGE)
+			return found;
+	}
 }
 
 int ushp_open(struct unishm *seg, const struct unishm_options *opt)
 {
 	char name[OBJECT_NAME_MAX];
-	struct unishm_patience patience = { opt->wait_ms, 0 };
 	if (opt->flags & UNISHM_HUGETLB)
 		return unishm_because(-ENOTSUP, "POSIX shared memory has no huge pages of its own; "
 				"use the System V backend");
 	if (opt->key == UNISHM_PRIVATE)
-		return ushp_create_private(seg, opt);
+		return ushp_create(seg, NULL, opt);
 	ushp_name_of_key(opt->key, name);
-	for (;;) {
-		int rc = open_or_create(seg, name, opt);
-		if (rc == -EBUSY)
-			rc = unishm_pause(&patience);
-		else if (rc != -EAGAIN)
-			return rc;
-		if (rc < 0 && rc != -EAGAIN)
-			return rc == -ETIMEDOUT ? unishm_because(rc, "the init callback of another process "
-					"still runs after %u ms; try again", opt->wait_ms) : rc;
-	}
+	return open_or_create(seg, name, opt);
 }
 
 /* ---- Open by id -------------------------------------------------------------------------- */
 
+static int open_if_id(struct unishm *seg, const char *name, int id)
+{
+	int rc = ushp_open_ready(seg, name, ushp_key_in_name(name + 1));
+	if (rc != 0 || seg->id == id)
+		return rc;
+	ushp_object_close(&posix_of(seg)->object);
+	return -ENOENT; /* another segment has the name by now */
+}
+
 /* Two segments can have one id, since inode numbers are longer: then neither is meant. */
-int ushp_open_id(struct unishm *seg, int id)
+static int open_listed(struct unishm *seg, int id)
 {
 	struct names names = { 0 };
 	int rc = ushp_list_names(&names);
 	const struct name *match = NULL;
 	unsigned matches = 0;
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
-		if (names.list[i].draft || (int)((uint64_t)names.list[i].inode & INT_MAX) != id)
+		struct stat st = { .st_ino = names.list[i].inode };
+		if (names.list[i].draft || ushp_id_of(&st) != id)
 			continue;
 		match = &names.list[i];
 		matches++;
@@ -216,13 +261,18 @@ int ushp_open_id(struct unishm *seg, int id)
 		rc = matches == 0 ? -ENOENT : unishm_because(-ENOENT, "%u segments have this id by now; "
 				"open the one that is meant by its key", matches);
 	if (rc == 0)
-		rc = ushp_open_ready(seg, match->text, ushp_key_in_name(match->text + 1));
-	if (rc == 0 && seg->id != id) { /* another segment has the name by now */
-		ushp_object_close(&posix_of(seg)->object);
-		rc = -ENOENT;
-	}
+		rc = open_if_id(seg, match->text, id);
 	free(names.list);
 	return rc;
+}
+
+/* A private segment is called after its id; for others all names have to be looked at. */
+int ushp_open_id(struct unishm *seg, int id)
+{
+	char name[OBJECT_NAME_MAX];
+	ushp_name_of_private(id, name);
+	int rc = open_if_id(seg, name, id);
+	return rc == -ENOENT || rc == -EBADMSG ? open_listed(seg, id) : rc;
 }
 
 /* ---- Close --------------------------------------------------------------------------------- */

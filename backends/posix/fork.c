@@ -57,7 +57,7 @@ static void open_heir(struct posix *p, bool for_slot)
 			fd = ushp_object_reopen(&p->object, O_RDONLY); /* it gave up its rights: readers */
 	}
 	if (fd >= 0 && ushp_fd_own(fd, &heir_owner) < 0) {
-		ushp_object_close_other(&p->object, fd);
+		ushp_lock_close(fd);
 		fd = -EMFILE;
 	}
 	p->heir.fd = fd < 0 ? -1 : fd;
@@ -72,8 +72,7 @@ static int claim_heir_slot(struct posix *p, unsigned count)
 {
 	struct lock_file file = heir_file(p);
 	struct record_slot wanted = {
-		.word = count | (p->heir.by_process ? SLOT_MOVED : 0),
-		.pid = 0, .attach_pid = (uint32_t)unishm_pid() };
+		.word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid() };
 	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), &wanted, &p->heir.index,
 			&p->heir.entry, &p->heir.before);
 	p->heir.taken = rc == 0;
@@ -99,6 +98,8 @@ static void claim_for_child(struct unishm *seg)
 		readers = seg->attached;
 	if (readers > 0 && claim_heir_places(p, readers) < 0)
 		nobody_counts_the_child(p);
+	if (!p->heir.taken) /* it may not write, but we may still */
+		p->heir.noted = ushp_note_in_others(p, true, &p->heir.others_before);
 }
 
 static const struct heir no_heir = { .fd = -1, .pipe = { -1, -1 } };
@@ -128,13 +129,17 @@ static void close_end(int *fd)
 	*fd = -1;
 }
 
-/* Does the child have its lock? */
+/* Does the child have its lock, and has it said so? */
 static bool child_holds(const struct posix *p)
 {
 	struct lock_file file = heir_file(p);
-	uint64_t place = p->heir.taken ? ushp_slot_place(p->heir.index, SLOT_MOVED) : p->heir.place;
+	struct record_slot now;
 	struct range found;
-	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, (struct range){ place, place }, &found) != 0;
+	if (p->heir.taken)
+		return ushp_record_read_slots(&p->object, p->heir.index, 1, &now) < 0 ||
+				now.word != p->heir.entry.word;
+	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, (struct range){ p->heir.place, p->heir.place },
+			&found) != 0;
 }
 
 /* What the process holds for the child must be the child's before it is given up. A child that dies
@@ -157,6 +162,9 @@ static void put_back(struct posix *p)
 	if (p->heir.taken && p->object.writable)
 		ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->heir.index), &p->heir.before,
 				sizeof p->heir.before);
+	if (p->heir.noted && p->object.writable)
+		ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, &p->heir.others_before,
+				sizeof p->heir.others_before);
 }
 
 void ushp_fork_parent(struct unishm *seg, bool failed)
@@ -199,11 +207,11 @@ static void forget_parents_locks(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	if (p->hold.taken && p->hold.carrier == HOLD_BY_PROCESS)
-		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place, 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place);
 	for (unsigned i = 0; i < seg->attached; i++)
 		ushp_hold_forget(p, &seg->attachments[i]);
 	if (p->pin.addr && p->pin.by_process)
-		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch, 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch);
 	p->pin = (struct pin){ 0 }; /* locks in RAM are not inherited */
 }
 
@@ -213,14 +221,24 @@ static void forget_hold(struct posix *p)
 	p->hold = (struct hold){ 0 };
 }
 
-/* The parent's mapping of the record is ours as well; it may be too short for our slot. */
-static void have_map(struct posix *p, int fd)
+/* The parent's mapping of the record is ours as well; it may be too short for our slot. A new one is
+ * not made by the heir's description, which children would keep then. */
+static void have_map(struct posix *p)
 {
 	struct hold *hold = &p->hold;
 	if (hold->map.base && record_slot_back(hold->index) > hold->map.length)
 		ushp_record_unmap(&hold->map);
 	if (!hold->map.base)
-		ushp_record_map(fd, &p->object, hold->index, &hold->map);
+		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
+}
+
+/* The parent gives up A when the word says B. */
+static void take_b_by_process(struct hold *hold, const struct lock_file *file)
+{
+	uint64_t a = hold->place;
+	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
+	hold->entry.word |= SLOT_MOVED;
+	ushp_lock_inherit(file, a, hold->place, 1, true);
 }
 
 static void take_over_slot(struct posix *p)
@@ -230,18 +248,18 @@ static void take_over_slot(struct posix *p)
 	struct hold *hold = &p->hold;
 	struct record_map map = hold->map;
 	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry, .map = map };
-	hold->place = ushp_slot_place(heir->index, heir->entry.word);
+	hold->place = ushp_slot_place(heir->index, 0);
 	hold->carrier = heir->by_process ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
 	if (heir->by_process)
-		ushp_lock_inherit(&file, ushp_slot_place(heir->index, 0), hold->place, 1, true);
+		take_b_by_process(hold, &file);
 	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
 		hold->carrier = HOLD_BY_MAPPING;
-	have_map(p, file.fd);
-	hold->entry.pid = (uint32_t)unishm_pid();
+	have_map(p);
 	struct object by = p->object;
 	by.fd = file.fd;
-	ushp_record_write(&by, &hold->map, record_slot_back(heir->index) - offsetof(struct record_slot, pid),
-			&hold->entry.pid, sizeof hold->entry.pid);
+	hold->entry.pid = (uint32_t)unishm_pid();
+	ushp_record_write(&by, &hold->map, record_slot_back(heir->index), &hold->entry.word,
+			2 * sizeof(uint32_t)); /* the word, and pid */
 }
 
 /* One byte each of the places that the parent took. */
@@ -251,10 +269,8 @@ static void take_over_readers(struct unishm *seg)
 	struct lock_file file = heir_file(p);
 	uint64_t place = p->heir.place;
 	unsigned left = p->heir.taken ? count_readers(seg) : seg->attached;
-	if (p->heir.by_process && place) {
+	if (p->heir.by_process && place)
 		ushp_lock_inherit(&file, place, place, left, false);
-		ushp_lock_split(p->object.dev, p->object.ino, place, left);
-	}
 	for (unsigned i = 0; i < seg->attached; i++) {
 		struct unishm_attachment *at = &seg->attachments[i];
 		if (p->heir.taken && !ushp_hold_is_reader(at))

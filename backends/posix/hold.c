@@ -19,9 +19,8 @@ static uint64_t next_op(struct posix *p)
 {
 	struct record_tail tail;
 	if (p->hold.map.base) {
-		ushp_record_copy(&tail, p->hold.map.base + p->hold.map.length - sizeof tail, sizeof tail);
-		p->hold.saw_removed = tail.head.removed;
-		return ushp_record_next_op(&tail);
+		p->hold.saw_removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
+		return ushp_record_next_op_in(&p->hold.map);
 	}
 	int rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail, sizeof tail);
 	p->hold.saw_removed = rc == 0 && tail.head.removed;
@@ -57,6 +56,7 @@ static int change_count(struct posix *p, int by)
 	entry->word += (uint32_t)by;
 	entry->pid = pid;
 	if (by > 0) {
+		p->hold.before = before;
 		entry->attach_pid = pid;
 		entry->attach_time = ushp_record_now();
 		entry->attach_op = op;
@@ -70,15 +70,15 @@ static int change_count(struct posix *p, int by)
 	return rc;
 }
 
-/* An attach or detach that no slot has. */
-static void note_in_others(struct posix *p, bool attach)
+bool ushp_note_in_others(struct posix *p, bool attach, struct record_slot *before)
 {
 	struct record_tail tail;
 	struct record_slot *others = tail_others(&tail);
 	if (!p->object.writable || ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail,
 			sizeof tail) < 0)
-		return;
+		return false;
 	uint64_t op = ushp_record_next_op(&tail);
+	*before = *others;
 	if (attach) {
 		others->attach_pid = (uint32_t)unishm_pid();
 		others->attach_time = ushp_record_now();
@@ -88,7 +88,7 @@ static void note_in_others(struct posix *p, bool attach)
 		others->detach_time = ushp_record_now();
 		others->detach_op = op;
 	}
-	ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, others, sizeof *others);
+	return ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, others, sizeof *others) == 0;
 }
 
 /* After the word was stored. The record may lie: then the file tells. */
@@ -128,12 +128,13 @@ static void stop_sharing(struct posix *p)
 static int take_slot(struct posix *p)
 {
 	struct hold *hold = &p->hold;
-	struct record_slot before, wanted = {
+	struct record_slot wanted = {
 		.word = 1, .pid = (uint32_t)unishm_pid(), .attach_pid = (uint32_t)unishm_pid() };
 	stop_sharing(p);
 	enum lock_owner owner = owner_of(p);
 	struct lock_file file = ushp_object_locks(&p->object);
-	int rc = ushp_slot_claim(&p->object, &file, owner, &wanted, &hold->index, &hold->entry, &before);
+	int rc = ushp_slot_claim(&p->object, &file, owner, &wanted, &hold->index, &hold->entry,
+			&hold->before);
 	if (rc < 0)
 		return rc;
 	hold->taken = true;
@@ -298,20 +299,38 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 		rc = take_reader(p, data_keeps, new);
 	if (rc < 0)
 		return rc;
+	p->hold.noted = reader && ushp_note_in_others(p, true, &p->hold.before);
 	if (is_removed(p)) {
-		take_out(seg, new, true);
+		ushp_hold_undo(seg, new);
 		return -EIDRM;
 	}
-	if (reader)
-		note_in_others(p, true);
 	return 0;
+}
+
+void ushp_hold_undo(struct unishm *seg, struct unishm_attachment *new)
+{
+	struct posix *p = posix_of(seg);
+	struct hold *hold = &p->hold;
+	if (ushp_hold_is_reader(new)) {
+		if (hold->noted)
+			ushp_record_write(&p->object, &hold->map, RECORD_OTHERS_BACK, &hold->before,
+					sizeof hold->before);
+		drop_reader(p, new, true);
+		return;
+	}
+	hold->entry.word--;
+	hold->entry.pid = hold->before.pid;
+	hold->entry.attach_pid = hold->before.attach_pid;
+	hold->entry.attach_time = hold->before.attach_time;
+	hold->entry.attach_op = hold->before.attach_op;
+	put_slot(p, next_op(p));
 }
 
 void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable)
 {
 	struct posix *p = posix_of(seg);
 	if (usable && ushp_hold_is_reader(old))
-		note_in_others(p, false);
+		ushp_note_in_others(p, false, &p->hold.before);
 	take_out(seg, old, usable);
 }
 
@@ -354,8 +373,8 @@ static int move_slot(struct posix *p, int fd, bool lost)
 		ushp_unmap_anchor(anchor);
 		return rc;
 	}
-	if (!hold->map.base) /* it pays: this handle will be used again */
-		ushp_record_map(fd, &p->object, hold->index, &hold->map);
+	if (!hold->map.base) /* it pays; not by @fd, whose description children must not keep */
+		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
 	hold->anchor = anchor;
 	hold->carrier = HOLD_BY_MAPPING;
 	switch_to_b(p, &old, lost);
@@ -422,7 +441,7 @@ static int move_one(struct posix *p, struct unishm_attachment *reader, bool lost
 	if (fd < 0)
 		return reader ? move_reader_to_process(p, reader, lost) : move_slot_to_process(p, lost);
 	int rc = reader ? move_reader(p, fd, reader, lost) : move_slot(p, fd, lost);
-	ushp_object_close_other(&p->object, fd);
+	ushp_lock_close(fd);
 	return rc;
 }
 
@@ -449,6 +468,22 @@ int ushp_hold_move(struct unishm *seg, bool lost)
 	return rc;
 }
 
+/* The description of the descriptor that goes may hold reader holds. */
+int ushp_hold_need_writable(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	if (p->object.writable)
+		return 0;
+	int fd = ushp_object_reopen(&p->object, O_RDWR);
+	if (fd < 0)
+		return fd;
+	int rc = ushp_hold_move(seg, false);
+	if (rc == 0)
+		return ushp_object_replace(&p->object, fd, true);
+	ushp_lock_close(fd);
+	return rc;
+}
+
 int ushp_hold_secure(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
@@ -465,7 +500,7 @@ static int retake_slot(struct posix *p)
 	struct hold *hold = &p->hold, old = *hold;
 	struct record_slot before, wanted = old.entry;
 	struct lock_file file = ushp_object_locks(&p->object);
-	ushp_lock_forget(p->object.dev, p->object.ino, old.place, 1);
+	ushp_lock_forget(p->object.dev, p->object.ino, old.place);
 	wanted.word = count_of(&old);
 	ushp_record_unmap(&hold->map);
 	*hold = (struct hold){ 0 };
@@ -488,7 +523,7 @@ int ushp_hold_retake(struct unishm *seg)
 		struct unishm_attachment *at = &seg->attachments[i];
 		if (!ushp_hold_is_reader(at) || at->own[PAGE] != BY_PROCESS)
 			continue;
-		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE], 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE]);
 		rc = ushp_reader_claim(&file, LOCK_OF_PROCESS, 1, &at->own[PLACE]);
 	}
 	return rc;
@@ -506,7 +541,7 @@ void ushp_hold_drop_page(struct unishm_attachment *at)
 void ushp_hold_forget(struct posix *p, struct unishm_attachment *at)
 {
 	if (ushp_hold_is_reader(at) && at->own[PAGE] == BY_PROCESS)
-		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE], 1);
+		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE]);
 }
 
 /* Each byte needs a description of its own to be given up alone; the last may have the heir's. */
@@ -522,7 +557,7 @@ static void inherit_by_description(struct posix *p, struct unishm_attachment *at
 	if (ushp_map_anchor(own.fd, &page) == 0)
 		at->own[PAGE] = (uint64_t)(uintptr_t)page;
 	if (own.fd != fd)
-		ushp_object_close_other(&p->object, own.fd);
+		ushp_lock_close(own.fd);
 }
 
 void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last)

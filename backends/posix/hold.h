@@ -38,21 +38,21 @@
  * Exec and exit drop all descriptions; SIGKILL is exit. A child by vfork() has no memory of its own
  * and no holds. Before fork() (fork.c) a lock by descriptor moves to a mapping, since child and
  * parent share the descriptor and the mappings of data: byte B of the slot is locked by the new
- * description, then the word says B, then A is unlocked: there is no moment without a lock. Then the parent opens the
- * child's description and takes its holds, with all attachments counted in; the child maps an
- * anchor through it and both close its descriptor. So the child is counted before it exists, and if
- * it never does, the kernel drops it with the parent's descriptor. A child without fork handlers
- * (clone(), _Fork()) has no hold until its first call; until then it keeps alive what it shares
- * with its parent.
+ * description, then the word says B, then A is unlocked: there is no moment without a lock. Then
+ * the parent opens the child's description and takes its holds, with all attachments counted in; the
+ * child maps an anchor through it and both close its descriptor. So the child is counted before it
+ * exists, and if it never does, the kernel drops it with the parent's descriptor. A child without
+ * fork handlers (clone(), _Fork()) has no hold until its first call; until then it keeps alive what
+ * it shares with its parent.
  *
  * A program that closes all descriptors does no harm: mappings keep the descriptions. The next
  * call opens the object anew and moves the hold to B of its slot, as fork does.
  *
- * By process: fork() does not inherit such locks. The parent holds A of the child's slot, whose
- * word says B; the child takes B, a pipe tells the parent, and it drops A. Readers: both hold the same shared byte for that
- * time. A close() of any descriptor of the object by the program drops them; then the next call
- * takes new ones. Where a kernel has locks of descriptions and one of the process had to do, the
- * record says for good that the count may be too low.
+ * By process: fork() does not inherit such locks. The parent takes A of the child's slot; the child
+ * takes B, then writes a word that says B, a pipe tells the parent, and it drops A. Readers: both
+ * hold the same shared byte for that time. A close() of any descriptor of the object by the program
+ * drops them; then the next call takes new ones. Where a kernel has locks of descriptions and one of
+ * the process had to do, the record says for good that the count may be too low.
  */
 #ifndef UNISHM_POSIX_HOLD_H
 #define UNISHM_POSIX_HOLD_H
@@ -74,6 +74,8 @@ struct hold {
 	uint32_t index;
 	uint64_t place;           /* of its lock */
 	struct record_slot entry; /* the slot as we wrote it */
+	struct record_slot before; /* the last attach: the slot, or what is beside the slots */
+	bool noted;                /* beside the slots */
 	void *anchor;             /* the page that keeps the description; NULL */
 	struct record_map map;    /* of the record; NULL: it is written by pwrite() */
 	bool saw_removed;         /* when the record was last read */
@@ -89,12 +91,17 @@ struct heir {
 	struct record_slot entry;
 	struct record_slot before; /* what was in the slot, in case there is no child */
 	uint64_t place;  /* of its reader holds, one byte for each; 0: none */
+	bool noted;      /* and without a slot: that it attached */
+	struct record_slot others_before;
 };
 
 /* Count @new in. -EIDRM: the segment is removed. -ENOSPC: no memory for the slot. When it fails,
  * nothing is counted. The handle's object was checked, and is writable if it may be. @data_keeps:
  * the data is mapped through the handle's descriptor. */
 int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment *new);
+
+/* Count @new out again, since it could not be mapped: as if nothing had been. */
+void ushp_hold_undo(struct unishm *seg, struct unishm_attachment *new);
 
 /* Count @old out. @usable: the handle's object was checked. */
 void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable);
@@ -105,6 +112,9 @@ void ushp_hold_close(struct unishm *seg);
 /* The handle has another description now (the program closed the former one's descriptor, or
  * children share it): see that holds by descriptor are kept. */
 int ushp_hold_move(struct unishm *seg, bool lost);
+
+/* Have a descriptor for writing, now that the mode allows it, with all holds kept. */
+int ushp_hold_need_writable(struct unishm *seg);
 
 /* Before the name goes: see that the program's closing of descriptors cannot leave a hold behind
  * that no description could take over. */
@@ -131,6 +141,10 @@ struct posix;
 void ushp_hold_drop_page(struct unishm_attachment *at);
 void ushp_hold_forget(struct posix *p, struct unishm_attachment *at);
 void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last);
+
+/* Write down an attach or detach that no slot has, if the record can be written. True: it is, and
+ * @before has what was there. */
+bool ushp_note_in_others(struct posix *p, bool attach, struct record_slot *before);
 
 /* Take holds for all attachments, of which none has any. */
 int ushp_hold_recount(struct unishm *seg);

@@ -17,6 +17,21 @@ static size_t whole_pages(size_t length)
 	return (length + page - 1) / page * page;
 }
 
+int ushp_because_noexec(void)
+{
+	return unishm_because(-ENOTSUP, "shared memory is mounted noexec here; use the System V backend");
+}
+
+/* The mapping is refused for that reason alone with EPERM. */
+bool ushp_is_noexec(int fd)
+{
+	void *page = unishm_sys.mmap(NULL, 1, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		return errno == EPERM;
+	unishm_sys.munmap(page, 1);
+	return false;
+}
+
 /* mmap() says EAGAIN, and an older kernel ENOMEM, when mlockall(MCL_FUTURE) meets its limit. */
 static int because_not_mapped(int code, int flags)
 {
@@ -24,7 +39,7 @@ static int because_not_mapped(int code, int flags)
 		return unishm_because(-ENOMEM, "new memory is locked (mlockall) and RLIMIT_MEMLOCK is "
 				"reached; raise it (ulimit -l)");
 	if (code == EPERM && flags & UNISHM_EXEC)
-		return unishm_because(-ENOTSUP, "shared memory is mounted noexec here; use the System V backend");
+		return ushp_because_noexec();
 	return -code;
 }
 
@@ -146,7 +161,7 @@ int ushp_map_own(int fd, off_t offset, size_t length, int prot, bool inherited, 
 
 int ushp_map_anchor(int fd, void **page)
 {
-	return ushp_map_own(fd, 0, 1, PROT_NONE, false, page);
+	return ushp_map_own(fd, 0, 1, PROT_READ, false, page);
 }
 
 void ushp_unmap_anchor(void *page)
@@ -189,7 +204,8 @@ static int fill_with_zeros(int fd, off_t length)
 /* It cannot be done this way here: an old kernel, another file system, a filter. */
 static bool is_refused(int code)
 {
-	return code == EOPNOTSUPP || code == ENODEV || code == EINVAL || code == ENOSYS || code == EPERM;
+	return code == EOPNOTSUPP || code == ENODEV || code == EINVAL || code == ENOSYS || code == EPERM ||
+			code == EACCES;
 }
 
 /* A signal interrupts the call, which then has set nothing aside: a program with a fast timer

@@ -13,6 +13,10 @@ struct object;
  * What is mapped there is -EINVAL and stays, unless @flags has UNISHM_REMAP. */
 int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr);
 
+/* Is code refused to everybody on the file system where @fd is? */
+bool ushp_is_noexec(int fd);
+int ushp_because_noexec(void);
+
 /* Unmap what is left at [@addr, @addr + @length) of a mapping of @object's data; what the
  * program has put there meanwhile stays. -EINVAL: nothing is left. */
 int ushp_unmap_data(const struct object *object, void *addr, size_t length);

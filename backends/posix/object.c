@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "backend.h"
 #include "descriptor.h"
 #include "lock.h"
+#include "memory.h"
 #include "object_sys.h"
 #include "record.h"
 #include "sys.h"
@@ -39,9 +41,15 @@ void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX])
 	make_name(name, 'm', (uint32_t)key);
 }
 
-void ushp_name_of_private(char name[OBJECT_NAME_MAX])
+/* A tmpfs hands out inode numbers in sequence. */
+int ushp_id_of(const struct stat *st)
 {
-	make_name(name, 'p', (uint32_t)ushp_random());
+	return (int)((uint64_t)st->st_ino & INT_MAX);
+}
+
+void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX])
+{
+	make_name(name, 'p', (uint32_t)id);
 }
 
 void ushp_name_of_draft(char name[OBJECT_NAME_MAX])
@@ -106,7 +114,7 @@ static int keep_if_same(const struct object *object, int fd)
 	}
 	if (is_file(object, &st))
 		return fd;
-	ushp_lock_close(fd, st.st_dev, st.st_ino);
+	ushp_lock_close(fd);
 	return -ENOENT; /* another segment has the name by now */
 }
 
@@ -138,7 +146,7 @@ int ushp_object_reopen(const struct object *object, int access)
 int ushp_object_replace(struct object *object, int fd, bool writable)
 {
 	if (ushp_fd_own(fd, object) < 0) {
-		ushp_lock_close(fd, object->dev, object->ino);
+		ushp_lock_close(fd);
 		return unishm_because(-EMFILE, "its descriptor would have the number %d, which is more "
 				"than this library can keep track of; close some", fd);
 	}
@@ -161,27 +169,10 @@ int ushp_object_renew(struct object *object)
 	return fd < 0 ? fd : ushp_object_replace(object, fd, writable);
 }
 
-int ushp_object_need_writable(struct object *object)
-{
-	bool shared = object->shared;
-	if (object->writable)
-		return 0;
-	int fd = ushp_object_reopen(object, O_RDWR);
-	int rc = fd < 0 ? fd : ushp_object_replace(object, fd, true);
-	if (rc == 0)
-		object->shared = shared && ushp_lock_by_process(object->dev, object->ino);
-	return rc;
-}
-
 void ushp_object_close(struct object *object)
 {
 	ushp_fd_close(object->fd, object, object->dev, object->ino);
 	object->fd = -1;
-}
-
-void ushp_object_close_other(const struct object *object, int fd)
-{
-	ushp_lock_close(fd, object->dev, object->ino);
 }
 
 struct lock_file ushp_object_locks(const struct object *object)
@@ -214,6 +205,8 @@ int ushp_object_permit(const struct object *object, const struct stat *st, unsig
 	if ((want & ~(st->st_mode >> 6 & 7)) == 0 && is_plainly_owner(st))
 		return 0;
 	int rc = ushp_sys_access(object->fd, want);
+	if (rc == -EACCES && want & 1 && ushp_is_noexec(object->fd))
+		return ushp_because_noexec();
 	return rc == -EACCES ? because_denied(rc, st) : rc;
 }
 
@@ -300,5 +293,5 @@ int ushp_object_unlink(const struct object *object)
 {
 	enum place place;
 	int rc = find_name(object, &place);
-	return rc < 0 ? rc : ushp_sys_unlink(object->name, place);
+	return rc < 0 ? rc : ushp_sys_unlink(object->fd, object->name, place);
 }

@@ -28,7 +28,8 @@ struct object {
 
 /* Names of segments. */
 void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX]);
-void ushp_name_of_private(char name[OBJECT_NAME_MAX]);
+void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX]);
+int ushp_id_of(const struct stat *st);
 void ushp_name_of_draft(char name[OBJECT_NAME_MAX]);
 
 /* Is @name, without a slash, one of those (not of a draft)? And which key? */
@@ -51,23 +52,17 @@ int ushp_object_check(const struct object *object, struct stat *st);
 
 /* Open the file anew: another description. By the name that it has, through the directory
  * where it was found, or, if it has no name any more, through the descriptor. Returns a
- * descriptor without owner. -ENOENT and -EBADF: there is no way. */
+ * descriptor without owner, to be closed by ushp_lock_close(). -ENOENT and -EBADF: there is no way. */
 int ushp_object_reopen(const struct object *object, int access);
 
 /* Have a descriptor again after ushp_object_check() said -EBADF, or another description
  * than children have (@object->shared). */
 int ushp_object_renew(struct object *object);
 
-/* Have a descriptor for writing, now that the mode allows it; see ushp_object_reopen(). */
-int ushp_object_need_writable(struct object *object);
-
 /* Replace the descriptor by @fd, another one of the same file. */
 int ushp_object_replace(struct object *object, int fd, bool writable);
 
 void ushp_object_close(struct object *object);
-
-/* Close a descriptor that ushp_object_reopen() returned. */
-void ushp_object_close_other(const struct object *object, int fd);
 
 struct lock_file ushp_object_locks(const struct object *object);
 

@@ -99,10 +99,12 @@ static const char *name_at(enum place place, const char *name, struct path *path
 int ushp_sys_because_missing(int rc)
 {
 	struct stat st;
-	if (rc == -ENOENT && unishm_sys.stat(DIRECTORY, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
-		return unishm_because(rc, "there is no %s here, where POSIX shared memory is kept; mount a "
-				"tmpfs on it, or use the System V backend", DIRECTORY);
-	return rc;
+	if (rc != -ENOENT && rc != -ENOTDIR)
+		return rc;
+	if (unishm_sys.stat(DIRECTORY, &st) < 0 ? errno != ENOENT && errno != ENOTDIR : S_ISDIR(st.st_mode))
+		return rc;
+	return unishm_because(-ENOENT, "there is no directory %s here, where POSIX shared memory is kept; "
+			"mount a tmpfs on it, or use the System V backend", DIRECTORY);
 }
 
 /* ---- Files by name ----------------------------------------------------------------- */
@@ -112,7 +114,7 @@ enum { FLAGS = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
 /* A link, a directory, a socket, a FIFO. */
 static int because_no_file(int rc)
 {
-	if (rc == -ELOOP || rc == -EISDIR || rc == -ENXIO || rc == -ENOTDIR)
+	if (rc == -ELOOP || rc == -EISDIR || rc == -ENXIO)
 		return unishm_because(-EBADMSG, "something that is no shared memory has its name; move it "
 				"away, or choose another key");
 	return rc;
@@ -145,8 +147,9 @@ int ushp_sys_stat(const char *name, enum place place, struct stat *st)
 	return unishm_sys.fstatat(at, text, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-int ushp_sys_unlink(const char *name, enum place place)
+int ushp_sys_unlink(int fd, const char *name, enum place place)
 {
+	(void)fd;
 	if (place == AT_SYSTEM_PLACE)
 		return unishm_sys.shm_unlink(name) < 0 ? -errno : 0;
 	int at = directory_of(place);
@@ -175,17 +178,19 @@ int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *
 
 /* ---- Making ------------------------------------------------------------------------ */
 
-/* The umask takes bits away, a default access list changes them, a setgid directory gives its
- * own group. */
-static int set_mode_and_group(int fd, mode_t mode)
+/* The umask takes bits away, a default access list of the directory changes them and gives rights to
+ * others, a setgid directory gives its own group. */
+static int set_mode_and_group(struct draft *draft, mode_t mode)
 {
-	struct stat st;
+	struct stat *st = &draft->st;
 	gid_t group = unishm_sys.getegid();
-	if (unishm_sys.fstat(fd, &st) < 0)
+	unishm_sys.drop_access_list(draft->fd); /* mostly there is none */
+	if (unishm_sys.fstat(draft->fd, st) < 0)
 		return -errno;
-	if (st.st_gid != group && unishm_sys.fchown(fd, (uid_t)-1, group) < 0)
+	if (st->st_gid != group && unishm_sys.fchown(draft->fd, (uid_t)-1, group) < 0)
 		return -errno;
-	if ((st.st_mode & 07777) != mode && unishm_sys.fchmod(fd, mode) < 0)
+	st->st_gid = group;
+	if ((st->st_mode & 07777) != mode && unishm_sys.fchmod(draft->fd, mode) < 0)
 		return -errno;
 	return 0;
 }
@@ -193,10 +198,12 @@ static int set_mode_and_group(int fd, mode_t mode)
 int ushp_sys_draft(struct draft *draft, mode_t mode)
 {
 	int fd = ushp_fd_keep(unishm_sys.open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
-	if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL) /* another file system, an old kernel */
+	if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL || /* another file system, an old kernel */
+			fd == -EPERM || fd == -EACCES || fd == -ENOSYS) /* a filter of system calls */
 		return ushp_sys_draft_named(draft, mode);
-	*draft = (struct draft){ .fd = fd };
-	int rc = fd < 0 ? ushp_sys_because_missing(fd) : set_mode_and_group(fd, mode);
+	draft->fd = fd;
+	draft->name[0] = '\0';
+	int rc = fd < 0 ? ushp_sys_because_missing(fd) : set_mode_and_group(draft, mode);
 	if (fd >= 0 && rc < 0)
 		unishm_sys.close(fd);
 	return rc;
@@ -207,11 +214,11 @@ int ushp_sys_draft_named(struct draft *draft, mode_t mode)
 	for (;;) {
 		ushp_name_of_draft(draft->name);
 		struct path path = path_of(draft->name);
-		int fd = unishm_sys.open(path.text, O_RDWR | O_CREAT | O_EXCL | FLAGS, mode);
+		int fd = unishm_sys.open(path.text, O_RDWR | O_CREAT | O_EXCL | FLAGS, mode & 0700);
 		if (fd < 0 && errno == EEXIST)
 			continue;
 		draft->fd = ushp_fd_keep(fd);
-		int rc = draft->fd < 0 ? draft->fd : set_mode_and_group(draft->fd, mode);
+		int rc = draft->fd < 0 ? draft->fd : set_mode_and_group(draft, mode);
 		if (rc < 0 && fd >= 0)
 			unishm_sys.unlink(path.text);
 		if (rc < 0 && draft->fd >= 0)
@@ -234,15 +241,39 @@ static int publish_unnamed(int fd, const char *to)
 	return errno == EEXIST ? -EEXIST : -ENOENT;
 }
 
+/* The directory is not to blame: it took the draft. */
+static int because_no_name(int rc)
+{
+	if (rc != -EPERM && rc != -EACCES && rc != -ENOSYS && rc != -EINVAL)
+		return rc;
+	return unishm_because(rc, "the system (a sandbox?) refuses both renameat2 and linkat, by which it "
+			"would get its name; allow one of them, or use the System V backend");
+}
+
+/* Without the system call (Linux 3.15, a filter, an odd file system) by a link. Until the draft's name
+ * is gone there are two; if this process dies meanwhile, a sweep takes it away. */
+static int publish_named(const char *from, const char *to)
+{
+	if (unishm_sys.rename_new(from, to) == 0)
+		return 0;
+	if (errno == EEXIST)
+		return -EEXIST;
+	int rc = -errno;
+	if (unishm_sys.linkat(AT_FDCWD, from, AT_FDCWD, to, 0) < 0)
+		return errno == EEXIST ? -EEXIST : because_no_name(rc);
+	unishm_sys.unlink(from);
+	return 0;
+}
+
 int ushp_sys_publish(struct draft *draft, const char *name)
 {
 	struct path to = path_of(name), from = path_of(draft->name);
 	if (draft->name[0] == '\0')
 		return publish_unnamed(draft->fd, to.text);
-	if (unishm_sys.rename_new(from.text, to.text) < 0)
-		return -errno;
-	draft->name[0] = '\0';
-	return 0;
+	int rc = publish_named(from.text, to.text);
+	if (rc == 0)
+		draft->name[0] = '\0';
+	return rc;
 }
 
 void ushp_sys_discard(struct draft *draft)
@@ -274,8 +305,9 @@ int ushp_sys_make_data(const char *name, const struct unishm_options *opt, int f
 
 /* A read-only attachment is made through a read-only description, if there can be one: then
  * mprotect() cannot make it writable later, as it cannot on System V. */
-int ushp_sys_open_data(const struct object *object, int access)
+int ushp_sys_open_data(const struct object *object, size_t size, int access)
 {
+	(void)size; /* the record is behind it, and was seen to be there */
 	if (access != O_RDONLY || !object->writable)
 		return object->fd;
 	int fd = ushp_object_reopen(object, O_RDONLY);
@@ -285,7 +317,7 @@ int ushp_sys_open_data(const struct object *object, int access)
 void ushp_sys_close_data(const struct object *object, int fd)
 {
 	if (fd != object->fd)
-		ushp_object_close_other(object, fd);
+		ushp_lock_close(fd);
 }
 
 bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping)
@@ -313,16 +345,19 @@ int ushp_sys_chown(const struct object *object, bool named, uid_t user, gid_t gr
 
 /* ---- Permission -------------------------------------------------------------------------- */
 
-/* faccessat2() came with Linux 5.8. Before, to open says the same of reading and writing. */
+/* faccessat2() came with Linux 5.8. Before, to open says the same of reading and writing. A file
+ * without any execute bit is closed even to those who override modes; System V segments are not. */
 int ushp_sys_access(int fd, unsigned want)
 {
 	if (unishm_sys.access(fd, (int)want) == 0)
 		return 0;
+	if (errno == EACCES && want & 1 && unishm_sys.overrides_modes())
+		return ushp_sys_access(fd, want & 6);
 	if (errno != ENOSYS && errno != EPERM && errno != EINVAL)
-		return errno == EROFS ? -EACCES : -errno;
+		return -errno;
 	int other = ushp_sys_reopen_unnamed(fd, want & 2 ? O_RDWR : O_RDONLY);
 	if (other < 0)
-		return other == -EROFS ? -EACCES : other;
+		return other;
 	unishm_sys.close(other);
 	return 0;
 }
@@ -456,17 +491,16 @@ int ushp_sys_try_place(const struct object *object)
 		return 0;
 	if (ushp_lock_by_process(object->dev, object->ino))
 		return 0; /* it was good when that lock was taken */
-	int fd = ushp_object_reopen(object, O_RDONLY);
+	int fd = object->name[1] ? ushp_object_reopen(object, O_RDONLY)
+			: ushp_sys_reopen_unnamed(object->fd, O_RDONLY);
 	if (fd < 0) /* it cannot be tried; what needs another description will say so */
 		return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
 	int rc = try_lock(object, fd);
-	if (rc < 0 && rc != -EINVAL)
+	if (rc < 0)
 		return rc;
-	if (rc <= 0)
-		return unishm_because(-ENOTSUP, rc < 0 ? "this kernel has no locks of open file descriptions, "
-				"by which attachments are counted; use the System V backend" :
-				"%s is on a file system (overlayfs?) where locks do not outlive their "
-				"descriptor; mount a tmpfs on it", DIRECTORY);
+	if (rc == 0)
+		return unishm_because(-ENOTSUP, "%s is on a file system (overlayfs?) where locks do not "
+				"outlive their descriptor; mount a tmpfs on it", DIRECTORY);
 	unishm_mutex_lock(&trying);
 	good_dev = object->dev;
 	__atomic_store_n(&good, true, __ATOMIC_RELEASE);

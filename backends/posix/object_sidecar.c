@@ -23,6 +23,48 @@ off_t ushp_sys_record_offset(uint64_t size)
 	return size > (uint64_t)INT64_MAX - RECORD_SIZE ? -1 : 0;
 }
 
+/* ---- Whose is the object of that name? ------------------------------------------------ */
+
+/* The record has the inode of the data. Before, under the claim: NO_DATA until the maker has seen
+ * that there is no object of that name; then ANY_DATA, until it has made one. So what has the name
+ * then is the maker's, also if it died at once; and if it finds in making it that another program
+ * was faster, it goes back to NO_DATA. Where objects have no inode (macOS) it stays at ANY_DATA. */
+enum { NO_DATA = 0 };
+#define ANY_DATA UINT64_MAX
+
+static int write_note(int record_fd, uint64_t note)
+{
+	off_t at = RECORD_SIZE - (off_t)RECORD_HEAD_FIELD(data_inode);
+	ssize_t put = unishm_sys.pwrite(record_fd, &note, sizeof note, at);
+	return put < 0 ? -errno : put == sizeof note ? 0 : -ENOSPC;
+}
+
+static int read_note(int record_fd, uint64_t *note)
+{
+	return ushp_record_read(record_fd, 0, RECORD_HEAD_FIELD(data_inode), note, sizeof *note);
+}
+
+static int open_object(const char *name, int access)
+{
+	return ushp_fd_keep(unishm_sys.shm_open(name, access, 0));
+}
+
+/* Is what has the name the segment's? 0 as well if nothing has it. */
+static int is_our_data(int record_fd, const char *name)
+{
+	struct stat st;
+	uint64_t note;
+	int rc = read_note(record_fd, &note);
+	if (rc < 0 || note == NO_DATA || note == ANY_DATA)
+		return rc < 0 ? rc : note == ANY_DATA;
+	int fd = open_object(name, O_RDONLY);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	rc = unishm_sys.fstat(fd, &st) < 0 ? -errno : (uint64_t)st.st_ino == note;
+	unishm_sys.close(fd);
+	return rc;
+}
+
 /* ---- Files by name ----------------------------------------------------------------- */
 
 enum { FLAGS = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
@@ -78,13 +120,16 @@ int ushp_sys_stat(const char *name, enum place place, struct stat *st)
 }
 
 /* The object first: as long as the file is there, nobody makes a new one. */
-int ushp_sys_unlink(const char *name, enum place place)
+int ushp_sys_unlink(int fd, const char *name, enum place place)
 {
 	struct path path = path_of(name);
 	if (place == AT_FORMER_PLACE)
 		return -ENOENT;
-	if (!ushp_is_draft_name(name + 1) && unishm_sys.shm_unlink(name) < 0 && errno != ENOENT)
-		return -errno;
+	int rc = is_our_data(fd, name);
+	if (rc > 0)
+		rc = unishm_sys.shm_unlink(name) < 0 && errno != ENOENT ? -errno : 0;
+	if (rc < 0)
+		return rc;
 	return unishm_sys.unlink(path.text) < 0 ? -errno : 0;
 }
 
@@ -117,6 +162,12 @@ static int set_mode_and_group(int fd, mode_t mode)
 	return unishm_sys.fchmod(fd, mode) < 0 ? -errno : 0;
 }
 
+static int begin_draft(struct draft *draft, mode_t mode)
+{
+	int rc = set_mode_and_group(draft->fd, mode);
+	return rc == 0 && unishm_sys.fstat(draft->fd, &draft->st) < 0 ? -errno : rc;
+}
+
 int ushp_sys_draft(struct draft *draft, mode_t mode)
 {
 	return ushp_sys_draft_named(draft, mode);
@@ -131,7 +182,7 @@ int ushp_sys_draft_named(struct draft *draft, mode_t mode)
 		if (fd < 0 && errno == EEXIST)
 			continue;
 		draft->fd = ushp_fd_keep(fd);
-		int rc = draft->fd < 0 ? draft->fd : set_mode_and_group(draft->fd, mode);
+		int rc = draft->fd < 0 ? draft->fd : begin_draft(draft, mode);
 		if (rc < 0 && fd >= 0)
 			unishm_sys.unlink(path.text);
 		if (rc < 0 && draft->fd >= 0)
@@ -153,13 +204,11 @@ int ushp_sys_publish(struct draft *draft, const char *name)
 /* Its locks end with any close of the file: it goes to those that are kept. */
 void ushp_sys_discard(struct draft *draft)
 {
-	struct stat st;
 	if (draft->name[0] != '\0') {
 		struct path path = path_of(draft->name);
 		unishm_sys.unlink(path.text);
 	}
-	if (unishm_sys.fstat(draft->fd, &st) == 0)
-		ushp_lock_close(draft->fd, st.st_dev, st.st_ino);
+	ushp_lock_close(draft->fd);
 }
 
 /* Data and record are two: the name comes first, and says that it is not whole. */
@@ -186,35 +235,83 @@ static mode_t data_mode(mode_t mode)
 	return mode | 0600;
 }
 
-/* Under the claim of that name an object that is there is what a dead maker left: the record said that it
- * was in the making. */
-int ushp_sys_make_data(const char *name, const struct unishm_options *opt, int record_fd)
+static int because_foreign(const char *name)
 {
-	int flags = O_RDWR | O_CREAT | O_EXCL;
-	(void)record_fd;
-	int fd = ushp_fd_keep(unishm_sys.shm_open(name, flags, data_mode(opt->mode)));
-	if (fd == -EEXIST)
-		return unishm_because(-EBADMSG, "an object that this library did not make has its name %s; "
-				"remove it, or choose another key", name);
-	if (fd < 0)
-		return fd;
-	unishm_sys.fchmod(fd, data_mode(opt->mode)); /* the umask; macOS needs it not, and refuses */
-	int rc = unishm_sys.ftruncate(fd, (off_t)opt->size) < 0 ? -errno : 0; /* macOS: once */
+	return unishm_because(-EBADMSG, "an object that this library did not make has its name %s; "
+			"remove it, or choose another key", name);
+}
+
+/* See that there is none, and note that whatever comes now is ours. */
+static int announce_data(int record_fd, const char *name)
+{
+	int fd = open_object(name, O_RDONLY);
+	if (fd >= 0)
+		unishm_sys.close(fd);
+	if (fd >= 0 || fd == -EACCES || fd == -EPERM)
+		return because_foreign(name);
+	return fd == -ENOENT ? write_note(record_fd, ANY_DATA) : fd;
+}
+
+/* Its mode and group are right from the start on macOS, which refuses (EINVAL) to set them. */
+static int set_data_mode(int fd, mode_t mode)
+{
+	int rc = set_mode_and_group(fd, data_mode(mode));
+	return rc == -EINVAL ? 0 : rc;
+}
+
+static int fill_data(int fd, const struct unishm_options *opt, int record_fd)
+{
+	struct stat st;
+	int rc = set_data_mode(fd, opt->mode);
+	if (rc == 0 && unishm_sys.fstat(fd, &st) < 0)
+		rc = -errno;
+	if (rc == 0 && st.st_ino != 0)
+		rc = write_note(record_fd, (uint64_t)st.st_ino);
+	if (rc == 0 && unishm_sys.ftruncate(fd, (off_t)opt->size) < 0) /* macOS: once */
+		rc = -errno;
 	if (rc == 0 && !(opt->flags & UNISHM_NORESERVE))
 		rc = ushp_reserve(fd, (off_t)opt->size);
-	if (rc == 0)
-		return fd;
-	unishm_sys.close(fd);
 	return rc;
 }
 
-static int open_object(const char *name, int access)
+int ushp_sys_make_data(const char *name, const struct unishm_options *opt, int record_fd)
 {
-	return ushp_fd_keep(unishm_sys.shm_open(name, access, 0));
+	int rc = announce_data(record_fd, name);
+	if (rc < 0)
+		return rc;
+	int flags = O_RDWR | O_CREAT | O_EXCL;
+	int fd = ushp_fd_keep(unishm_sys.shm_open(name, flags, data_mode(opt->mode)));
+	if (fd == -EEXIST) {
+		write_note(record_fd, NO_DATA);
+		return because_foreign(name);
+	}
+	if (fd < 0)
+		return fd;
+	rc = fill_data(fd, opt, record_fd);
+	if (rc == 0)
+		return fd;
+	unishm_sys.close(fd); /* the name goes with that of the file beside */
+	return rc;
+}
+
+static int check_data(const struct object *object, size_t size, int fd)
+{
+	struct stat st;
+	uint64_t note;
+	int rc = read_note(object->fd, &note);
+	if (rc == 0 && unishm_sys.fstat(fd, &st) < 0)
+		rc = -errno;
+	if (rc < 0)
+		return rc;
+	if (note != ANY_DATA && note != (uint64_t)st.st_ino)
+		return unishm_because(-EBADMSG, "another program replaced its object; remove it");
+	if (st.st_size < 0 || (uint64_t)st.st_size < size)
+		return unishm_because(-EBADMSG, "something cut its object short; remove it");
+	return 0;
 }
 
 /* The name leads to our data as long as the file beside has its own: that one goes last. */
-int ushp_sys_open_data(const struct object *object, int access)
+int ushp_sys_open_data(const struct object *object, size_t size, int access)
 {
 	struct stat st;
 	int fd = open_object(object->name, access);
@@ -223,6 +320,8 @@ int ushp_sys_open_data(const struct object *object, int access)
 	int rc = ushp_object_check(object, &st);
 	if (rc == 0 && st.st_nlink == 0)
 		rc = -EIDRM;
+	if (rc == 0)
+		rc = check_data(object, size, fd);
 	if (rc < 0)
 		unishm_sys.close(fd);
 	return rc < 0 ? rc : fd;

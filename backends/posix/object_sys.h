@@ -19,6 +19,8 @@
 #ifndef UNISHM_POSIX_OBJECT_SYS_H
 #define UNISHM_POSIX_OBJECT_SYS_H
 
+#include <sys/stat.h>
+
 #include "object.h"
 
 struct unishm_mapping;
@@ -52,8 +54,9 @@ int ushp_sys_reopen_unnamed(int fd, int access);
 /* What does @name lead to? -ENOENT. */
 int ushp_sys_stat(const char *name, enum place place, struct stat *st);
 
-/* Take the name away: of the file and, where there is one, of the object beside it. */
-int ushp_sys_unlink(const char *name, enum place place);
+/* Take the name away: of the file, which @fd is open on, and, where there is one, of the object
+ * beside it. */
+int ushp_sys_unlink(int fd, const char *name, enum place place);
 
 /* Is the directory missing altogether? Then the reason is given; returns @rc. */
 int ushp_sys_because_missing(int rc);
@@ -67,6 +70,7 @@ int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *
 /* A file that is being made: nobody knows its name, if it has one. */
 struct draft {
 	int fd;
+	struct stat st; /* as it was made; mode and group may have been changed since */
 	char name[OBJECT_NAME_MAX]; /* "": none */
 };
 
@@ -94,9 +98,9 @@ int ushp_sys_make_data(const char *name, const struct unishm_options *opt, int f
 
 /* ---- Data ------------------------------------------------------------------------ */
 
-/* A descriptor through which the data is to be mapped: the object's own, if it will do, or
- * another one, to be given to ushp_sys_close_data(). */
-int ushp_sys_open_data(const struct object *object, int access);
+/* A descriptor through which @size bytes of data are to be mapped: the object's own, if it will
+ * do, or another one, to be given to ushp_sys_close_data(). */
+int ushp_sys_open_data(const struct object *object, size_t size, int access);
 void ushp_sys_close_data(const struct object *object, int fd);
 
 /* Is that a mapping of @object's data? Yes, too, where a mapping does not tell. */
@@ -112,7 +116,7 @@ int ushp_sys_chown(const struct object *object, bool named, uid_t user, gid_t gr
 /* ---- Permission ------------------------------------------------------------------ */
 
 /* Ask the kernel whether the effective user may do @want (4, 2, 1) with what @fd is open on.
- * -EACCES; -ENOSYS: it does not tell. */
+ * -EACCES; -EROFS: nobody may write here; -ENOSYS: it does not tell. */
 int ushp_sys_access(int fd, unsigned want);
 
 /* And whether that user has the rights of the owner @user. -EPERM. */

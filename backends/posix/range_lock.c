@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "descriptor.h"
 #include "lock.h"
 #include "object_sys.h"
@@ -23,6 +24,16 @@ static struct flock range_of(short type, uint64_t at, uint64_t count)
 	return lock;
 }
 
+/* Kernels and filters that do not know a command say EINVAL; the ranges are never to blame. */
+static int refused(int command, int code)
+{
+	bool of_process = command == F_SETLK || command == F_GETLK;
+	if (code != EINVAL || of_process)
+		return -code;
+	return unishm_because(-ENOTSUP, "this kernel, or a filter, has no locks of open file descriptions, "
+			"by which attachments are counted; use the System V backend");
+}
+
 static int set_lock(int fd, enum lock_owner owner, struct flock lock)
 {
 	int command = owner == LOCK_OF_PROCESS ? F_SETLK : ushp_sys_lock_commands.set;
@@ -30,15 +41,16 @@ static int set_lock(int fd, enum lock_owner owner, struct flock lock)
 		if (errno == EACCES) /* POSIX allows either for "held by another" */
 			return -EAGAIN;
 		if (errno != EINTR)
-			return -errno;
+			return refused(command, errno);
 	}
 	return 0;
 }
 
 /* ---- Locks of this process -------------------------------------------------- */
 
+/* A byte that is locked. The same may be in the list twice, if it is shared. */
 struct held {
-	uint64_t at, count;
+	uint64_t at;
 	bool exclusive;
 };
 
@@ -46,18 +58,12 @@ struct process_file {
 	struct process_file *next;
 	dev_t dev;
 	ino_t ino;
-	size_t locks, lock_room;
+	size_t count, room;
 	struct held *held;
-	size_t kept, kept_room;
-	struct kept {
-		int fd;
-		bool writable;
-	} *descriptors;
 };
 
 static struct unishm_mutex guard = UNISHM_MUTEX_INIT;
 static struct process_file *files;
-static const char kept_here; /* owner of descriptors that are kept */
 
 static bool none(void)
 {
@@ -72,22 +78,8 @@ static struct process_file *find_file(dev_t dev, ino_t ino)
 	return file;
 }
 
-/* Room for one more element of @size in *@list. */
-static bool make_room(void *list, size_t used, size_t *room, size_t size)
-{
-	void *old, *more;
-	if (used < *room)
-		return true;
-	memcpy(&old, list, sizeof old);
-	more = unishm_sys.realloc(old, (*room ? 2 * *room : 8) * size);
-	if (!more)
-		return false;
-	memcpy(list, &more, sizeof more);
-	*room = *room ? 2 * *room : 8;
-	return true;
-}
-
-static struct process_file *make_file(const struct lock_file *key)
+/* Listed, with room for @count more locks; NULL: no memory. */
+static struct process_file *make_room(const struct lock_file *key, uint64_t count)
 {
 	struct process_file *file = find_file(key->dev, key->ino);
 	if (!file && (file = unishm_sys.calloc(1, sizeof *file))) {
@@ -96,84 +88,105 @@ static struct process_file *make_file(const struct lock_file *key)
 		file->next = files;
 		__atomic_store_n(&files, file, __ATOMIC_RELEASE);
 	}
+	if (!file || file->room - file->count >= count)
+		return file;
+	size_t room = 2 * file->room + (size_t)count;
+	struct held *more = unishm_sys.realloc(file->held, room * sizeof *more);
+	if (!more)
+		return NULL;
+	file->held = more;
+	file->room = room;
 	return file;
 }
 
-static void close_kept(struct process_file *file)
+static bool is_in(const struct held *held, uint64_t at, uint64_t count)
 {
-	while (file->kept > 0) {
-		struct stat st;
-		int fd = file->descriptors[--file->kept].fd;
-		if (ushp_fd_check(fd, &kept_here, file->dev, file->ino, &st) < 0)
-			continue; /* the program closed it */
+	return held->at - at < count;
+}
+
+/* Locks of one process never refuse each other in the kernel: do it here. */
+static bool is_refused(const struct process_file *file, uint64_t at, uint64_t count, bool exclusive)
+{
+	for (size_t i = 0; i < file->count; i++)
+		if (is_in(&file->held[i], at, count) && (exclusive || file->held[i].exclusive))
+			return true;
+	return false;
+}
+
+static void list_bytes(struct process_file *file, uint64_t at, uint64_t count, bool exclusive)
+{
+	for (uint64_t i = 0; i < count; i++)
+		file->held[file->count++] = (struct held){ at + i, exclusive };
+}
+
+static int take_and_list(const struct lock_file *key, uint64_t at, uint64_t count, bool exclusive)
+{
+	struct process_file *file = make_room(key, count);
+	if (!file)
+		return -ENOMEM;
+	if (is_refused(file, at, count, exclusive))
+		return -EAGAIN;
+	int rc = set_lock(key->fd, LOCK_OF_PROCESS, range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
+	if (rc == 0)
+		list_bytes(file, at, count, exclusive);
+	return rc;
+}
+
+static bool unlist(struct process_file *file, uint64_t at)
+{
+	for (size_t i = 0; i < file->count; i++) {
+		if (file->held[i].at == at) {
+			file->held[i] = file->held[--file->count];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- Descriptors that must not be closed --------------------------------------- */
+
+static const char kept; /* their owner */
+static bool keeps;      /* some */
+
+/* What it leads to may not be told for want of memory: then it is lost, rather than a lock. */
+static bool has_locks(int fd)
+{
+	struct stat st;
+	if (unishm_sys.fstat(fd, &st) < 0 && unishm_sys.fstat(fd, &st) < 0)
+		return true;
+	struct process_file *file = find_file(st.st_dev, st.st_ino);
+	return file && file->count > 0;
+}
+
+static void close_kept_of(const struct process_file *file)
+{
+	struct stat st;
+	for (int fd = -1; (fd = ushp_fd_next(fd, &kept)) >= 0;) {
+		if (ushp_fd_check(fd, &kept, file->dev, file->ino, &st) < 0)
+			continue;
 		ushp_fd_own(fd, NULL);
 		unishm_sys.close(fd);
 	}
 }
 
-/* Nothing is left to list: forget the file. */
-static void drop_if_empty(struct process_file *file)
+/* Forget files of which nothing is listed. */
+static void drop_empty(void)
 {
-	if (file->locks > 0)
-		return;
-	close_kept(file);
-	struct process_file **at = &files;
-	while (*at != file)
-		at = &(*at)->next;
-	__atomic_store_n(at, file->next, __ATOMIC_RELEASE);
-	free(file->held);
-	free(file->descriptors);
-	free(file);
-}
-
-static bool meets(const struct held *held, uint64_t first, uint64_t last)
-{
-	return held->at <= last && first < held->at + held->count;
-}
-
-/* Locks of one process never refuse each other in the kernel: do it here. */
-static int list_lock(const struct lock_file *key, uint64_t at, uint64_t count, bool exclusive)
-{
-	struct process_file *file = make_file(key);
-	if (!file)
-		return -ENOMEM;
-	int rc = 0;
-	for (size_t i = 0; i < file->locks && rc == 0; i++)
-		if (meets(&file->held[i], at, at + count - 1) && (exclusive || file->held[i].exclusive))
-			rc = -EAGAIN;
-	if (rc == 0 && !make_room(&file->held, file->locks, &file->lock_room, sizeof *file->held))
-		rc = -ENOMEM;
-	if (rc == 0)
-		rc = set_lock(key->fd, LOCK_OF_PROCESS, range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
-	if (rc == 0)
-		file->held[file->locks++] = (struct held){ at, count, exclusive };
-	else
-		drop_if_empty(file);
-	return rc;
-}
-
-static int unlist_lock(dev_t dev, ino_t ino, uint64_t at, uint64_t count)
-{
-	struct process_file *file = find_file(dev, ino);
-	for (size_t i = 0; file && i < file->locks; i++) {
-		if (file->held[i].at != at || file->held[i].count != count)
+	for (struct process_file **at = &files; *at;) {
+		struct process_file *file = *at;
+		if (file->count > 0) {
+			at = &file->next;
 			continue;
-		file->held[i] = file->held[--file->locks];
-		drop_if_empty(file);
-		return 0;
+		}
+		if (keeps)
+			close_kept_of(file);
+		__atomic_store_n(at, file->next, __ATOMIC_RELEASE);
+		free(file->held);
+		free(file);
 	}
-	return -ENOENT;
 }
 
-/* Is [@at, @at + @count) still listed, for another holder in this process? */
-static bool still_listed(dev_t dev, ino_t ino, uint64_t at, uint64_t count)
-{
-	struct process_file *file = find_file(dev, ino);
-	for (size_t i = 0; file && i < file->locks; i++)
-		if (meets(&file->held[i], at, at + count - 1))
-			return true;
-	return false;
-}
+/* ---- Taking and dropping -------------------------------------------------------- */
 
 int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t at,
 		uint64_t count, bool exclusive)
@@ -181,9 +194,23 @@ int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t
 	if (owner == LOCK_OF_DESCRIPTION)
 		return set_lock(file->fd, owner, range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 	unishm_mutex_lock(&guard);
-	int rc = list_lock(file, at, count, exclusive);
+	int rc = take_and_list(file, at, count, exclusive);
+	if (rc < 0)
+		drop_empty();
 	unishm_mutex_unlock(&guard);
 	return rc;
+}
+
+/* Another holder in this process may have listed the same bytes. */
+static void unlist_and_drop(const struct lock_file *key, uint64_t at, uint64_t count)
+{
+	struct process_file *file = find_file(key->dev, key->ino);
+	bool listed = false;
+	for (uint64_t i = 0; file && i < count; i++)
+		listed |= unlist(file, at + i);
+	if (listed && key->fd >= 0 && !is_refused(file, at, count, true))
+		set_lock(key->fd, LOCK_OF_PROCESS, range_of(F_UNLCK, at, count));
+	drop_empty();
 }
 
 void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at, uint64_t count)
@@ -193,9 +220,7 @@ void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_
 		return;
 	}
 	unishm_mutex_lock(&guard);
-	if (unlist_lock(file->dev, file->ino, at, count) == 0 && file->fd >= 0 &&
-			!still_listed(file->dev, file->ino, at, count))
-		set_lock(file->fd, owner, range_of(F_UNLCK, at, count));
+	unlist_and_drop(file, at, count);
 	unishm_mutex_unlock(&guard);
 }
 
@@ -204,35 +229,22 @@ int ushp_lock_inherit(const struct lock_file *key, uint64_t from, uint64_t at, u
 {
 	unishm_mutex_lock(&guard);
 	struct process_file *file = find_file(key->dev, key->ino);
-	for (size_t i = 0; file && i < file->locks; i++)
-		if (file->held[i].at == from && file->held[i].count == count)
-			file->held[i].at = at;
+	for (size_t i = 0; file && i < file->count; i++)
+		if (is_in(&file->held[i], from, count))
+			file->held[i].at += at - from;
 	unishm_mutex_unlock(&guard);
 	return set_lock(key->fd, LOCK_OF_PROCESS, range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 }
 
-void ushp_lock_split(dev_t dev, ino_t ino, uint64_t at, uint64_t count)
-{
-	unishm_mutex_lock(&guard);
-	struct process_file *file = find_file(dev, ino);
-	for (size_t i = 0; file && i < file->locks; i++) {
-		if (file->held[i].at != at || file->held[i].count != count)
-			continue;
-		file->held[i].count = 1;
-		for (uint64_t more = 1; more < count && make_room(&file->held, file->locks,
-				&file->lock_room, sizeof *file->held); more++)
-			file->held[file->locks++] = (struct held){ at + more, 1, false };
-		break;
-	}
-	unishm_mutex_unlock(&guard);
-}
-
-void ushp_lock_forget(dev_t dev, ino_t ino, uint64_t at, uint64_t count)
+/* Frees nothing: a child handler calls it. */
+void ushp_lock_forget(dev_t dev, ino_t ino, uint64_t at)
 {
 	if (none())
 		return;
 	unishm_mutex_lock(&guard);
-	unlist_lock(dev, ino, at, count);
+	struct process_file *file = find_file(dev, ino);
+	if (file)
+		unlist(file, at);
 	unishm_mutex_unlock(&guard);
 }
 
@@ -241,7 +253,8 @@ bool ushp_lock_by_process(dev_t dev, ino_t ino)
 	if (none())
 		return false;
 	unishm_mutex_lock(&guard);
-	bool found = find_file(dev, ino) != NULL;
+	struct process_file *file = find_file(dev, ino);
+	bool found = file && file->count > 0;
 	unishm_mutex_unlock(&guard);
 	return found;
 }
@@ -253,11 +266,11 @@ static bool find_listed(const struct lock_file *key, struct range ask, bool excl
 		return false;
 	unishm_mutex_lock(&guard);
 	struct process_file *file = find_file(key->dev, key->ino);
-	for (size_t i = 0; file && !done && i < file->locks; i++) {
+	for (size_t i = 0; file && !done && i < file->count; i++) {
 		const struct held *held = &file->held[i];
-		done = meets(held, ask.first, ask.last) && (held->exclusive || !exclusive);
+		done = held->at >= ask.first && held->at <= ask.last && (held->exclusive || !exclusive);
 		if (done)
-			*found = (struct range){ held->at, held->at + held->count - 1 };
+			*found = (struct range){ held->at, held->at };
 	}
 	unishm_mutex_unlock(&guard);
 	return done;
@@ -268,7 +281,7 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 	/* A lock is in the way of what is asked for: a shared one only of an exclusive one. */
 	struct flock lock = range_of(exclusive ? F_RDLCK : F_WRLCK, ask.first, ask.last - ask.first + 1);
 	if (unishm_sys.fcntl_lock(file->fd, command, &lock) < 0)
-		return -errno;
+		return refused(command, errno);
 	if (lock.l_type == F_UNLCK)
 		return 0;
 	uint64_t first = (uint64_t)lock.l_start;
@@ -293,39 +306,29 @@ int ushp_lock_find_foreign(const struct lock_file *file, enum lock_owner owner, 
 
 int ushp_lock_reuse(dev_t dev, ino_t ino, bool writable)
 {
-	int fd = -ENOENT;
+	int fd = -1;
 	struct stat st;
 	if (none())
-		return fd;
+		return -ENOENT;
 	unishm_mutex_lock(&guard);
-	struct process_file *file = find_file(dev, ino);
-	for (size_t i = 0; file && fd < 0 && i < file->kept; i++) {
-		struct kept kept = file->descriptors[i];
-		bool ours = ushp_fd_check(kept.fd, &kept_here, dev, ino, &st) == 0;
-		if (ours && writable && !kept.writable)
-			continue;
-		file->descriptors[i--] = file->descriptors[--file->kept];
-		if (ours && ushp_fd_own(kept.fd, NULL) == 0)
-			fd = kept.fd;
-	}
+	while (keeps && (fd = ushp_fd_next(fd, &kept)) >= 0)
+		if (ushp_fd_check(fd, &kept, dev, ino, &st) == 0 &&
+				(!writable || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR))
+			break;
+	if (fd >= 0)
+		ushp_fd_own(fd, NULL);
 	unishm_mutex_unlock(&guard);
-	return fd;
+	return fd < 0 ? -ENOENT : fd;
 }
 
-void ushp_lock_close(int fd, dev_t dev, ino_t ino)
+void ushp_lock_close(int fd)
 {
 	bool keep = false;
 	if (!none()) {
 		unishm_mutex_lock(&guard);
-		struct process_file *file = find_file(dev, ino);
-		/* Without room for it the descriptor is lost: better than a lock. */
-		keep = file != NULL;
-		if (keep && make_room(&file->descriptors, file->kept, &file->kept_room,
-				sizeof *file->descriptors)) {
-			bool writable = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
-			file->descriptors[file->kept++] = (struct kept){ fd, writable };
-			ushp_fd_own(fd, &kept_here);
-		}
+		keep = has_locks(fd);
+		if (keep)
+			keeps = ushp_fd_own(fd, &kept) == 0 || keeps;
 		unishm_mutex_unlock(&guard);
 	}
 	if (!keep)

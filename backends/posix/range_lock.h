@@ -25,6 +25,7 @@
 #define PLACE_REMOVE (PLACE_BASE - 2) /* shared: a process takes the name away */
 #define PLACE_GROW (PLACE_BASE - 1)   /* exclusive: a process enlarges the slot table */
 #define PLACE_SLOTS PLACE_BASE        /* + 2 * slot: exclusive, see hold.h */
+#define PLACE_CLEARS (PLACE_BASE + (UINT64_C(1) << 31)) /* + slot: exclusive, see slot.c */
 #define PLACE_PINS (PLACE_BASE + (UINT64_C(1) << 32)) /* + epoch: shared, see pin.c */
 #define PLACE_READERS (UINT64_C(1) << 62) /* + when: shared, see hold.h */
 #define PLACE_END ((UINT64_C(1) << 63) - 2)
@@ -47,7 +48,8 @@ struct range {
 int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t at,
 		uint64_t count, bool exclusive);
 
-/* Without effect on what this owner does not hold. */
+/* Without effect on what this owner does not hold. A process may take bytes at once, and drop them
+ * one by one. */
 void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at, uint64_t count);
 
 /* Some lock within @ask that is not of @file->fd's description: 1 and where, or 0. A lock
@@ -63,22 +65,19 @@ int ushp_lock_find_foreign(const struct lock_file *file, enum lock_owner owner, 
  * another one without a descriptor that stays open. */
 bool ushp_lock_by_process(dev_t dev, ino_t ino);
 
-/* In a child, about a lock at @from that its parent took for it as a process, and which it has in
- * its list: take [@at, @at + @count) instead. */
+/* In a child, about [@from, @from + @count) that its parent took for it as a process, and which it
+ * has in its list: take [@at, @at + @count) instead. Allocates nothing. */
 int ushp_lock_inherit(const struct lock_file *file, uint64_t from, uint64_t at, uint64_t count,
 		bool exclusive);
 
-/* A lock of @count bytes becomes as many of one byte, each to be dropped alone. */
-void ushp_lock_split(dev_t dev, ino_t ino, uint64_t at, uint64_t count);
-
-/* In a child, about a lock that its parent holds as a process: the child has inherited the
+/* In a child, about a lock of one byte that its parent holds as a process: the child has inherited the
  * list, but not the lock. */
-void ushp_lock_forget(dev_t dev, ino_t ino, uint64_t at, uint64_t count);
+void ushp_lock_forget(dev_t dev, ino_t ino, uint64_t at);
 
 /* A descriptor of that file that was kept when it should have been closed; -ENOENT. */
 int ushp_lock_reuse(dev_t dev, ino_t ino, bool writable);
 
 /* Close @fd; or keep it, as long as closing it would drop a lock of this process. */
-void ushp_lock_close(int fd, dev_t dev, ino_t ino);
+void ushp_lock_close(int fd);
 
 #endif

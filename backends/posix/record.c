@@ -77,11 +77,20 @@ static int write_by_mapping(const struct object *object, size_t back, const void
 	return 0;
 }
 
+/* A single word is one that others decide by. */
+static void put_words(uint32_t *to, const void *from, size_t size)
+{
+	if (size == sizeof *to)
+		ushp_record_store(to, *(const uint32_t *)from);
+	else
+		ushp_record_copy(to, from, size);
+}
+
 int ushp_record_write(const struct object *object, const struct record_map *map, size_t back,
 		const void *from, size_t size)
 {
 	if (map->base && back <= map->length) {
-		ushp_record_copy(map->base + map->length - back, from, size);
+		put_words((uint32_t *)(void *)(map->base + map->length - back), from, size);
 		return 0;
 	}
 	if (!may_pwrite(object))
@@ -148,20 +157,32 @@ void ushp_record_fence(void)
 void ushp_record_copy(void *to, const void *from, size_t size)
 {
 	for (size_t i = 0; i < size / sizeof(uint32_t); i++)
-		ushp_record_store((uint32_t *)to + i, ((const uint32_t *)from)[i]);
+		__atomic_store_n((uint32_t *)to + i, ((const uint32_t *)from)[i], __ATOMIC_RELEASE);
 }
 
 /* ---- Order and time -------------------------------------------------------------- */
 
-uint64_t ushp_record_next_op(const struct record_tail *tail)
+/* In shared memory others may be writing: what is half old and half new is at worst a number too many. */
+static uint64_t next_op(const volatile struct record_tail *tail)
 {
 	uint64_t last = tail->head.clock;
 	for (unsigned i = 0; i <= RECORD_INLINE; i++) {
-		const struct record_slot *slot = &tail->slots[i];
-		last = slot->attach_op > last ? slot->attach_op : last;
-		last = slot->detach_op > last ? slot->detach_op : last;
+		uint64_t attach = tail->slots[i].attach_op, detach = tail->slots[i].detach_op;
+		last = attach > last ? attach : last;
+		last = detach > last ? detach : last;
 	}
 	return last + 1;
+}
+
+uint64_t ushp_record_next_op(const struct record_tail *tail)
+{
+	return next_op(tail);
+}
+
+uint64_t ushp_record_next_op_in(const struct record_map *map)
+{
+	return next_op((const struct record_tail *)(const void *)(map->base + map->length -
+			sizeof(struct record_tail)));
 }
 
 uint32_t ushp_record_now(void)

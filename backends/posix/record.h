@@ -78,7 +78,8 @@ struct record_head {
 	uint32_t slots_used; /* no slot at or beyond was ever taken */
 	uint32_t unused_word;
 	uint64_t clock;      /* at least every operation of a slot beyond the first RECORD_INLINE */
-	uint32_t unused[10];
+	uint64_t data_inode; /* of the data, where that is another object; see object_sidecar.c */
+	uint32_t unused[8];
 };
 
 /* What is read at one go: the head and the slots next to it. */
@@ -104,9 +105,11 @@ enum {
 	RECORD_SLOTS = (RECORD_SIZE - sizeof(struct record_head)) / sizeof(struct record_slot) - 1,
 };
 
+static_assert(offsetof(struct record_slot, pid) == 4, "word and pid are written at once");
 static_assert(sizeof(struct record_head) == 112, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, size) == 16, "the record's layout is fixed");
 static_assert(offsetof(struct record_head, clock) == 64, "the record's layout is fixed");
+static_assert(offsetof(struct record_head, data_inode) == 72, "the record's layout is fixed");
 static_assert(sizeof(struct record_slot) == 40, "the record's layout is fixed");
 static_assert(sizeof(struct record_tail) == 9 * 40 + 112, "the record's layout is fixed");
 
@@ -158,12 +161,13 @@ uint32_t ushp_record_load(const uint32_t *word);
 void ushp_record_store(uint32_t *word, uint32_t value);
 void ushp_record_fence(void);
 
-/* Copy words of four bytes, each whole. */
+/* Copy words of four bytes, each whole, to where others look; in no order with other words. */
 void ushp_record_copy(void *to, const void *from, size_t size);
 
 /* A number for an operation that is to be later than all which @tail shows: no clock, since
  * those of processes need not agree. Operations at one time may get the same number. */
 uint64_t ushp_record_next_op(const struct record_tail *tail);
+uint64_t ushp_record_next_op_in(const struct record_map *map);
 
 /* Seconds since 1970, now, as the record keeps them. */
 uint32_t ushp_record_now(void);

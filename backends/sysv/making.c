@@ -56,7 +56,7 @@ static mode_t mode_of(const struct shmid_ds *ds)
 	return ds->shm_perm.mode & 0777;
 }
 
-bool sysv_is_mark(const struct shmid_ds *ds)
+bool ushv_is_mark(const struct shmid_ds *ds)
 {
 	if (mode_of(ds) != MODE_FILLING || ds->shm_perm.gid == ds->shm_perm.cgid ||
 			ds->shm_perm.uid != ds->shm_perm.cuid)
@@ -94,12 +94,12 @@ static int claim_of(int id, const struct shmid_ds *ds)
 {
 	struct shmid_ds claim;
 	int found = unishm_sys.shmget(claim_key(id), 0, 0);
-	if (found < 0 || sysv_stat_any(found, &claim) < 0 || !is_claim(&claim, ds))
+	if (found < 0 || ushv_stat_any(found, &claim) < 0 || !is_claim(&claim, ds))
 		return -1;
 	return found;
 }
 
-bool sysv_may_be_unfinished(const struct shmid_ds *ds)
+bool ushv_may_be_unfinished(const struct shmid_ds *ds)
 {
 	return mode_of(ds) == MODE_FILLING || mode_of(ds) == MODE_CLAIM || is_born(ds);
 }
@@ -107,21 +107,21 @@ bool sysv_may_be_unfinished(const struct shmid_ds *ds)
 static bool is_claim_to_any(const struct shmid_ds *ds)
 {
 	struct shmid_ds target;
-	int id = (int)(CLAIM_KEY ^ (uint32_t)sysv_key_of(ds));
-	if (mode_of(ds) != MODE_CLAIM || id < 0 || sysv_stat_any(id, &target) < 0)
+	int id = (int)(CLAIM_KEY ^ (uint32_t)ushv_key_of(ds));
+	if (mode_of(ds) != MODE_CLAIM || id < 0 || ushv_stat_any(id, &target) < 0)
 		return false;
 	return is_claim(ds, &target);
 }
 
-enum sysv_stage sysv_stage_of(int id, const struct shmid_ds *ds)
+enum sysv_stage ushv_stage_of(int id, const struct shmid_ds *ds)
 {
 	if (is_claim_to_any(ds))
 		return SYSV_CLAIM;
 	if (mode_of(ds) != MODE_FILLING && !is_born(ds))
 		return SYSV_WHOLE;
-	if (!sysv_is_mark(ds) && claim_of(id, ds) < 0)
+	if (!ushv_is_mark(ds) && claim_of(id, ds) < 0)
 		return is_born(ds) ? SYSV_BORN : SYSV_WHOLE;
-	if (sysv_is_dead(ds->shm_cpid) || (ds->shm_nattch == 0 && was_attached(ds)))
+	if (ushv_is_dead(ds->shm_cpid) || (ds->shm_nattch == 0 && was_attached(ds)))
 		return SYSV_ABANDONED;
 	return was_attached(ds) ? SYSV_FILLING : SYSV_MARKED;
 }
@@ -151,7 +151,7 @@ static int claim(struct making *making)
 		return errno == EEXIST ? SYSV_AGAIN : -errno;
 	struct shmid_ds ds = making->born;
 	ds.shm_perm.mode = MODE_FILLING;
-	return start_over(sysv_set(making->id, &ds));
+	return start_over(ushv_set(making->id, &ds));
 }
 
 static int mark(struct making *making)
@@ -161,7 +161,7 @@ static int mark(struct making *making)
 	ds.shm_perm.mode = MODE_FILLING;
 	for (int i = 0; i < MARKS && rc == -EINVAL; i++) {
 		ds.shm_perm.gid = marks[i];
-		rc = making->born.shm_perm.cgid == marks[i] ? -EINVAL : sysv_set(making->id, &ds);
+		rc = making->born.shm_perm.cgid == marks[i] ? -EINVAL : ushv_set(making->id, &ds);
 	}
 	return rc == -EINVAL ? claim(making) : start_over(rc);
 }
@@ -180,7 +180,7 @@ static int publish(struct making *making, mode_t mode)
 	ds.shm_perm.mode = mode;
 	int rc = drop_claim(making);
 	if (rc == 0)
-		rc = sysv_set(making->id, &ds);
+		rc = ushv_set(making->id, &ds);
 	if (rc == -EIDRM)
 		return unishm_because(rc, "another process removed it while the init callback ran");
 	return rc;
@@ -210,9 +210,9 @@ static int attach(struct making *making)
 	if (addr == (void *)-1) {
 		int rc = -errno;
 		if (rc == -EAGAIN)
-			return sysv_because_memory_is_locked((size_t)making->born.shm_segsz);
+			return ushv_because_memory_is_locked((size_t)making->born.shm_segsz);
 		if (rc == -EINVAL) /* gone, or something that is not expected */
-			rc = sysv_stat_any(making->id, &now) == -EIDRM ? -EIDRM : rc;
+			rc = ushv_stat_any(making->id, &now) == -EIDRM ? -EIDRM : rc;
 		return start_over(rc);
 	}
 	making->addr = addr;
@@ -222,7 +222,7 @@ static int attach(struct making *making)
 /* Take the new segment through its stages. */
 static int take_through(struct making *making, const struct unishm_options *opt)
 {
-	int rc = start_over(sysv_stat_any(making->id, &making->born));
+	int rc = start_over(ushv_stat_any(making->id, &making->born));
 	if (rc == 0)
 		rc = mark(making);
 	if (rc == 0)
@@ -244,7 +244,7 @@ static int take_through(struct making *making, const struct unishm_options *opt)
 	return rc;
 }
 
-int sysv_fill(int id, const struct unishm_options *opt)
+int ushv_fill(int id, const struct unishm_options *opt)
 {
 	struct making *making = unishm_sys.calloc(1, sizeof *making);
 	if (!making) {
@@ -300,7 +300,7 @@ static int because_unfinished(enum sysv_stage stage, const struct shmid_ds *ds)
 static int clear_away(int id, const struct shmid_ds *ds)
 {
 	int claim = claim_of(id, ds);
-	int rc = unishm_sys.shmctl(id, IPC_RMID, NULL) < 0 ? sysv_gone(-errno) : 0;
+	int rc = unishm_sys.shmctl(id, IPC_RMID, NULL) < 0 ? ushv_gone(-errno) : 0;
 	if (rc == -EPERM)
 		return because_dead(-EACCES, ds);
 	if (rc == 0 && claim >= 0)
@@ -325,7 +325,7 @@ static int pause_at(struct sysv_wait *wait, int id, enum sysv_stage stage, unsig
 static int settle_born(int id, const struct shmid_ds *ds, const struct unishm_options *opt,
 		struct sysv_wait *wait)
 {
-	if (sysv_is_dead(ds->shm_cpid))
+	if (ushv_is_dead(ds->shm_cpid))
 		return clear_away(id, ds);
 	int rc = pause_at(wait, id, SYSV_BORN, MOMENT_BORN);
 	if (rc == 1 && ds->shm_cpid == 0) /* of another pid namespace: its end cannot be proved */
@@ -354,10 +354,10 @@ static int settle_filling(int id, const struct shmid_ds *ds, const struct unishm
 	return rc == 1 || rc == -ETIMEDOUT ? because_slow(-ETIMEDOUT, ds) : rc;
 }
 
-int sysv_settle(int id, const struct shmid_ds *ds, const struct unishm_options *opt,
+int ushv_settle(int id, const struct shmid_ds *ds, const struct unishm_options *opt,
 		struct sysv_wait *wait)
 {
-	enum sysv_stage stage = sysv_stage_of(id, ds);
+	enum sysv_stage stage = ushv_stage_of(id, ds);
 	if (stage != SYSV_WHOLE && !(opt->oflag & O_CREAT))
 		return because_unfinished(stage, ds);
 	switch (stage) {
@@ -384,10 +384,10 @@ struct sweep {
 
 static bool is_abandoned(int id, const struct shmid_ds *ds)
 {
-	if (!sysv_may_be_unfinished(ds) || sysv_is_removed(ds, sysv_key_of(ds)) ||
+	if (!ushv_may_be_unfinished(ds) || ushv_is_removed(ds, ushv_key_of(ds)) ||
 			unishm_hold_forks() < 0)
 		return false;
-	bool abandoned = sysv_stage_of(id, ds) == SYSV_ABANDONED;
+	bool abandoned = ushv_stage_of(id, ds) == SYSV_ABANDONED;
 	unishm_release_forks();
 	return abandoned;
 }
@@ -399,18 +399,18 @@ static int sweep_one(int id, const struct shmid_ds *ds, void *arg)
 	struct shmid_ds now;
 	if (!is_abandoned(id, ds))
 		return 0;
-	sysv_translate(&st, id, ds, sysv_key_of(ds));
+	ushv_translate(&st, id, ds, ushv_key_of(ds));
 	int rc = sweep->visit(&st, sweep->arg);
 	if (rc || sweep->flags & UNISHM_SWEEP_DRY)
 		return rc;
-	rc = sysv_stat_any(id, &now); /* the visitor may have taken its time */
+	rc = ushv_stat_any(id, &now); /* the visitor may have taken its time */
 	if (rc == 0 && is_abandoned(id, &now))
 		rc = clear_away(id, &now);
 	return rc == -EIDRM || rc == -EACCES ? 0 : rc;
 }
 
-int sysv_sweep(int flags, int (*visit)(const struct unishm_status *, void *), void *arg)
+int ushv_sweep(int flags, int (*visit)(const struct unishm_status *, void *), void *arg)
 {
 	struct sweep sweep = { flags, visit, arg };
-	return sysv_scan(true, sweep_one, &sweep);
+	return ushv_scan(true, sweep_one, &sweep);
 }

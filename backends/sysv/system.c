@@ -13,24 +13,24 @@
 #endif
 #endif
 
-key_t sysv_key_of(const struct shmid_ds *ds)
+key_t ushv_key_of(const struct shmid_ds *ds)
 {
 	return (key_t)ds->shm_perm.UNISHM_IPC_PERM_KEY;
 }
 
 /* Linux tells. Elsewhere the id is gone, or the key is no more the one that the segment was
  * opened by, which a private segment never had. */
-bool sysv_is_removed(const struct shmid_ds *ds, key_t opened_by)
+bool ushv_is_removed(const struct shmid_ds *ds, key_t opened_by)
 {
 #ifdef SHM_DEST
 	(void)opened_by;
 	return ds->shm_perm.mode & SHM_DEST;
 #else
-	return opened_by != IPC_PRIVATE && sysv_key_of(ds) == IPC_PRIVATE;
+	return opened_by != IPC_PRIVATE && ushv_key_of(ds) == IPC_PRIVATE;
 #endif
 }
 
-bool sysv_is_locked(const struct shmid_ds *ds)
+bool ushv_is_locked(const struct shmid_ds *ds)
 {
 #ifdef SHM_LOCKED
 	return ds->shm_perm.mode & SHM_LOCKED; /* Linux tells; others do not */
@@ -40,7 +40,7 @@ bool sysv_is_locked(const struct shmid_ds *ds)
 #endif
 }
 
-int sysv_create_flags(unsigned flags)
+int ushv_create_flags(unsigned flags)
 {
 	int native = 0;
 	if (flags & UNISHM_NORESERVE) {
@@ -60,7 +60,7 @@ int sysv_create_flags(unsigned flags)
 	return native;
 }
 
-int sysv_attach_flags(int flags)
+int ushv_attach_flags(int flags)
 {
 	int native = flags & UNISHM_RDONLY ? SHM_RDONLY : 0;
 	if (flags & UNISHM_EXEC) {
@@ -80,7 +80,7 @@ int sysv_attach_flags(int flags)
 	return native;
 }
 
-int sysv_set_lock(int id, bool lock)
+int ushv_set_lock(int id, bool lock)
 {
 	struct shmid_ds ds;
 	int rc = -EINVAL;
@@ -95,15 +95,15 @@ int sysv_set_lock(int id, bool lock)
 	if (rc == -EINVAL && (unishm_sys.shmctl(id, IPC_STAT, &ds) == 0 || errno == EACCES))
 		return unishm_because(-ENOTSUP, "this system cannot lock System V segments; "
 				"use the POSIX backend");
-	return sysv_gone(rc);
+	return ushv_gone(rc);
 }
 
 /* IPC_STAT wants read permission, which an owner may not have either. */
-int sysv_stat_any(int id, struct shmid_ds *ds)
+int ushv_stat_any(int id, struct shmid_ds *ds)
 {
 	if (unishm_sys.shmctl(id, IPC_STAT, ds) == 0)
 		return 0;
-	int rc = sysv_gone(-errno);
+	int rc = ushv_gone(-errno);
 #ifdef SHM_STAT_ANY
 	/* Linux 4.17. It looks at the slot that the id names, and answers with the id of
 	 * what is there */
@@ -134,7 +134,7 @@ static int stat_slot(int slot, bool any, struct shmid_ds *ds)
 	return unishm_sys.shmctl(slot, SHM_STAT, ds);
 }
 
-int sysv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *arg), void *arg)
+int ushv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *arg), void *arg)
 {
 	struct shmid_ds ds;
 	int last = unishm_sys.shmctl(0, SHM_INFO, &ds); /* fills a smaller struct shm_info */
@@ -153,7 +153,7 @@ int sysv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *ar
 	return 0;
 }
 #else
-int sysv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *arg), void *arg)
+int ushv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *arg), void *arg)
 {
 	(void)any, (void)visit, (void)arg;
 	return cannot_list();
@@ -180,7 +180,7 @@ static bool is_zombie(pid_t pid)
 
 /* IPC_STAT gives pids as the caller's pid namespace numbers them, and 0 for a process that has
  * no number there: of that nothing can be said. */
-bool sysv_is_dead(pid_t pid)
+bool ushv_is_dead(pid_t pid)
 {
 	if (pid <= 0)
 		return false;

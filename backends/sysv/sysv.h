@@ -3,6 +3,7 @@
 #ifndef UNISHM_BACKENDS_SYSV_H
 #define UNISHM_BACKENDS_SYSV_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
@@ -10,32 +11,48 @@
 #include "backend.h"
 #include "sys.h"
 
+/* An id that the kernel does not know (any more) is a segment that is gone. */
+static inline int ushv_gone(int rc)
+{
+	return rc == -EINVAL ? -EIDRM : rc;
+}
+
 /* ---- system.c: where systems differ --------------------------------------- */
 
-key_t sysv_key_of(const struct shmid_ds *ds);
+key_t ushv_key_of(const struct shmid_ds *ds);
 
 /* Removed, and still attached. @opened_by: the key by which it was opened. */
-bool sysv_is_removed(const struct shmid_ds *ds, key_t opened_by);
-bool sysv_is_locked(const struct shmid_ds *ds);
+bool ushv_is_removed(const struct shmid_ds *ds, key_t opened_by);
+bool ushv_is_locked(const struct shmid_ds *ds);
 
 /* Flags of shmget and shmat for those of the library; -ENOTSUP. */
-int sysv_create_flags(unsigned flags);
-int sysv_attach_flags(int flags);
+int ushv_create_flags(unsigned flags);
+int ushv_attach_flags(int flags);
 
 /* SHM_LOCK or SHM_UNLOCK; -ENOTSUP where the system has none. */
-int sysv_set_lock(int id, bool lock);
+int ushv_set_lock(int id, bool lock);
 
 /* IPC_STAT, and where read permission is missing, what the system has instead. -EIDRM if no
  * segment has the id. */
-int sysv_stat_any(int id, struct shmid_ds *ds);
+int ushv_stat_any(int id, struct shmid_ds *ds);
 
 /* Call @visit for every segment, until it returns something else than 0, and return that. With
  * @any also for those that this process may not read, where the system has that. -ENOTSUP. */
-int sysv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *arg), void *arg);
+int ushv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *arg), void *arg);
 
 /* Whether process @pid, as IPC_STAT tells it, provably lives no more, or is a zombie. Opens a
  * descriptor: to be called with forks held. */
-bool sysv_is_dead(pid_t pid);
+bool ushv_is_dead(pid_t pid);
+
+/* ---- answer.c: what the calls mean ---------------------------------------- */
+
+void ushv_translate(struct unishm_status *st, int id, const struct shmid_ds *ds, key_t opened_by);
+
+/* -ENOMEM, with the reason. */
+int ushv_because_memory_is_locked(size_t size);
+
+/* IPC_SET; -EIDRM if the segment is gone. */
+int ushv_set(int id, struct shmid_ds *ds);
 
 /* ---- making.c: segments that an init callback fills ----------------------- */
 
@@ -49,27 +66,25 @@ enum sysv_stage {
 };
 
 /* Whether @ds may be at another stage than SYSV_WHOLE; makes no system call. */
-bool sysv_may_be_unfinished(const struct shmid_ds *ds);
+bool ushv_may_be_unfinished(const struct shmid_ds *ds);
 
 /* At which stage the segment is; SYSV_BORN also if its creator is dead. To be called with
  * forks held. */
-enum sysv_stage sysv_stage_of(int id, const struct shmid_ds *ds);
+enum sysv_stage ushv_stage_of(int id, const struct shmid_ds *ds);
 
 /* Whether mode and group would make a whole segment look like one that is being filled. */
-bool sysv_is_mark(const struct shmid_ds *ds);
+bool ushv_is_mark(const struct shmid_ds *ds);
 
 /* What the files of the backend tell each other in place of an errno: start over. (An init
  * callback may return any errno.) */
 enum { SYSV_AGAIN = 1 };
 
-/* The mode of a new segment that sysv_fill() is to fill. */
+/* The mode of a new segment that ushv_fill() is to fill. */
 enum { SYSV_MODE_BORN = 0411 };
 
 /* Run @opt->init on the new segment @id and publish it; remove it if that fails. SYSV_AGAIN:
  * another process took it for abandoned, between two calls of this one. */
-int sysv_fill(int id, const struct unishm_options *opt);
-
-extern const struct unishm_backend unishm_sysv_backend;
+int ushv_fill(int id, const struct unishm_options *opt);
 
 /* How long a call has waited for the maker of a segment. */
 struct sysv_wait {
@@ -77,28 +92,19 @@ struct sysv_wait {
 	struct unishm_patience step;  /* for one segment at one stage */
 	int id;
 	enum sysv_stage stage;
-	bool paused;    /* in the last call of sysv_settle() */
+	bool paused;    /* in the last call of ushv_settle() */
 	unsigned tries; /* without a pause */
 };
 
 /* Segment @id, at a stage other than SYSV_WHOLE, is in the way of @opt: wait a moment, or remove
  * it. 0: look again. */
-int sysv_settle(int id, const struct shmid_ds *ds, const struct unishm_options *opt,
+int ushv_settle(int id, const struct shmid_ds *ds, const struct unishm_options *opt,
 		struct sysv_wait *wait);
 
-int sysv_sweep(int flags, int (*visit)(const struct unishm_status *, void *), void *arg);
+int ushv_sweep(int flags, int (*visit)(const struct unishm_status *, void *), void *arg);
 
-/* ---- sysv.c --------------------------------------------------------------- */
+/* ---- sysv.c: the table ----------------------------------------------------- */
 
-void sysv_translate(struct unishm_status *st, int id, const struct shmid_ds *ds, key_t opened_by);
-
-/* -ENOMEM, with the reason. */
-int sysv_because_memory_is_locked(size_t size);
-
-/* An id that the kernel does not know (any more) is a segment that is gone. */
-int sysv_gone(int rc);
-
-/* IPC_SET; -EIDRM if the segment is gone. */
-int sysv_set(int id, struct shmid_ds *ds);
+extern const struct unishm_backend unishm_sysv_backend;
 
 #endif

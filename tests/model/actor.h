@@ -95,9 +95,4 @@ bool actor_is_reborn(int argc, char **argv);
 /* Bytes of a reply that need be sent. */
 size_t reply_length(const struct reply *reply);
 
-/* A deliberately broken library (mutants.c), by name; false: no such. */
-extern const char *mutant;
-bool mutate(const char *name);
-void mutants_list(void);
-
 #endif

@@ -13,9 +13,18 @@
 /* Enter them; false: that is not to be had. */
 bool isolate(void);
 
+/* Have another time namespace ready, in which CLOCK_MONOTONIC is a day ahead; and
+ * in a new process, enter it or stay in our own. */
+void isolate_shift_clocks(void);
+void isolate_choose_clock(bool ahead);
+
+/* Where this process goes, other objects are. -errno. */
+int isolate_move_away(void);
+
 /* Objects of the POSIX backend, by segment id. */
 bool isolate_has_object(int id);
 void isolate_drop_object(int id);
+bool isolate_name_of_object(int id, char *name, size_t room);
 int isolate_count_objects(void);
 
 /* Only when isolated: bytes of all shared memory, number of System V segments, and

@@ -31,6 +31,8 @@
 #include "compare.h"
 #include "emulator.h"
 #include "isolate.h"
+#include "mutants.h"
+#include "strangers.h"
 #include "sys.h"
 
 enum {
@@ -159,6 +161,8 @@ static bool spawn_actor(unsigned actor)
 			if (world.actor[i].alive)
 				close(world.actor[i].pidfd);
 		}
+		strangers_end();
+		isolate_choose_clock(actor % 2);
 		actor_run(actor);
 	}
 	if (pid < 0)
@@ -212,6 +216,10 @@ static void play_fork(const struct step *step)
 	compare_result(&world, step, &reply, &difference);
 	if (!difference.found && welcome(child, world.actor[step->actor].user))
 		world_inherit(&world, child, step->actor);
+	if (!difference.found && step->arg[1]) {
+		world_reopened(&world, step->actor);
+		world_reopened(&world, child);
+	}
 }
 
 static void play_call(const struct step *step)
@@ -241,7 +249,7 @@ static bool is_emulated_wrongly(const struct step *step)
 /* Is there anything for this step to be played on? */
 static bool can_play(const struct step *step)
 {
-	if (step->op == OP_PAUSE)
+	if (step->op == OP_PAUSE || step->op == OP_HIDE || step->op == OP_SCRIBBLE)
 		return true;
 	if (is_emulated_wrongly(step))
 		return false;
@@ -252,6 +260,8 @@ static bool can_play(const struct step *step)
 	if (step->op == OP_FORK && world.actor[(unsigned)step->arg[0] % ACTORS].alive)
 		return false;
 	if (step->op == OP_BECOME && (unsigned)step->arg[0] >= users)
+		return false;
+	if (step->op == OP_MOVE && (users < USERS || !world.isolated))
 		return false;
 	return world.segments < SEGMENTS - 1 && !expected_step(&world, step);
 }
@@ -267,17 +277,27 @@ static void pause_a_while(void)
 	world_pause(&world);
 }
 
+static void play_stranger(const struct step *step)
+{
+	if (!strangers_play(&world, step))
+		steps_passed_over++;
+}
+
 static void play_step(const struct step *step)
 {
 	steps_played++;
+	if (step->op == OP_REMOVE)
+		strangers_map(&world, world_segment_of(&world, step->actor, step->arg[0]));
 	switch (step->op) {
 	case OP_SPAWN: spawn_actor(step->actor); break;
 	case OP_EXIT: case OP_KILL: play_end(step); break;
 	case OP_EXEC: play_exec(step); break;
 	case OP_FORK: play_fork(step); break;
 	case OP_PAUSE: pause_a_while(); break;
+	case OP_HIDE: case OP_SCRIBBLE: play_stranger(step); break;
 	default: play_call(step);
 	}
+	strangers_compare(step->op == OP_WRITE, &difference);
 }
 
 /* ---- Looking ------------------------------------------------------------- */
@@ -315,7 +335,7 @@ static void compare_memory(void)
 		}
 		records += idle || !world.segment[i].removed;
 	}
-	size_t most = isolate_sysv_memory() + records * RECORD_PAGES * page;
+	size_t most = isolate_sysv_memory() + records * RECORD_PAGES * page + strangers_memory();
 	if (isolate_posix_memory() > most)
 		differ(&difference, "memory: posix uses %zu bytes, where %zu (sysv's %zu) would do",
 				isolate_posix_memory(), most, isolate_sysv_memory());
@@ -327,7 +347,8 @@ static void look_at_all(unsigned lister)
 	for (unsigned i = 0; i < ACTORS && !difference.found; i++)
 		if (world.actor[i].alive && tell(i, &look) && hear(i))
 			compare_all(&world, i, &reply, &difference);
-	if (!difference.found && world.actor[lister].alive && tell(lister, &list) && hear(lister)) {
+	if (!difference.found && world.actor[lister].alive && !world.actor[lister].away &&
+			tell(lister, &list) && hear(lister)) {
 		compare_result(&world, &list, &reply, &difference);
 		compare_list(&world, lister, &reply, &difference);
 	}
@@ -406,6 +427,7 @@ static void end_actors(void)
 
 static void end_history(void)
 {
+	strangers_end();
 	if (!difference.found)
 		close_all();
 	end_actors();
@@ -606,6 +628,8 @@ static void settle_in(void)
 	setrlimit(RLIMIT_MEMLOCK, &plenty);
 	users = geteuid() == 0 ? USERS : 1;
 	world.isolated = isolate();
+	if (world.isolated)
+		isolate_shift_clocks();
 	/* Elsewhere, other programs' segments are to be kept clear of. */
 	world.base_key = world.isolated ? 0x7e570000 : (int32_t)(0x7e000000 | (getpid() & 0xffff) << 8);
 }

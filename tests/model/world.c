@@ -15,7 +15,7 @@ void world_clear(struct world *world)
 static void open_nothing(struct known_actor *actor)
 {
 	for (int i = 0; i < HANDLES; i++)
-		actor->handle[i] = (struct known_handle){ -1, false };
+		actor->handle[i] = (struct known_handle){ .segment = -1 };
 	for (int i = 0; i < SLOTS; i++)
 		actor->slot[i] = (struct known_slot){ -1, false };
 }
@@ -27,6 +27,7 @@ void world_begin(struct world *world, unsigned number, pid_t pid, int pidfd, uns
 	actor->pid = pid;
 	actor->pidfd = pidfd;
 	actor->user = user;
+	actor->away = actor->closed = false;
 	open_nothing(actor);
 }
 
@@ -132,7 +133,8 @@ static void opened(struct world *world, const struct step *step, const struct re
 	if (segment < 0)
 		segment = new_segment(world, step, reply);
 	actor->handle[step->arg[0]] = (struct known_handle){
-		segment, !reply->created[POSIX] && !may(&world->segment[segment], actor->user, 2),
+		.segment = segment,
+		.reader = !reply->created[POSIX] && !may(&world->segment[segment], actor->user, 2),
 	};
 }
 
@@ -160,7 +162,27 @@ static void closed(struct world *world, unsigned number, int handle)
 		actor->slot[i].handle = -1;
 	}
 	unlock_handle(world, number, handle);
-	actor->handle[handle] = (struct known_handle){ -1, false };
+	actor->handle[handle] = (struct known_handle){ .segment = -1 };
+}
+
+/* Does the handle have a slot of the record, or could it still take one? */
+static bool has_slot(const struct known_actor *actor, int handle)
+{
+	for (int i = 0; i < SLOTS; i++)
+		if (actor->slot[i].handle == handle && !actor->slot[i].reader)
+			return true;
+	return false;
+}
+
+/* A description that is shared with other processes is left for one of its own, with the rights
+ * of now. */
+static void stop_sharing(const struct world *world, struct known_actor *actor, int handle)
+{
+	struct known_handle *known = &actor->handle[handle];
+	if (!known->shared || has_slot(actor, handle))
+		return;
+	known->shared = false;
+	known->reader |= !may(&world->segment[known->segment], actor->user, 2);
 }
 
 static void attached(struct world *world, const struct step *step, unsigned displaced)
@@ -169,6 +191,7 @@ static void attached(struct world *world, const struct step *step, unsigned disp
 	int handle = step->arg[0];
 	if (!(step->arg[2] & UNISHM_RDONLY))
 		actor->handle[handle].reader = false; /* it has a writer's descriptor now */
+	stop_sharing(world, actor, handle);
 	note(world, step->actor, handle, ATTACHED);
 	for (int i = 0; i < SLOTS; i++) {
 		if (!(displaced & 1u << i) || actor->slot[i].handle < 0)
@@ -229,8 +252,10 @@ static void ended(struct world *world, unsigned number)
 
 void world_inherit(struct world *world, unsigned child, unsigned parent)
 {
-	const struct known_actor *from = &world->actor[parent];
+	struct known_actor *from = &world->actor[parent];
 	struct known_actor *to = &world->actor[child];
+	for (int i = 0; i < HANDLES; i++)
+		from->handle[i].shared = true;
 	for (int i = 0; i < SLOTS; i++) {
 		if (from->slot[i].handle < 0)
 			continue;
@@ -238,6 +263,8 @@ void world_inherit(struct world *world, unsigned child, unsigned parent)
 				&world->segment[from->handle[from->slot[i].handle].segment];
 		segment->forked_without_rights |= !may(segment, from->user, 6);
 	}
+	to->away = from->away;
+	to->closed = from->closed;
 	memcpy(to->handle, from->handle, sizeof to->handle);
 	memcpy(to->slot, from->slot, sizeof to->slot);
 	for (int i = 0; i < SLOTS; i++) { /* who cannot write any more has children that cannot */
@@ -282,8 +309,10 @@ static void update_segment(const struct step *step, struct known_segment *segmen
 }
 
 /* What was opened anew was so with the rights of now. */
-static void reopened(struct world *world, struct known_actor *actor)
+void world_reopened(struct world *world, unsigned number)
 {
+	struct known_actor *actor = &world->actor[number];
+	actor->closed = true;
 	for (int i = 0; i < HANDLES; i++) {
 		struct known_handle *handle = &actor->handle[i];
 		if (handle->segment >= 0)
@@ -304,7 +333,8 @@ void world_update(struct world *world, const struct step *step, const struct rep
 	case OP_CLOSE: closed(world, step->actor, step->arg[0]); break;
 	case OP_ATTACH: case OP_ATTACH_AT: attached(world, step, reply->displaced); break;
 	case OP_DETACH: detached(world, step); break;
-	case OP_CLOSE_FDS: reopened(world, &world->actor[step->actor]); break;
+	case OP_CLOSE_FDS: world_reopened(world, step->actor); break;
+	case OP_MOVE: world->actor[step->actor].away = true; break;
 	case OP_BECOME: world->actor[step->actor].user = (unsigned)step->arg[0]; break;
 	case OP_CHMOD: case OP_CHOWN: case OP_REMOVE: case OP_LOCK: case OP_UNLOCK: {
 		int segment = world_segment_of(world, step->actor, step->arg[0]);

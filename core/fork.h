@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What process.c, gate.c and fork.c share: the parts of what keeps calls and forks apart. */
+#ifndef UNISHM_CORE_FORK_H
+#define UNISHM_CORE_FORK_H
+
+#include <stdbool.h>
+
+/* The fork that this thread is at, from the handler before it to the one after it. */
+struct unishm_own_fork {
+	unsigned depth;  /* more than 1: a handler of the program forks */
+	bool has_turn;   /* and the gate is closed */
+	bool prepared;   /* fork_prepare ran */
+	int saved_errno; /* of the program, before fork() */
+	bool in_child;   /* this is the child, and is set right */
+};
+extern _Thread_local struct unishm_own_fork unishm_own_fork __attribute__((visibility("hidden")));
+
+/* ---- process.c ---------------------------------------------------------- */
+
+/* Note which process this is. -ENOMEM. @set_right is called in a child that fork handlers did not
+ * set right, by unishm_notice_child(). */
+int unishm_set_up_process(void (*set_right)(void));
+
+/* A byte that is 1 here, and wiped in a child. */
+extern volatile unsigned char *unishm_canary __attribute__((visibility("hidden")));
+
+/* Set things right if this process is a child that was made behind the back of the C library.
+ * For whoever is about to wait: for a thread, perhaps, that is not there. */
+void unishm_look_for_child(void);
+static inline void unishm_notice_child(void)
+{
+	if (__builtin_expect(!*unishm_canary || unishm_own_fork.depth, 0))
+		unishm_look_for_child();
+}
+
+/* In a child: note that it is one. */
+void unishm_renew_process(void);
+
+/* ---- gate.c ------------------------------------------------------------- */
+
+/* Calls may hold forks from now on. @tell is called at the begin or end of a call, with forks held,
+ * after a fork went past handles. */
+void unishm_set_up_gate(void (*tell)(bool in_child));
+
+/* Does this thread hold forks? */
+bool unishm_holds_forks(void);
+
+/* Close the gate, and wait until no other thread holds forks. @interrupted: for a moment only,
+ * since this thread may hold what others wait for. False: another fork has the gate. */
+bool unishm_close_gate(bool interrupted);
+void unishm_open_gate(void);
+
+/* In a child: closed as its fork has it; handles went past it unless it was @prepared. */
+void unishm_renew_gate(bool prepared);
+
+/* In a parent: handles went past a fork. */
+void unishm_note_missed(void);
+
+#endif

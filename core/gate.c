@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Forks and calls keep out of each other's way here.
+ *
+ * A call holds forks while it has something that a child must not find half done: a lock, a
+ * descriptor or memory that is in no registered handle. A fork closes the gate, waits until no
+ * thread holds forks, and opens it again afterwards; calls that come meanwhile wait before they
+ * hold anything. So a fork takes no lock of a handle, and waits for short steps only. Calls that
+ * waited for one fork get in before the next closes the gate, so neither side starves.
+ *
+ * Order: gate.turn, then (all of them while forks are held) the list of handles, handles, and
+ * the locks of backends.
+ *
+ * The exception is a fork in a signal handler that interrupted a call in the same thread. That
+ * call holds forks and perhaps locks, and other threads may wait for those: the fork waits for
+ * them for a moment only, and handles go through it unprepared (fork_missed).
+ */
+#include <errno.h>
+
+#include "core.h"
+#include "fork.h"
+#include "os.h"
+
+enum { MOMENT_MS = 1, LONG_MS = 1000, TRIES = 20, MOST_TRIES = 100 };
+
+static struct {
+	struct unishm_mutex turn; /* one fork at a time */
+	atomic_bool closed;       /* by the owner of @turn */
+	atomic_uint departures;   /* changes when a thread lets go of forks */
+	atomic_uint openings;     /* changes when the gate opens */
+} gate = { .turn = UNISHM_MUTEX_INIT };
+
+/* Who went through a fork unprepared, and has not been told. */
+enum { MISSED_AS_PARENT = 1, MISSED_AS_CHILD = 2 };
+static atomic_uint missed;
+
+static atomic_bool is_set_up;
+static void (*tell_handles)(bool in_child);
+
+/* ---- The gate ------------------------------------------------------------ */
+
+static bool others(bool (*are)(struct unishm_thread *))
+{
+	const struct unishm_thread *self = unishm_known_thread();
+	for (struct unishm_thread *at = unishm_threads(); at; at = at->next)
+		if (at != self && are(at))
+			return true;
+	return false;
+}
+
+static bool is_inside(struct unishm_thread *thread)
+{
+	return atomic_load(&thread->inside);
+}
+
+static bool is_queued(struct unishm_thread *thread)
+{
+	return atomic_load(&thread->queued);
+}
+
+/* Wait until no other thread is so, or for @tries moments; 0: without a limit. */
+static void await_others(bool (*are)(struct unishm_thread *), unsigned tries)
+{
+	for (unsigned i = 0; tries == 0 || i < tries; i++) {
+		unsigned seen = atomic_load(&gate.departures);
+		if (!others(are))
+			return;
+		unishm_os_wait(&gate.departures, seen, MOMENT_MS);
+	}
+}
+
+static bool take_turn(unsigned tries)
+{
+	static atomic_uint never;
+	if (tries == 0)
+		unishm_mutex_lock(&gate.turn);
+	for (unsigned i = 0; i < tries; i++) {
+		if (unishm_mutex_try(&gate.turn))
+			return true;
+		unishm_os_wait(&never, 0, MOMENT_MS);
+	}
+	return tries == 0;
+}
+
+bool unishm_close_gate(bool interrupted)
+{
+	unsigned tries = interrupted ? TRIES : 0;
+	struct unishm_thread *self = unishm_known_thread();
+	if (self)
+		atomic_store(&self->queued, false); /* or the fork before us would wait for us */
+	if (!take_turn(tries))
+		return false;
+	/* Not for ever: a handler of a signal may have interrupted one that is queued. */
+	await_others(is_queued, tries ? tries : MOST_TRIES);
+	atomic_store(&gate.closed, true);
+	await_others(is_inside, tries);
+	return true;
+}
+
+void unishm_open_gate(void)
+{
+	atomic_store(&gate.closed, false);
+	atomic_fetch_add(&gate.openings, 1);
+	unishm_os_wake(&gate.openings);
+	unishm_mutex_unlock(&gate.turn);
+}
+
+static void announce_departure(void)
+{
+	atomic_fetch_add(&gate.departures, 1);
+	unishm_os_wake(&gate.departures);
+}
+
+static void queue(struct unishm_thread *self)
+{
+	for (; atomic_load(&gate.closed); unishm_notice_child()) {
+		unsigned seen = atomic_load(&gate.openings);
+		atomic_store(&self->queued, true);
+		if (atomic_load(&gate.closed))
+			unishm_os_wait(&gate.openings, seen, LONG_MS);
+	}
+}
+
+/* Either this thread sees the gate closed, or the fork sees this thread inside. The thread that
+ * forks may pass: a handler of the program runs between ours. */
+static void go_in(struct unishm_thread *self)
+{
+	for (;;) {
+		atomic_store(&self->inside, 1);
+		if (!atomic_load(&gate.closed) || unishm_own_fork.has_turn)
+			break;
+		atomic_store(&self->inside, 0);
+		announce_departure();
+		queue(self);
+	}
+	if (__builtin_expect(atomic_load_explicit(&self->queued, memory_order_relaxed), 0)) {
+		atomic_store(&self->queued, false);
+		announce_departure();
+	}
+}
+
+static void go_out(struct unishm_thread *self)
+{
+	atomic_store(&self->inside, 0);
+	if (__builtin_expect(atomic_load(&gate.closed), 0))
+		announce_departure();
+	unishm_thread_rests();
+}
+
+/* ---- For fork.c ---------------------------------------------------------- */
+
+void unishm_set_up_gate(void (*tell)(bool in_child))
+{
+	tell_handles = tell;
+	atomic_store(&is_set_up, true);
+}
+
+bool unishm_holds_forks(void)
+{
+	const struct unishm_thread *self = unishm_known_thread();
+	return self && atomic_load(&self->inside);
+}
+
+void unishm_renew_gate(bool prepared)
+{
+	atomic_store(&gate.closed, unishm_own_fork.has_turn);
+	atomic_store(&missed, prepared ? 0 : MISSED_AS_CHILD);
+}
+
+void unishm_note_missed(void)
+{
+	atomic_fetch_or(&missed, MISSED_AS_PARENT);
+}
+
+/* ---- For calls ----------------------------------------------------------- */
+
+static void tell_missed(void)
+{
+	if (__builtin_expect(!atomic_load_explicit(&missed, memory_order_relaxed), 1) || unishm_own_fork.depth)
+		return;
+	unsigned as = atomic_exchange(&missed, 0);
+	if (as)
+		tell_handles(as & MISSED_AS_CHILD);
+}
+
+int unishm_hold_forks(void)
+{
+	if (__builtin_expect(!atomic_load_explicit(&is_set_up, memory_order_relaxed), 0))
+		return unishm_because(-ENOMEM, "the library was not set up when it was loaded, "
+				"for lack of memory or of keys of threads; start the program anew");
+	unishm_notice_child();
+	struct unishm_thread *self = unishm_this_thread();
+	unsigned holds = atomic_load_explicit(&self->inside, memory_order_relaxed);
+	if (holds) {
+		atomic_store_explicit(&self->inside, holds + 1, memory_order_relaxed);
+		return 0;
+	}
+	go_in(self);
+	tell_missed();
+	return 0;
+}
+
+void unishm_release_forks(void)
+{
+	struct unishm_thread *self = unishm_this_thread();
+	unsigned holds = atomic_load_explicit(&self->inside, memory_order_relaxed);
+	if (holds > 1) {
+		atomic_store_explicit(&self->inside, holds - 1, memory_order_relaxed);
+		return;
+	}
+	unishm_notice_child();
+	tell_missed();
+	go_out(self);
+}
+
+unsigned unishm_release_all_forks(void)
+{
+	unsigned holds = atomic_load(&unishm_this_thread()->inside);
+	for (unsigned i = 0; i < holds; i++)
+		unishm_release_forks();
+	return holds;
+}
+
+void unishm_hold_forks_again(unsigned holds)
+{
+	for (unsigned i = 0; i < holds; i++)
+		unishm_hold_forks();
+}
+
+bool unishm_missed_as_child(void)
+{
+	return atomic_load_explicit(&missed, memory_order_relaxed) & MISSED_AS_CHILD;
+}
