@@ -49,6 +49,7 @@ static struct unishm_mutex guard = UNISHM_MUTEX_INIT;
 static struct directory {
 	int fd; /* its owner is this struct; valid while @known */
 	bool known;
+	unsigned losses; /* of descriptors, when it was last looked at */
 	dev_t dev;
 	ino_t ino;
 } former;
@@ -64,9 +65,15 @@ static bool former_is_ours(void)
 /* Remember the directory that holds a file of device @dev. */
 static void remember_directory(dev_t dev)
 {
-	if (__atomic_load_n(&former.known, __ATOMIC_ACQUIRE) && former.dev == dev)
-		return;
+	if (__atomic_load_n(&former.known, __ATOMIC_ACQUIRE) && former.dev == dev &&
+			former.losses == ushp_fd_losses())
+		return; /* nothing tells that the program might have closed it */
 	unishm_mutex_lock(&guard);
+	former.losses = ushp_fd_losses();
+	if (former.dev == dev && former_is_ours()) {
+		unishm_mutex_unlock(&guard);
+		return;
+	}
 	struct stat st;
 	int fd = ushp_fd_keep(unishm_sys.open(DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
 	if (fd >= 0 && (unishm_sys.fstat(fd, &st) < 0 || st.st_dev != dev || ushp_fd_own(fd, &former) < 0)) {
