@@ -255,6 +255,7 @@ static void take_over_slot(struct posix *p)
 	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
 		hold->carrier = HOLD_BY_MAPPING;
 	have_map(p);
+	hold->entry.pid = (uint32_t)unishm_pid();
 	struct object by = p->object;
 	by.fd = file.fd;
 	ushp_record_write(&by, &hold->map, record_slot_back(heir->index), &hold->entry.word,
