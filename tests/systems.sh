@@ -21,11 +21,13 @@ tests/test_process.c
 tools/system.c
 '
 names='__(gnu_)?linux(__)?|__APPLE__|__MACH__|TARGET_OS_[A-Z]+|__(Free|Net|Open)BSD__|__DragonFly__'
-names="$names|__FreeBSD_kernel__|BSD|__sun(__)?|__svr4__|__SVR4|_AIX|__hpux|__CYGWIN__|__HAIKU__|__QNX(NTO)?__"
+names="$names|__FreeBSD_kernel__|BSD|__sun(__)?|__svr4__|__SVR4|_AIX|__hpux|__CYGWIN__|__HAIKU__"
+names="$names|__QNX(NTO)?__"
 names="$names|__ANDROID__|__BIONIC__|__GNU__|__unix(__)?|_WIN(32|64)|__GLIBC__|__UCLIBC__|__MUSL__"
 names="$names|UNISHM_OS_[A-Z]+"
 
-found=$(grep -rnE "^[[:space:]]*#[[:space:]]*(el)?if.*\\b($names)\\b" --include='*.[ch]' --include='*.cc' \
+found=$(grep -rnE "^[[:space:]]*#[[:space:]]*(el)?if.*\\b($names)\\b" \
+	--include='*.[ch]' --include='*.cc' \
 	backends bench core examples include tests tools || true)
 
 # So that a mistake in the above does not go unseen.

@@ -102,7 +102,8 @@ static void fork_once(void (*in_child)(void))
 static long fork_with_handlers(long place)
 {
 	void (**handlers)(void) = place < PLACES ? late_handler : early_handler;
-	void (*how)(void) = place % PLACES == IN_PARENT ? use_mine : use_alone; /* beside the child */
+	void (*how)(void) = place % PLACES == IN_PARENT ? use_mine : use_alone; /* beside the child
+										 */
 	mine = take(0);
 	void *addr = attach(mine, 0);
 	board->count = 0;

@@ -161,7 +161,7 @@ int ushp_map_own(int fd, off_t offset, size_t length, int prot, bool inherited, 
 
 int ushp_map_anchor(int fd, void **page)
 {
-	return ushp_map_own(fd, 0, 1, PROT_NONE, false, page);
+	return ushp_map_own(fd, 0, 1, PROT_READ, false, page);
 }
 
 void ushp_unmap_anchor(void *page)

@@ -25,6 +25,7 @@
 #define PLACE_REMOVE (PLACE_BASE - 2) /* shared: a process takes the name away */
 #define PLACE_GROW (PLACE_BASE - 1)   /* exclusive: a process enlarges the slot table */
 #define PLACE_SLOTS PLACE_BASE        /* + 2 * slot: exclusive, see hold.h */
+#define PLACE_CLEARS (PLACE_BASE + (UINT64_C(1) << 31)) /* + slot: exclusive, see slot.c */
 #define PLACE_PINS (PLACE_BASE + (UINT64_C(1) << 32)) /* + epoch: shared, see pin.c */
 #define PLACE_READERS (UINT64_C(1) << 62) /* + when: shared, see hold.h */
 #define PLACE_END ((UINT64_C(1) << 63) - 2)
