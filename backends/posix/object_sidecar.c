@@ -135,7 +135,9 @@ int ushp_sys_stat(const char *name, enum place place, struct stat *st)
  * is left that he, or root, has to remove: its data is gone. */
 static void write_state(int fd, uint32_t state)
 {
-	unishm_sys.pwrite(fd, &state, sizeof state, RECORD_SIZE - (off_t)RECORD_HEAD_FIELD(state));
+	static const struct record_map none;
+	const struct object object = { .fd = fd };
+	ushp_record_write(&object, &none, RECORD_HEAD_FIELD(state), &state, sizeof state);
 }
 
 static int unlink_data(int fd, const char *name)
