@@ -73,7 +73,6 @@ tests/packaging/cmake.sh
 tests/packaging/common.sh
 tests/packaging/rpm.sh
 tests/packaging/subproject.sh
-tests/test_contract.c
 tests/test_errors.c
 tests/test_places.c
 tests/test_surroundings.c

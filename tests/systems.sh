@@ -17,10 +17,10 @@ core/mapping.c
 core/os.c
 core/sys.c
 include/unishm.h
+tests/contract/attach.c
 tests/emulator.c
 tests/harness.c
 tests/model/kill.c
-tests/test_contract.c
 tests/test_errors.c
 tests/test_fork.c
 tests/test_process.c
