@@ -54,7 +54,6 @@ scripts/packages
 tests/apart.c
 tests/apart.h
 tests/cxx/test_cxx.cc
-tests/harness.c
 tests/model/actor.c
 tests/model/compare.c
 tests/model/expected.c

@@ -19,7 +19,7 @@ core/sys.c
 include/unishm.h
 tests/contract/attach.c
 tests/emulator.c
-tests/harness.c
+tests/harness/isolation.c
 tests/model/kill.c
 tests/test_errors.c
 tests/test_fork.c
