@@ -243,7 +243,7 @@ static int detach(struct unishm *seg, const void *addr)
 		return rc;
 	unsigned index = (unsigned)rc;
 	rc = seg->backend->detach(seg, &seg->attachments[index]);
-	if (rc == 0)
+	if (rc == 0 || !seg->attachments[index].addr) /* the program had ended it already */
 		forget(seg, index);
 	return rc;
 }

@@ -17,7 +17,8 @@
 static int read_options(struct unishm_options *known, const struct unishm_options *given)
 {
 	size_t size = given->struct_size;
-	if (size < offsetof(struct unishm_options, arg) + sizeof given->arg)
+	const size_t most = 4096; /* whatever it grows to: what is larger was never set */
+	if (size < offsetof(struct unishm_options, arg) + sizeof given->arg || size > most)
 		return unishm_because(-EINVAL, "struct_size is %zu, which no version has; "
 				"start from UNISHM_OPTIONS_INIT", size);
 	for (size_t i = sizeof *known; i < size; i++)

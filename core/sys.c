@@ -208,10 +208,3 @@ struct unishm_sys unishm_sys = {
 	.shmctl = shmctl,
 #endif
 };
-
-#if UNISHM_IMITATE
-__attribute__((constructor)) static void imitate_another_system(void)
-{
-	unishm_imitate();
-}
-#endif

@@ -30,10 +30,9 @@ static int read_slot(const struct claim *claim, struct record_slot *slot)
 
 static int write_back(const struct claim *claim, size_t back, const void *from, size_t size)
 {
-	static const struct record_map none;
 	struct object by = *claim->object;
 	by.fd = claim->file->fd;
-	return ushp_record_write(&by, &none, back, from, size);
+	return ushp_record_write(&by, NULL, back, from, size);
 }
 
 /* The holder moved to byte B, and lives. */
@@ -44,16 +43,11 @@ static int is_held_on_b(const struct claim *claim, uint32_t word)
 	return word & SLOT_MOVED ? ushp_lock_find(claim->file, (struct range){ b, b }, true, &found) : 0;
 }
 
-/* Who and when, over what the slot says already. A holder who died without a word is written down
- * as detached now: this is the first look at it. */
+/* Who and when, over what the slot says already. */
 static void fill_in(struct claim *claim, uint64_t op)
 {
 	struct record_slot *entry = &claim->entry;
 	uint32_t nonce = (entry->word >> SLOT_NONCE_SHIFT) + 1;
-	if ((entry->word & SLOT_COUNT) && entry->pid != 0) {
-		entry->detach_time = ushp_record_now();
-		entry->detach_op = op++;
-	}
 	entry->word = (nonce << SLOT_NONCE_SHIFT) | claim->wanted->word;
 	entry->pid = claim->wanted->pid;
 	entry->attach_pid = claim->wanted->attach_pid;
@@ -61,44 +55,64 @@ static void fill_in(struct claim *claim, uint64_t op)
 	entry->attach_op = op;
 }
 
-/* Try slot claim->index. -EAGAIN: it is another's. The lock comes first, so that what is read
- * then is written by nobody else. */
-static int try_slot(struct claim *claim)
+/* With the lock: what is read now is written by nobody else. A word that counts is that of one who
+ * took the slot, and died, since its word was looked at: leave it at once, for our lock makes it
+ * look alive. */
+static int fill_slot(struct claim *claim)
 {
 	struct record_tail tail;
-	uint64_t a = ushp_slot_place(claim->index, 0);
-	int rc = ushp_lock_take(claim->file, claim->owner, a, 1, true);
-	if (rc < 0)
-		return rc;
-	rc = read_tail(claim, &tail);
+	int rc = read_tail(claim, &tail);
 	if (rc == 0 && claim->index < RECORD_INLINE)
 		claim->entry = *tail_slot(&tail, claim->index);
 	else if (rc == 0)
 		rc = read_slot(claim, &claim->entry);
 	if (rc == 0)
-		rc = is_held_on_b(claim, claim->entry.word);
-	if (rc == 0) {
-		claim->before = claim->entry;
-		uint64_t op = ushp_record_next_op(&tail);
-		fill_in(claim, op);
-		rc = write_back(claim, record_slot_back(claim->index), &claim->entry, sizeof claim->entry);
-	}
+		rc = claim->entry.word & SLOT_COUNT ? -EAGAIN : is_held_on_b(claim, claim->entry.word);
+	if (rc != 0)
+		return rc > 0 ? -EAGAIN : rc;
+	claim->before = claim->entry;
+	fill_in(claim, ushp_record_next_op(&tail));
+	rc = write_back(claim, record_slot_back(claim->index), &claim->entry, sizeof claim->entry);
 	if (rc == 0 && claim->index >= RECORD_INLINE)
 		rc = write_back(claim, RECORD_HEAD_FIELD(clock), &claim->entry.attach_op,
 				sizeof claim->entry.attach_op);
-	if (rc != 0)
+	return rc;
+}
+
+static int clear_dead(const struct claim *claim, uint32_t word);
+
+/* Try slot claim->index, of which the word was @word. -EAGAIN: it is another's. */
+static int try_slot(struct claim *claim, uint32_t word)
+{
+	uint64_t a = ushp_slot_place(claim->index, 0);
+	int rc = word & SLOT_COUNT ? clear_dead(claim, word) : 1;
+	if (rc <= 0)
+		return rc < 0 ? rc : -EAGAIN;
+	rc = ushp_lock_take(claim->file, claim->owner, a, 1, true);
+	if (rc < 0)
+		return rc;
+	rc = fill_slot(claim);
+	if (rc < 0)
 		ushp_lock_drop(claim->file, claim->owner, a, 1);
-	return rc > 0 ? -EAGAIN : rc;
+	return rc;
 }
 
 /* Some of the first slots, from one by chance on, so that many who come at once seldom meet. */
 static int try_inline(struct claim *claim)
 {
+	struct record_tail tail;
 	uint32_t start = (uint32_t)ushp_random();
-	int rc = -EAGAIN;
-	for (uint32_t i = 0; rc == -EAGAIN && i < 3; i++) {
+	int rc = read_tail(claim, &tail);
+	if (rc < 0)
+		return rc;
+	rc = -EAGAIN;
+	for (uint32_t i = 0, tries = 0; rc == -EAGAIN && i < RECORD_INLINE && tries < 3; i++) {
 		claim->index = (start + i) % RECORD_INLINE;
-		rc = try_slot(claim);
+		uint32_t word = tail_slot(&tail, claim->index)->word;
+		if (word & SLOT_COUNT)
+			continue;
+		rc = try_slot(claim, word);
+		tries++;
 	}
 	return rc;
 }
@@ -120,7 +134,7 @@ static int try_free(struct claim *claim, uint32_t used)
 		if (slots[count - 1 - i].word & SLOT_COUNT)
 			continue;
 		claim->index = first + i;
-		rc = try_slot(claim);
+		rc = try_slot(claim, 0);
 	}
 	return rc;
 }
@@ -129,10 +143,13 @@ static int try_free(struct claim *claim, uint32_t used)
  * are never many more dead ones than living, also where nobody counts. */
 static int try_dead(struct claim *claim, uint32_t used)
 {
+	struct record_slot slot;
 	int rc = -EAGAIN;
 	for (uint32_t i = 0; rc == -EAGAIN && i < 2; i++) {
 		claim->index = (uint32_t)(ushp_random() % used);
-		rc = try_slot(claim);
+		rc = read_slot(claim, &slot);
+		if (rc == 0)
+			rc = try_slot(claim, slot.word);
 	}
 	return rc;
 }
@@ -158,7 +175,7 @@ static int try_fresh(struct claim *claim, uint32_t from, uint32_t to)
 {
 	int rc = -EAGAIN;
 	for (claim->index = from; rc == -EAGAIN && claim->index < to; claim->index++) {
-		rc = try_slot(claim);
+		rc = try_slot(claim, 0);
 		if (rc == 0)
 			return 0; /* and the index stays */
 	}
@@ -227,18 +244,42 @@ static int clear_slot(const struct claim *claim, uint32_t word)
 	return rc < 0 ? rc : 1;
 }
 
+/* The parent of a child that has not run yet, and holds by process, has A for it. */
+static int is_held_by_parent(const struct claim *claim, uint32_t word)
+{
+	uint64_t a = ushp_slot_place(claim->index, 0);
+	struct record_slot entry;
+	struct range found;
+	int rc = word & SLOT_MOVED ? read_slot(claim, &entry) : -ENOENT;
+	if (rc < 0 || entry.pid != 0)
+		return rc == -ENOENT ? 0 : rc;
+	return ushp_lock_find(claim->file, (struct range){ a, a }, true, &found);
+}
+
+/* The holder's lock must be looked for and not taken: that would make it look alive to others. Another
+ * place keeps away those who would do the same; a claim, which does not, takes no slot whose word
+ * counts. */
+static int clear_dead(const struct claim *claim, uint32_t word)
+{
+	uint64_t own = ushp_slot_place(claim->index, word), clear = PLACE_CLEARS + claim->index;
+	struct range found;
+	int rc = ushp_lock_take(claim->file, claim->owner, clear, 1, true);
+	if (rc < 0)
+		return rc == -EAGAIN ? 0 : rc;
+	rc = ushp_lock_find(claim->file, (struct range){ own, own }, true, &found);
+	if (rc == 0)
+		rc = is_held_by_parent(claim, word);
+	if (rc >= 0)
+		rc = rc > 0 ? 0 : clear_slot(claim, word);
+	ushp_lock_drop(claim->file, claim->owner, clear, 1);
+	return rc;
+}
+
 int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word)
 {
 	struct lock_file file = ushp_object_locks(object);
 	struct claim claim = { .object = object, .file = &file, .index = index };
-	/* A keeps claimants away, B, if that is the holder's, proves that it is dead. */
-	uint64_t a = ushp_slot_place(index, 0), count = word & SLOT_MOVED ? 2 : 1;
-	enum lock_owner owner = object->shared || ushp_lock_by_process(object->dev, object->ino)
+	claim.owner = object->shared || ushp_lock_by_process(object->dev, object->ino)
 			? LOCK_OF_PROCESS : ushp_sys_lock_owner;
-	int rc = ushp_lock_take(&file, owner, a, count, true);
-	if (rc < 0)
-		return rc == -EAGAIN ? 0 : rc;
-	rc = clear_slot(&claim, word);
-	ushp_lock_drop(&file, owner, a, count);
-	return rc;
+	return clear_dead(&claim, word);
 }

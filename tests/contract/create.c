@@ -3,6 +3,7 @@
 #include "contract.h"
 
 #include <limits.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 START_TEST(create_gives_exactly_the_size_asked_for)
@@ -361,6 +362,14 @@ START_TEST(options_of_other_versions_are_understood_or_refused)
 	ck_assert_int_eq(unishm_open_with(&seg, &newer.opt), -EINVAL);
 	newer.opt.struct_size = offsetof(struct unishm_options, id) - 1;
 	ck_assert_int_eq(unishm_open_with(&seg, &newer.opt), -EINVAL);
+	/* never set: nothing that far away is read */
+	memset(&newer.opt, 0, sizeof newer.opt);
+	char *page = map_area(2 * page_size());
+	ck_assert_int_eq(mprotect(page + page_size(), page_size(), PROT_NONE), 0);
+	struct unishm_options *last = (void *)(page + page_size() - sizeof *last);
+	last->struct_size = SIZE_MAX;
+	ck_assert_int_eq(unishm_open_with(&seg, last), -EINVAL);
+	munmap(page, 2 * page_size());
 	ck_assert_int_eq(try_open(0), -ENOENT);
 }
 END_TEST

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "emulator.h"
+#include "isolate.h"
 #include "mutants.h"
 
 const char *const backend_names[BACKENDS] = { "sysv", "posix" };
@@ -481,6 +482,17 @@ static int become(unsigned number)
 	return 0;
 }
 
+static void do_move(void)
+{
+	unsigned who = geteuid() == user_id(0) ? 0 : (unsigned)geteuid() - FIRST_USER;
+	int rc = become(0);
+	if (rc == 0)
+		rc = isolate_move_away();
+	if (rc == 0)
+		rc = become(who);
+	reply.rc[SYSV] = reply.rc[POSIX] = rc;
+}
+
 /* ---- Strangers' hands ----------------------------------------------------- */
 
 /* Close a descriptor that is not ours, or put one of our own in its place. */
@@ -520,8 +532,7 @@ static void give_back(void)
 
 static void look_at_handle(int handle);
 
-/* As daemons do. The library finds out at once, with the rights of now. */
-static void do_close_fds(const struct step *s)
+static void seize_all(bool replace)
 {
 	int fds[128], count = 0;
 	DIR *dir = opendir("/proc/self/fd");
@@ -532,21 +543,55 @@ static void do_close_fds(const struct step *s)
 	if (dir)
 		closedir(dir);
 	for (int i = 0; i < count; i++)
-		seize(fds[i], s->arg[0]);
+		seize(fds[i], replace);
+}
+
+/* As daemons do. The library finds out at once, with the rights of now. */
+static void do_close_fds(const struct step *s)
+{
+	seize_all(s->arg[0]);
 	for (int i = 0; i < HANDLES; i++)
 		look_at_handle(i);
+}
+
+/* Handlers of the program around fork(), which run before and after those of the library. */
+static int32_t handlers_close;
+
+static void close_before_fork(void)
+{
+	if (handlers_close & CLOSE_BEFORE_FORK)
+		seize_all(handlers_close & CLOSE_AND_REPLACE);
+}
+
+static void close_in_parent(void)
+{
+	if (handlers_close & CLOSE_IN_PARENT)
+		seize_all(handlers_close & CLOSE_AND_REPLACE);
+}
+
+static void close_in_child(void)
+{
+	if (handlers_close & CLOSE_IN_CHILD)
+		seize_all(handlers_close & CLOSE_AND_REPLACE);
+}
+
+/* So that what was closed is found out now, by either. */
+static void touch_handles(void)
+{
+	struct unishm_status st;
+	for (int i = 0; i < HANDLES; i++)
+		for (int b = 0; b < BACKENDS; b++)
+			if (me.handle[b][i])
+				unishm_status(me.handle[b][i], &st);
 }
 
 /* ---- Processes ----------------------------------------------------------- */
 
 /* The directory of the objects, which the library keeps open for calls after chroot(). */
-static bool is_directory_of_objects(const char *number)
+static bool is_directory_of_objects(int fd)
 {
-	char path[64], target[64];
-	snprintf(path, sizeof path, "/proc/self/fd/%.16s", number);
-	ssize_t length = readlink(path, target, sizeof target - 1);
-	target[length > 0 ? length : 0] = '\0';
-	return strcmp(target, "/dev/shm") == 0;
+	struct stat st;
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && fcntl(fd, F_GETFL) & O_PATH;
 }
 
 static int count_descriptors(void)
@@ -555,7 +600,7 @@ static int count_descriptors(void)
 	const struct dirent *entry;
 	int count = 0, directories = 0;
 	while (dir && (entry = readdir(dir))) {
-		bool kept = is_directory_of_objects(entry->d_name) && directories++ == 0;
+		bool kept = is_directory_of_objects(atoi(entry->d_name)) && directories++ == 0;
 		count += !kept;
 	}
 	if (dir)
@@ -582,7 +627,11 @@ static void serve(void);
 
 static void do_fork(const struct step *s)
 {
+	handlers_close = s->arg[1];
 	pid_t pid = fork();
+	if (handlers_close)
+		touch_handles();
+	handlers_close = 0;
 	if (pid == 0) {
 		me.number = (unsigned)s->arg[0];
 		hello();
@@ -739,6 +788,7 @@ static void play(const struct step *s)
 	case OP_POSIX_SPAWN: do_posix_spawn(); break;
 	case OP_LIST: do_list(); break;
 	case OP_CLOSE_FDS: do_close_fds(s); break;
+	case OP_MOVE: do_move(); break;
 	case OP_LOOK: look_at_all(); break;
 	case OP_END: do_end(); break;
 	}
@@ -782,6 +832,7 @@ static void settle_in(unsigned number)
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGBUS, &action, NULL);
 	signal(SIGCHLD, SIG_IGN);
+	pthread_atfork(close_before_fork, close_in_parent, close_in_child);
 	me.number = number;
 	prepare_arena();
 }

@@ -58,6 +58,20 @@ static bool cannot_reopen(const struct world *world, const struct step *step)
 	return false;
 }
 
+static bool closes(const struct step *step)
+{
+	return step->op == OP_CLOSE_FDS || (step->op == OP_FORK && step->arg[1]);
+}
+
+/*
+ * Section 4, remove: who sees another file system than the one where a segment is goes on with
+ * the handles that he has. What looks for names finds others.
+ */
+static bool looks_for_names(const struct step *step)
+{
+	return step->op == OP_OPEN || step->op == OP_OPEN_ID || step->op == OP_LIST || closes(step);
+}
+
 static int segment_concerned(const struct world *world, const struct step *step)
 {
 	switch (step->op) {
@@ -76,7 +90,11 @@ static int segment_concerned(const struct world *world, const struct step *step)
 const char *expected_step(const struct world *world, const struct step *step)
 {
 	int segment = segment_concerned(world, step);
-	if (step->op == OP_CLOSE_FDS && cannot_reopen(world, step))
+	if (world->actor[step->actor].away && looks_for_names(step))
+		return "objects are elsewhere (section 4)";
+	if (step->op == OP_MOVE && world->actor[step->actor].closed)
+		return "the program closed what led to objects that are elsewhere (section 4)";
+	if (closes(step) && cannot_reopen(world, step))
 		return "what a stranger closed cannot be opened again (section 4)";
 	if (segment < 0)
 		return NULL;

@@ -79,7 +79,7 @@ static const struct form {
 	[OP_LOCK] = { "lock", 3, { { "handle", NUMBER } } },
 	[OP_UNLOCK] = { "unlock", 2, { { "handle", NUMBER } } },
 	[OP_REMOVE] = { "remove", 5, { { "handle", NUMBER } } },
-	[OP_FORK] = { "fork", 5, { { "child", NUMBER } } },
+	[OP_FORK] = { "fork", 5, { { "child", NUMBER }, { "handlers", NUMBER } } },
 	[OP_EXEC] = { "exec", 2, { { 0 } } },
 	[OP_EXIT] = { "exit", 2, { { "how", NUMBER } } },
 	[OP_KILL] = { "kill", 3, { { 0 } } },
@@ -87,6 +87,7 @@ static const struct form {
 	[OP_POSIX_SPAWN] = { "posix-spawn", 1, { { 0 } } },
 	[OP_LIST] = { "list", 2, { { 0 } } },
 	[OP_CLOSE_FDS] = { "close-fds", 1, { { "replace", NUMBER } } },
+	[OP_MOVE] = { "move", 1, { { 0 } } },
 	[OP_HIDE] = { "hide", 1, { { "key", NUMBER }, { "how", NUMBER } } },
 	[OP_SCRIBBLE] = { "scribble", 1, { { "key", NUMBER } } },
 	[OP_PAUSE] = { "pause", 0, { { 0 } } },
@@ -257,6 +258,7 @@ static void fill_fork(struct guess *g, struct step *s)
 		return;
 	}
 	s->arg[0] = child;
+	s->arg[1] = chance(&g->random, 15) ? (int32_t)below(&g->random, 16) : 0;
 	g->alive[child] = true;
 	memcpy(g->open[child], g->open[s->actor], sizeof g->open[child]);
 	memcpy(g->slot[child], g->slot[s->actor], sizeof g->slot[child]);
@@ -317,7 +319,7 @@ static void fill_step(struct guess *g, struct step *s)
 	case OP_BECOME: s->arg[0] = (int32_t)below(&g->random, g->users); break;
 	case OP_UMASK: s->arg[0] = chance(&g->random, 50) ? 0777 : 022; break;
 	case OP_VFORK: case OP_CLOSE_FDS: s->arg[0] = (int32_t)below(&g->random, 2); break;
-	case OP_LIST: case OP_POSIX_SPAWN: break;
+	case OP_LIST: case OP_POSIX_SPAWN: case OP_MOVE: break;
 	case OP_HIDE: case OP_SCRIBBLE:
 		s->arg[0] = 1 + (int32_t)below(&g->random, KEYS);
 		s->arg[1] = s->op == OP_HIDE ? (int32_t)below(&g->random, 3) : 0;

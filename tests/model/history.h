@@ -32,6 +32,7 @@ enum op {
 	OP_CHMOD, OP_CHOWN, OP_BECOME, OP_UMASK, OP_LOCK, OP_UNLOCK, OP_REMOVE, OP_FORK, OP_EXEC,
 	OP_EXIT, OP_KILL, OP_VFORK, OP_POSIX_SPAWN, OP_LIST, OP_PAUSE,
 	OP_CLOSE_FDS,
+	OP_MOVE, /* to another mount namespace, which has objects of its own */
 	OP_HIDE, OP_SCRIBBLE, /* strangers.h */
 	OPS,
 	/* Said by the driver alone. */
@@ -43,6 +44,9 @@ enum {
 	HOW_CREATE = 1, HOW_EXCL = 2, HOW_INIT = 4, HOW_INIT_FAILS = 8, HOW_NORESERVE = 16,
 	HOW_BAD_OFLAG = 32,
 };
+
+/* What the program's own fork handlers close: bits of that argument. */
+enum { CLOSE_BEFORE_FORK = 1, CLOSE_IN_CHILD = 2, CLOSE_IN_PARENT = 4, CLOSE_AND_REPLACE = 8 };
 
 /* Which address to detach. */
 enum { DETACH_SLOT, DETACH_NULL, DETACH_INSIDE, DETACH_LAST, DETACH_KINDS };

@@ -2,6 +2,7 @@
 #include "isolate.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
@@ -92,6 +93,15 @@ void isolate_choose_clock(bool ahead)
 #endif
 	if (shifted >= 0)
 		close(shifted);
+}
+
+/* ---- Elsewhere ----------------------------------------------------------- */
+
+int isolate_move_away(void)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount("tmpfs", DIRECTORY, "tmpfs", 0, "mode=1777") < 0)
+		return -errno;
+	return 0;
 }
 
 /* ---- Objects ------------------------------------------------------------- */

@@ -18,6 +18,9 @@ bool isolate(void);
 void isolate_shift_clocks(void);
 void isolate_choose_clock(bool ahead);
 
+/* Where this process goes, other objects are. -errno. */
+int isolate_move_away(void);
+
 /* Objects of the POSIX backend, by segment id. */
 bool isolate_has_object(int id);
 void isolate_drop_object(int id);

@@ -216,6 +216,10 @@ static void play_fork(const struct step *step)
 	compare_result(&world, step, &reply, &difference);
 	if (!difference.found && welcome(child, world.actor[step->actor].user))
 		world_inherit(&world, child, step->actor);
+	if (!difference.found && step->arg[1]) {
+		world_reopened(&world, step->actor);
+		world_reopened(&world, child);
+	}
 }
 
 static void play_call(const struct step *step)
@@ -256,6 +260,8 @@ static bool can_play(const struct step *step)
 	if (step->op == OP_FORK && world.actor[(unsigned)step->arg[0] % ACTORS].alive)
 		return false;
 	if (step->op == OP_BECOME && (unsigned)step->arg[0] >= users)
+		return false;
+	if (step->op == OP_MOVE && (users < USERS || !world.isolated))
 		return false;
 	return world.segments < SEGMENTS - 1 && !expected_step(&world, step);
 }
@@ -341,7 +347,8 @@ static void look_at_all(unsigned lister)
 	for (unsigned i = 0; i < ACTORS && !difference.found; i++)
 		if (world.actor[i].alive && tell(i, &look) && hear(i))
 			compare_all(&world, i, &reply, &difference);
-	if (!difference.found && world.actor[lister].alive && tell(lister, &list) && hear(lister)) {
+	if (!difference.found && world.actor[lister].alive && !world.actor[lister].away &&
+			tell(lister, &list) && hear(lister)) {
 		compare_result(&world, &list, &reply, &difference);
 		compare_list(&world, lister, &reply, &difference);
 	}

@@ -53,7 +53,8 @@ static uint32_t change_time(struct unishm *seg)
 static void set_change_time(struct unishm *seg, uint32_t value)
 {
 	struct posix *p = posix_of(seg);
-	ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(change_time), &value, sizeof value);
+	ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(change_time), &value,
+			sizeof value);
 }
 
 /* Write down that a field of the handle's slot is @value. */
@@ -63,15 +64,16 @@ static void set_in_slot(struct unishm *seg, size_t offset, uint32_t value)
 	if (!p->hold.taken || p->object.fd < 0)
 		return;
 	memcpy((char *)&p->hold.entry + offset, &value, sizeof value);
-	ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->hold.index) - offset, &value,
-			sizeof value);
+	ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->hold.index) - offset,
+			&value, sizeof value);
 }
 
 static void note_detach(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct record_tail tail;
-	if (ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail, sizeof tail) < 0)
+	if (ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail,
+			sizeof tail) < 0)
 		return;
 	struct record_slot *others = tail_others(&tail);
 	others->detach_op = ushp_record_next_op(&tail);
@@ -159,7 +161,8 @@ static int attach_twice(struct unishm *seg, void *where, int flags, struct unish
 {
 	int rc = good()->attach(seg, where, flags, new);
 	if (rc == 0)
-		set_in_slot(seg, offsetof(struct record_slot, word), posix_of(seg)->hold.entry.word + 1);
+		set_in_slot(seg, offsetof(struct record_slot, word),
+				posix_of(seg)->hold.entry.word + 1);
 	return rc;
 }
 
@@ -389,6 +392,7 @@ MUTANT(punch, bad.remove = remove_and_clear)
 
 /* Those of wrapped.c are a flag each. */
 #define FLAG(name) static void set_##name(void) { broken.name = true; }
+FLAG(counts_once)
 FLAG(stops_at_wide_locks)
 FLAG(believes_number)
 FLAG(believes_file)
@@ -398,11 +402,12 @@ FLAG(unlinks_by_name)
 FLAG(moves_nothing)
 FLAG(numbers_by_clock)
 FLAG(believes_removed)
+FLAG(reaps_unlocked)
 FLAG(keeps_record)
 FLAG(counts_nothing_out)
 FLAG(permits_all)
 
-static const char by_model[] = "model", by_race[] = "race";
+static const char by_model[] = "model", by_race[] = "race", by_relay[] = "relay";
 
 static const struct {
 	const char *name;
@@ -451,10 +456,12 @@ static const struct {
 	{ "maker-without-claim", set_claims_nothing, by_race },
 	{ "sweeper-looks-once", set_looks_once, by_race },
 	{ "remover-goes-by-name", set_unlinks_by_name, by_race },
+	{ "counts-once", set_counts_once, by_relay },
 	{ "wide-lock-hides-others", set_stops_at_wide_locks, by_model },
 	{ "operations-by-clock", set_numbers_by_clock, by_model },
 	{ "removal-clears-memory", mutate_punch, by_model },
 	{ "removed-is-believed", set_believes_removed, by_model },
+	{ "reaper-without-lock", set_reaps_unlocked, by_relay },
 };
 
 bool mutate(const char *name)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Every broken variant of the library must be found: by the model test within so many steps, or
-# by the race within so many seconds. mutants.sh DIRECTORY [STEPS [SECONDS]]; ONLY="NAME..."
+# Every broken variant of the library must be found: by the model test within so many steps, by
+# races or relays within so many seconds. mutants.sh DIRECTORY [STEPS [SECONDS]]; ONLY="NAME..."
 # plays those alone.
 directory=$1
 steps=${2:-20000}

@@ -14,6 +14,7 @@
 #include <getopt.h>
 #include <grp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -82,6 +83,7 @@ static struct {
 	unsigned *at[MOST_ATTACHED];
 	unsigned inits; /* callbacks in the call in progress */
 	unsigned made;  /* the generation that the last of them gave */
+	atomic_bool in_act;
 } me;
 
 static int stamp(void *addr, size_t size, void *arg)
@@ -265,12 +267,46 @@ static void check_count(void)
 		fail("at rest: status: %s", unishm_errmsg());
 }
 
+/* A thread that is cancelled at any moment ends between two calls, never in one. */
+static void *act_until_cancelled(void *arg)
+{
+	while (!arg) {
+		atomic_store(&me.in_act, true);
+		act();
+		atomic_store(&me.in_act, false);
+		pthread_testcancel();
+	}
+	return NULL;
+}
+
+static void act_in_thread(void)
+{
+	struct timespec moment = { 0, (long)below(&me.random, 3000000) };
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, act_until_cancelled, NULL) != 0)
+		return;
+	nanosleep(&moment, NULL);
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+	if (atomic_load(&me.in_act))
+		fail("a thread was cancelled in a call");
+}
+
+static void play_round(void)
+{
+	if (below(&me.random, 4) == 0)
+		act_in_thread();
+	else
+		for (unsigned i = 0; i < OPS_IN_ROUND; i++)
+			act();
+}
+
 _Noreturn static void work(void)
 {
 	char word;
 	while (read(me.seat, &word, 1) == 1 && word != 'e') {
-		for (unsigned i = 0; word == 'g' && i < OPS_IN_ROUND; i++)
-			act();
+		if (word == 'g')
+			play_round();
 		board->rest[me.number].generation = me.generation;
 		board->rest[me.number].attached = me.attached;
 		if (word == 'c')

@@ -23,7 +23,8 @@ static unsigned hider_count;
 static int open_object(const struct world *world, int segment, int access)
 {
 	char name[256];
-	if (segment < 0 || !isolate_name_of_object(world->segment[segment].id[POSIX], name, sizeof name))
+	if (segment < 0 || !isolate_name_of_object(world->segment[segment].id[POSIX], name,
+			sizeof name))
 		return -1;
 	return open(name, access | O_CLOEXEC);
 }
@@ -73,7 +74,8 @@ void strangers_compare(bool written, struct difference *out)
 		if (!at->bytes)
 			continue;
 		if (!written && memcmp(at->bytes, at->copy, at->size) != 0)
-			differ(out, "a program that has mapped a removed object finds other bytes in it");
+			differ(out, "a program that has mapped a removed object finds other bytes "
+					"in it");
 		memcpy(at->copy, at->bytes, at->size);
 	}
 }
@@ -95,7 +97,8 @@ size_t strangers_memory(void)
 static bool hide(const struct world *world, int segment, unsigned step)
 {
 	const int64_t readers = INT64_C(1) << 62; /* see range_lock.h */
-	const int64_t froms[] = { readers, readers + (INT64_C(1) << 40), readers + (INT64_C(1) << 60) };
+	const int64_t froms[] = { readers, readers + (INT64_C(1) << 40),
+		readers + (INT64_C(1) << 60) };
 	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = froms[step % 3] };
 	int fd = hider_count < HIDERS ? open_object(world, segment, O_RDONLY) : -1;
 	if (fd < 0)

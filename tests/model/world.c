@@ -27,6 +27,7 @@ void world_begin(struct world *world, unsigned number, pid_t pid, int pidfd, uns
 	actor->pid = pid;
 	actor->pidfd = pidfd;
 	actor->user = user;
+	actor->away = actor->closed = false;
 	open_nothing(actor);
 }
 
@@ -262,6 +263,8 @@ void world_inherit(struct world *world, unsigned child, unsigned parent)
 				&world->segment[from->handle[from->slot[i].handle].segment];
 		segment->forked_without_rights |= !may(segment, from->user, 6);
 	}
+	to->away = from->away;
+	to->closed = from->closed;
 	memcpy(to->handle, from->handle, sizeof to->handle);
 	memcpy(to->slot, from->slot, sizeof to->slot);
 	for (int i = 0; i < SLOTS; i++) { /* who cannot write any more has children that cannot */
@@ -306,8 +309,10 @@ static void update_segment(const struct step *step, struct known_segment *segmen
 }
 
 /* What was opened anew was so with the rights of now. */
-static void reopened(struct world *world, struct known_actor *actor)
+void world_reopened(struct world *world, unsigned number)
 {
+	struct known_actor *actor = &world->actor[number];
+	actor->closed = true;
 	for (int i = 0; i < HANDLES; i++) {
 		struct known_handle *handle = &actor->handle[i];
 		if (handle->segment >= 0)
@@ -328,7 +333,8 @@ void world_update(struct world *world, const struct step *step, const struct rep
 	case OP_CLOSE: closed(world, step->actor, step->arg[0]); break;
 	case OP_ATTACH: case OP_ATTACH_AT: attached(world, step, reply->displaced); break;
 	case OP_DETACH: detached(world, step); break;
-	case OP_CLOSE_FDS: reopened(world, &world->actor[step->actor]); break;
+	case OP_CLOSE_FDS: world_reopened(world, step->actor); break;
+	case OP_MOVE: world->actor[step->actor].away = true; break;
 	case OP_BECOME: world->actor[step->actor].user = (unsigned)step->arg[0]; break;
 	case OP_CHMOD: case OP_CHOWN: case OP_REMOVE: case OP_LOCK: case OP_UNLOCK: {
 		int segment = world_segment_of(world, step->actor, step->arg[0]);

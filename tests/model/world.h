@@ -35,6 +35,8 @@ struct known_actor {
 	pid_t pid;
 	int pidfd;
 	unsigned user;
+	bool closed; /* all descriptors, once: that of the directory, too */
+	bool away; /* where no object can be found by its name */
 	struct known_handle {
 		int segment; /* -1: not open */
 		bool reader; /* was opened without permission to write */
@@ -61,6 +63,9 @@ void world_clear(struct world *world);
 /* An actor begins, with nothing open, or as the copy of @parent. */
 void world_begin(struct world *world, unsigned actor, pid_t pid, int pidfd, unsigned user);
 void world_inherit(struct world *world, unsigned child, unsigned parent);
+
+/* Its descriptors were closed, and what it needs was opened anew. */
+void world_reopened(struct world *world, unsigned actor);
 
 /* A step was done, with the same result on both. */
 void world_update(struct world *world, const struct step *step, const struct reply *reply);

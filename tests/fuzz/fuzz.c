@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "fuzz.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../model/isolate.h"
+
+static int said = 2; /* libFuzzer closes standard error for the target */
+
+/* ---- Input ------------------------------------------------------------------- */
+
+uint8_t take_byte(struct input *in)
+{
+	if (in->left == 0)
+		return 0;
+	in->left--;
+	return *in->at++;
+}
+
+uint32_t take_word(struct input *in)
+{
+	uint32_t word = 0;
+	for (int i = 0; i < 4; i++)
+		word |= (uint32_t)take_byte(in) << 8 * i;
+	return word;
+}
+
+unsigned take_up_to(struct input *in, unsigned most)
+{
+	return take_byte(in) % (most + 1);
+}
+
+uint64_t take_number(struct input *in)
+{
+	uint8_t how = take_byte(in);
+	if (how < 96)
+		return how;
+	if (how < 128)
+		return take_byte(in) | (uint64_t)take_byte(in) << 8;
+	if (how < 192) /* a power of two, and its neighbours */
+		return (UINT64_C(1) << (how & 63)) + (uint64_t)(take_byte(in) % 3) - 1;
+	if (how < 224)
+		return take_word(in);
+	if (how < 240)
+		return UINT64_MAX - (how & 15);
+	uint64_t low = take_word(in);
+	return low | (uint64_t)take_word(in) << 32;
+}
+
+/* ---- Surroundings ------------------------------------------------------------- */
+
+/* Root passes all modes: without its capabilities they mean something. */
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct none[2];
+	memset(none, 0, sizeof none);
+	syscall(SYS_capset, &header, none);
+}
+
+void fuzz_begin(bool capabilities)
+{
+	said = fcntl(2, F_DUPFD_CLOEXEC, 100);
+	if (!isolate()) {
+		fprintf(stderr, "no namespaces: run it as root, or where user namespaces are allowed\n");
+		exit(1);
+	}
+	if (!capabilities)
+		drop_capabilities();
+}
+
+void fuzz_found(const char *file, int line, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	dprintf(said, "FOUND: %s:%d: ", file, line);
+	vdprintf(said, format, args);
+	dprintf(said, "; last message: %s\n", unishm_errmsg());
+	va_end(args);
+	abort();
+}
+
+void check_answer(const char *call, int rc)
+{
+	CHECK(rc <= 0 && rc > -4096, "%s answers %d", call, rc);
+	CHECK(rc == 0 || *unishm_errmsg(), "%s answers %d without a message", call, rc);
+}
+
+static bool is_kept(int fd)
+{
+	char path[32], to[64];
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	ssize_t length = readlink(path, to, sizeof to - 1);
+	if (length < 0)
+		return false;
+	to[length] = '\0';
+	return strcmp(to, "/dev/shm") == 0 || (length > 5 && strcmp(to + length - 5, "/maps") == 0);
+}
+
+unsigned count_descriptors(void)
+{
+	unsigned count = 0;
+	for (int fd = 0; fd < 100; fd++)
+		count += fcntl(fd, F_GETFD) >= 0 && !is_kept(fd);
+	return count;
+}
+
+unsigned count_mappings(const char *without)
+{
+	char line[512];
+	unsigned count = 0;
+	FILE *maps = fopen("/proc/self/maps", "re");
+	while (maps && fgets(line, sizeof line, maps))
+		count += !(without && strstr(line, without)) &&
+				(strstr(line, "/dev/shm/") || strstr(line, "/ush") || strstr(line, "/SYSV"));
+	if (maps)
+		fclose(maps);
+	return count;
+}
