@@ -18,6 +18,8 @@ LEFT_OUT = ('.git', 'build', '__pycache__')
 
 # Files that have longer lines still.
 LONG = '''
+scripts/surroundings
+scripts/lib/steps.sh
 backends/posix.c
 backends/posix/attach.c
 backends/posix/census.c
