@@ -6,8 +6,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#ifdef __has_include
+#if __has_include(<sys/syscall.h>)
+#include <sys/syscall.h>
+#endif
+#endif
 
 #if UNISHM_HAVE_POSIX
 /* Variadic functions get a fixed shape, so that tests can replace them. */

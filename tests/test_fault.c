@@ -130,6 +130,10 @@ FAULTY(int, -1, shmctl, (int i, int c, struct shmid_ds *b), (i, c, b), EACCES, E
 #endif
 
 #if UNISHM_HAVE_POSIX
+#ifndef O_PATH
+#define O_PATH 0 /* and no directory is kept */
+#endif
+
 /* The library keeps the directory, for later: it goes on without. And it reads its lists. */
 static int told_open(const char *n, int o, mode_t m)
 {

@@ -251,6 +251,17 @@ static void sign_slot(struct posix *p, int fd)
 			2 * sizeof(uint32_t));
 }
 
+/* A parent that was killed within fork() held A no more: who counted meanwhile has cleared the slot,
+ * and it may be another's. */
+static bool is_still_heirs(const struct posix *p, int fd)
+{
+	struct record_slot now;
+	struct object by = p->object;
+	by.fd = fd;
+	return ushp_record_read_slots(&by, p->heir.index, 1, &now) == 0 &&
+			now.word == p->heir.entry.word;
+}
+
 static void take_over_slot(struct posix *p)
 {
 	struct heir *heir = &p->heir;
@@ -260,6 +271,12 @@ static void take_over_slot(struct posix *p)
 	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry, .map = map };
 	hold->place = ushp_slot_place(heir->index, 0);
 	hold->carrier = heir->by_process ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
+	if (heir->by_process && !is_still_heirs(p, file.fd)) {
+		ushp_lock_forget(p->object.dev, p->object.ino, hold->place);
+		*hold = (struct hold){ .map = map };
+		nobody_counts_the_child(p);
+		return;
+	}
 	if (heir->by_process)
 		take_b_by_process(hold, &file);
 	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
