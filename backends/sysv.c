@@ -69,7 +69,8 @@ static int because_forbidden(int rc)
 static int because_denied(int rc, const struct shmid_ds *ds)
 {
 	char mode[10], owner[64];
-	return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or have it changed",
+	return unishm_because(rc,
+			"its mode is %s and its owner %s; act as that user, or have it changed",
 			unishm_mode_text(ds->shm_perm.mode & 0777, mode),
 			unishm_user_text(ds->shm_perm.uid, owner, sizeof owner));
 }
@@ -99,17 +100,22 @@ static int because_not_created(int rc, const struct unishm_options *opt)
 	if (rc == -EINVAL && opt->size == 0)
 		return unishm_because(rc, "a new segment needs a size of 1 or more");
 	if (rc == -EINVAL)
-		return unishm_because(rc, "%zu bytes are more than the system's limit SHMMAX", opt->size);
+		return unishm_because(
+				rc, "%zu bytes are more than the system's limit SHMMAX", opt->size);
 	if (rc == -ENOSPC)
-		return unishm_because(rc, "the system's limit of segments (SHMMNI) or of their total "
+		return unishm_because(rc,
+				"the system's limit of segments (SHMMNI) or of their total "
 				"size (SHMALL) is reached; remove unused ones or raise it");
 	if (rc == -ENOMEM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc, "there are not enough huge pages; raise vm.nr_hugepages");
 	if (rc == -ENOMEM)
-		return unishm_because(rc, "%zu bytes cannot be reserved; ask for less, or use UNISHM_NORESERVE",
+		return unishm_because(rc,
+				"%zu bytes cannot be reserved; ask for less, or use "
+				"UNISHM_NORESERVE",
 				opt->size);
 	if (rc == -EPERM && opt->flags & UNISHM_HUGETLB)
-		return unishm_because(rc, "huge pages need privilege, or a group in vm.hugetlb_shm_group");
+		return unishm_because(rc,
+				"huge pages need privilege, or a group in vm.hugetlb_shm_group");
 	if (rc == -EPERM || rc == -EACCES)
 		return because_forbidden(rc);
 	return rc;
@@ -122,7 +128,8 @@ static int create(struct unishm *seg, const struct unishm_options *opt)
 		return flags;
 	if (opt->size > PTRDIFF_MAX && (opt->key == UNISHM_PRIVATE ||
 			unishm_sys.shmget(opt->key, 0, 0) < 0))
-		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
+		return unishm_because(
+				-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
 	mode_t mode = opt->init ? SYSV_MODE_BORN : opt->mode;
 	int id = unishm_sys.shmget(opt->key, opt->size, IPC_CREAT | IPC_EXCL | flags | (int)mode);
 	if (id < 0)
@@ -222,7 +229,8 @@ static int next_try(const struct unishm_options *opt, struct sysv_wait *wait)
 	if (rc < 0 || wait->paused || ++wait->tries <= AT_ONCE)
 		return rc;
 	if (wait->tries > MOST)
-		return unishm_because(-EAGAIN, "other processes create and remove it without pause; "
+		return unishm_because(-EAGAIN,
+				"other processes create and remove it without pause; "
 				"try again");
 	return unishm_pause(&wait->whole);
 }
@@ -273,7 +281,8 @@ static int because_not_attached(int rc, const struct unishm *seg, const void *wh
 	if (rc == -EINVAL && ushv_stat_any(seg->id, &ds) == -EIDRM)
 		return -EIDRM; /* removed and gone since we looked */
 	if (rc == -EINVAL && where)
-		return unishm_because(rc, "something is mapped there already; choose another address");
+		return unishm_because(
+				rc, "something is mapped there already; choose another address");
 	if (rc == -EAGAIN)
 		return ushv_because_memory_is_locked(seg->size);
 	if (rc == -EPERM && flags & UNISHM_EXEC)
@@ -360,10 +369,13 @@ static int sysv_remove(struct unishm *seg)
 static int because_not_locked(int rc, int id)
 {
 	if (rc == -ENOMEM)
-		return unishm_because(rc, "it is larger than RLIMIT_MEMLOCK allows; raise it (ulimit -l)");
+		return unishm_because(rc,
+				"it is larger than RLIMIT_MEMLOCK allows; raise it (ulimit -l)");
 	struct shmid_ds ds;
 	if (rc == -EPERM && ushv_stat_any(id, &ds) == 0 && is_owner(&ds))
-		return unishm_because(rc, "RLIMIT_MEMLOCK is 0 and there is no privilege; raise it (ulimit -l)");
+		return unishm_because(rc,
+				"RLIMIT_MEMLOCK is 0 and there is no privilege; raise it "
+				"(ulimit -l)");
 	return denied(rc, id);
 }
 
@@ -388,8 +400,10 @@ static int sysv_unlock(struct unishm *seg)
 static int change(struct unishm *seg, struct shmid_ds *ds)
 {
 	if (ushv_is_mark(ds))
-		return unishm_because(-EINVAL, "group %lu with mode 0%lo marks unfinished segments; "
-				"choose another", (unsigned long)ds->shm_perm.gid,
+		return unishm_because(-EINVAL,
+				"group %lu with mode 0%lo marks unfinished segments; "
+				"choose another",
+				(unsigned long)ds->shm_perm.gid,
 				(unsigned long)ds->shm_perm.mode & 0777);
 	return denied(ushv_set(seg->id, ds), seg->id);
 }

@@ -49,7 +49,8 @@ def bars(file, title, y_label, rows, y_log=True, mark=1):
     low = min([value for _, value, _ in rows] + [1]) * 0.8
     high = max(value for _, value, _ in rows) * 1.35
     if y_log:
-        script += f"set logscale x\nset xrange [{min(low, 0.7)}:{high}]\nset xtics (0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50)\n"
+        script += f"set logscale x\nset xrange [{min(low, 0.7)}:{high}]\n"
+        script += "set xtics (0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50)\n"
     else:
         low = 0
         script += f"set xrange [0:{high}]\n"

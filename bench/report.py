@@ -357,7 +357,8 @@ class Bench:
 
     def text_streams(self):
         lines = [
-            f"| {self.stream_size >> 20} MiB | every page there after | write | read | in huge pages |",
+            f"| {self.stream_size >> 20} MiB | every page there after | write | read "
+            "| in huge pages |",
             "|---|--:|--:|--:|--:|",
         ]
         for way, runs in self.streams.items():
@@ -386,7 +387,8 @@ class Bench:
             out.append(f"### `{operation}`\n\n| | calls | which |\n|---|--:|---|")
             for name, calls in rows:
                 out.append(
-                    f"| {name} | {trace.count(calls)} | {trace.text(calls).replace('|', '/') or 'none'} |"
+                    f"| {name} | {trace.count(calls)} "
+                    f"| {trace.text(calls).replace('|', '/') or 'none'} |"
                 )
             out.append("")
         return "\n".join(out)
@@ -405,7 +407,8 @@ class Bench:
         versions.append("Python " + platform.python_version())
         return (
             f"- processor: {model}, {os.cpu_count()} cores\n"
-            f"- kernel: {platform.system()} {platform.release().split('-')[0]}, {platform.machine()}\n"
+            f"- kernel: {platform.system()} {platform.release().split('-')[0]}, "
+            f"{platform.machine()}\n"
             f"- C library: {' '.join(platform.libc_ver())}; compiler: {compiler}\n"
             f"- versions: {', '.join(versions)}\n"
             + (f"- not here, and left out: {', '.join(self.missing)}\n" if self.missing else "")

@@ -14,7 +14,8 @@ static int make_room(struct unishm *seg)
 {
 	if (seg->attached < seg->room)
 		return 0;
-	struct unishm_attachment *old = seg->attachments == seg->inline_room ? NULL : seg->attachments;
+	struct unishm_attachment *old =
+			seg->attachments == seg->inline_room ? NULL : seg->attachments;
 	struct unishm_attachment *grown = unishm_sys.realloc(old, 2 * seg->room * sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
@@ -102,8 +103,10 @@ static int check_displaced(const struct unishm *all, const struct unishm *by, ch
 {
 	char *to = at + whole_pages(by->size);
 	for (const struct unishm *seg = all; seg; seg = seg->next) {
-		if (seg->backend->occupies && seg->backend->occupies(seg, at, whole_pages(by->size)))
-			return unishm_because(-EINVAL, "the library keeps something in that range; choose "
+		if (seg->backend->occupies &&
+				seg->backend->occupies(seg, at, whole_pages(by->size)))
+			return unishm_because(-EINVAL,
+					"the library keeps something in that range; choose "
 					"another address");
 		for (unsigned i = 0; i < seg->attached; i++)
 			if (is_cut(seg, &seg->attachments[i], at, to))
@@ -240,7 +243,7 @@ static int detach(struct unishm *seg, const void *addr)
 		return rc;
 	unsigned index = (unsigned)rc;
 	rc = seg->backend->detach(seg, &seg->attachments[index]);
-	if (rc == 0)
+	if (rc == 0 || !seg->attachments[index].addr) /* the program had ended it already */
 		forget(seg, index);
 	return rc;
 }

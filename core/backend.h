@@ -127,9 +127,9 @@ struct unishm_backend {
 	 * runs in the parent before, and must get ready what the child's
 	 * attachments need to be counted by the time fork returns in either;
 	 * parent runs after it there, and is told whether the fork failed:
-	 * then nothing must have changed. In the child, where only async-signal-safe calls are allowed,
-	 * shed runs for every handle, and drops what a child must not have
-	 * inherited; then child, for each. */
+	 * then nothing must have changed. In the child, where only async-signal-safe calls are
+	 * allowed, shed runs for every handle, and drops what a child must not have inherited; then
+	 * child, for each. */
 	void (*fork_prepare)(struct unishm *seg);
 	void (*fork_parent)(struct unishm *seg, bool failed);
 	void (*fork_shed)(struct unishm *seg);

@@ -23,21 +23,37 @@ static const struct {
 	{ EEXIST, "it exists already; open it without O_EXCL, or choose another key" },
 	{ ENOENT, "there is none; create it with O_CREAT, or check key and backend" },
 	{ EIDRM, "it was removed; open its key anew" },
-	{ ENOMEM, "the system has not enough memory or address space; ask for less, or raise RLIMIT_AS" },
-	{ EROFS, "shared memory is on a file system that is mounted read-only here; read it only "
+	{ ENOMEM,
+			"the system has not enough memory or address space; ask for less, or raise "
+			"RLIMIT_AS" },
+	{ EROFS,
+			"shared memory is on a file system that is mounted read-only here; "
+			"read it only "
 			"(UNISHM_RDONLY), or have it remounted" },
-	{ ENOSPC, "the system has no room for it; remove segments that nobody needs, or raise the limits" },
+	{ ENOSPC,
+			"the system has no room for it; remove segments that nobody needs, or "
+			"raise the limits" },
 	{ EMFILE, "this process has no file descriptors left; close some, or raise RLIMIT_NOFILE" },
-	{ ENFILE, "the system has no file descriptors left; close files, or raise the system's limit" },
+	{ ENFILE,
+			"the system has no file descriptors left; close files, or raise the "
+			"system's limit" },
 	{ ENOTSUP, "this system or backend cannot do that; try the other backend" },
-	{ ENOSYS, "this system has no such shared memory (a jail or sandbox may hide it); use the other backend" },
+	{ ENOSYS,
+			"this system has no such shared memory (a jail or sandbox may hide it); "
+			"use the other backend" },
 	{ EBADF, "its descriptor was closed by the program, and it cannot be opened anew" },
 	{ EAGAIN, "another process holds a lock in the way; find it (lslocks, fuser) and end it" },
-	{ EBADMSG, "its record cannot be read; something else wrote to the object or cut it short" },
+	{ EBADMSG,
+			"its record cannot be read; something else wrote to the object or cut it "
+			"short" },
 	{ EINTR, "a signal interrupted it; call again" },
 	{ ETIMEDOUT, "the limit of the wait is over; wait longer" },
-	{ ECANCELED, "this process is a child that was forked within the init callback; open the key instead" },
-	{ EROFS, "its file system is mounted read-only here; attach with UNISHM_RDONLY, or mount it for writing" },
+	{ ECANCELED,
+			"this process is a child that was forked within the init callback; open "
+			"the key instead" },
+	{ EROFS,
+			"its file system is mounted read-only here; attach with UNISHM_RDONLY, or "
+			"mount it for writing" },
 	{ EINVAL, "an argument is out of range" },
 };
 

@@ -100,7 +100,8 @@ static void child(void)
 
 void unishm_set_up(void)
 {
-	if (unishm_set_up_process(set_right_in_child) == 0 && unishm_set_up_threads(unishm_abandon_all) == 0 &&
+	if (unishm_set_up_process(set_right_in_child) == 0 &&
+			unishm_set_up_threads(unishm_abandon_all) == 0 &&
 			pthread_atfork(prepare, parent, child) == 0)
 		unishm_set_up_gate(unishm_tell_missed);
 }

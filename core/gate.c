@@ -176,7 +176,8 @@ void unishm_note_missed(void)
 
 static void tell_missed(void)
 {
-	if (__builtin_expect(!atomic_load_explicit(&missed, memory_order_relaxed), 1) || unishm_own_fork.depth)
+	if (__builtin_expect(!atomic_load_explicit(&missed, memory_order_relaxed), 1) ||
+			unishm_own_fork.depth)
 		return;
 	unsigned as = atomic_exchange(&missed, 0);
 	if (as)

@@ -147,6 +147,16 @@ int unishm_mapping_at(const void *addr, struct unishm_mapping *out)
 	return rc;
 }
 
+void unishm_mapping_prepare(void)
+{
+	unishm_mutex_lock(&lock);
+	if (maps.fd < 0 || maps.reader != unishm_pid()) {
+		let_go();
+		open_maps();
+	}
+	unishm_mutex_unlock(&lock);
+}
+
 /* If a signal handler that interrupted the above forked, the end of that sees to it. */
 void unishm_mapping_forget(void)
 {
@@ -167,6 +177,10 @@ int unishm_mapping_at(const void *addr, struct unishm_mapping *out)
 {
 	(void)addr, (void)out;
 	return -EOPNOTSUPP;
+}
+
+void unishm_mapping_prepare(void)
+{
 }
 
 void unishm_mapping_forget(void)

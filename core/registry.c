@@ -20,11 +20,15 @@
 UNISHM_EACH_BACKEND(DECLARE)
 UNISHM_TEST_BACKEND(DECLARE)
 
-static const struct unishm_backend *const backends[] = { UNISHM_EACH_BACKEND(ADDRESS) UNISHM_TEST_BACKEND(ADDRESS) NULL };
+static const struct unishm_backend *const backends[] = {
+	UNISHM_EACH_BACKEND(ADDRESS) UNISHM_TEST_BACKEND(ADDRESS) NULL
+};
 
 const char *const *unishm_backends(void)
 {
-	static const char *const names[] = { UNISHM_EACH_BACKEND(NAME) UNISHM_TEST_BACKEND(NAME) NULL };
+	static const char *const names[] = {
+		UNISHM_EACH_BACKEND(NAME) UNISHM_TEST_BACKEND(NAME) NULL
+	};
 	return names;
 }
 

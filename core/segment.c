@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The public calls on segments: check the arguments, dispatch. attachment.c has those on attachments. */
+/* The public calls on segments: check the arguments, dispatch. attachment.c has those on
+ * attachments. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -41,8 +42,10 @@ static int check_mode(mode_t mode)
 static int check_options(const struct unishm_options *opt)
 {
 	if (opt->oflag != 0 && opt->oflag != O_CREAT && opt->oflag != (O_CREAT | O_EXCL))
-		return unishm_because(-EINVAL, "oflag has the bits 0x%x; only O_CREAT, "
-				"O_CREAT | O_EXCL and O_RDWR mean something here", (unsigned)opt->oflag);
+		return unishm_because(-EINVAL,
+				"oflag has the bits 0x%x; only O_CREAT, "
+				"O_CREAT | O_EXCL and O_RDWR mean something here",
+				(unsigned)opt->oflag);
 	int rc = check_mode(opt->mode);
 	if (rc < 0)
 		return rc;
@@ -51,13 +54,15 @@ static int check_options(const struct unishm_options *opt)
 	if (!(opt->flags & UNISHM_BY_ID))
 		return 0;
 	if (opt->key != UNISHM_PRIVATE || opt->oflag != 0)
-		return unishm_because(-EINVAL, "with UNISHM_BY_ID the key must be UNISHM_PRIVATE and oflag 0");
+		return unishm_because(-EINVAL,
+				"with UNISHM_BY_ID the key must be UNISHM_PRIVATE and oflag 0");
 	return opt->id < 0 ? unishm_because(-EINVAL, "ids are not negative") : 0;
 }
 
 static struct unishm *new_handle(const struct unishm_backend *backend)
 {
-	struct unishm *seg = unishm_sys.calloc(1, offsetof(struct unishm, priv) + backend->priv_size);
+	struct unishm *seg =
+			unishm_sys.calloc(1, offsetof(struct unishm, priv) + backend->priv_size);
 	if (!seg)
 		return NULL;
 	seg->backend = backend;
@@ -229,7 +234,9 @@ int unishm_chown(struct unishm *seg, uid_t user, gid_t group)
 
 static int checked_status(struct unishm *seg, struct unishm_status *st)
 {
-	struct unishm_status fresh = { .backend = seg->backend->name, .id = seg->id, .size = seg->size };
+	struct unishm_status fresh = {
+		.backend = seg->backend->name, .id = seg->id, .size = seg->size
+	};
 	if (!st)
 		return unishm_because(-EINVAL, "the place for it is NULL");
 	int rc = seg->backend->status(seg, &fresh);

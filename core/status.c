@@ -70,7 +70,8 @@ static const char *field_names(unsigned bits, char *out, size_t room)
 	out[0] = '\0';
 	for (size_t i = 0; i < sizeof names / sizeof *names && used < room; i++)
 		if (bits & 1u << i)
-			used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "", names[i]);
+			used += (size_t)snprintf(
+					out + used, room - used, "%s%s", used ? " " : "", names[i]);
 	return used ? out : "none";
 }
 
@@ -80,11 +81,15 @@ static int print(FILE *out, const struct unishm_status *st)
 	if (!out || !st)
 		return unishm_fail(-EINVAL, "print a status to or from NULL");
 	errno = 0;
-	int rc = fprintf(out, "size: %zu\nnumber_attached: %lu\ncreator_process: %ld\nlast_op_process: %ld\n",
+	int rc = fprintf(out,
+			"size: %zu\nnumber_attached: %lu\ncreator_process: %ld\n"
+			"last_op_process: %ld\n",
 			st->size, st->number_attached, (long)st->creator_process,
 			(long)st->last_op_process);
 	if (rc >= 0)
-		rc = fprintf(out, "last_attach_time: %s\nlast_detach_time: %s\nlast_change_time: %s\n",
+		rc = fprintf(out,
+				"last_attach_time: %s\nlast_detach_time: %s\n"
+				"last_change_time: %s\n",
 				time_text(st->last_attach_time, a, sizeof a),
 				time_text(st->last_detach_time, b, sizeof b),
 				time_text(st->last_change_time, c, sizeof c));
@@ -99,9 +104,11 @@ static int print(FILE *out, const struct unishm_status *st)
 				unishm_mode_text(st->mode, emulated),
 				key_text(st->key, c, sizeof c));
 	if (rc >= 0)
-		rc = fprintf(out, "backend: %s\nid: %d\nlocked: %s\nremoved: %s\nemulated: %s\ninexact: %s\n",
-				st->backend ? st->backend : "none", st->id, st->locked ? "yes" : "no",
-				st->removed ? "yes" : "no",
+		rc = fprintf(out,
+				"backend: %s\nid: %d\nlocked: %s\nremoved: %s\n"
+				"emulated: %s\ninexact: %s\n",
+				st->backend ? st->backend : "none", st->id,
+				st->locked ? "yes" : "no", st->removed ? "yes" : "no",
 				field_names(st->emulated, emulated, sizeof emulated),
 				field_names(st->inexact, inexact, sizeof inexact));
 	if (rc < 0)

@@ -6,8 +6,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#ifdef __has_include
+#if __has_include(<sys/syscall.h>)
+#include <sys/syscall.h>
+#endif
+#endif
 
 #if UNISHM_HAVE_POSIX
 /* Variadic functions get a fixed shape, so that tests can replace them. */
@@ -208,10 +213,3 @@ struct unishm_sys unishm_sys = {
 	.shmctl = shmctl,
 #endif
 };
-
-#if UNISHM_IMITATE
-__attribute__((constructor)) static void imitate_another_system(void)
-{
-	unishm_imitate();
-}
-#endif

@@ -75,7 +75,4 @@ struct unishm_sys {
 
 extern struct unishm_sys unishm_sys;
 
-/* core/imitate.c, in builds that imitate another system: change the table so. */
-void unishm_imitate(void);
-
 #endif

@@ -48,7 +48,8 @@ static int writer(void)
 		unishm_remove(seg);
 		return status;
 	}
-	printf("parent: attached %zu bytes at %p (%s)\n", unishm_size(seg), addr, unishm_backend(seg));
+	printf("parent: attached %zu bytes at %p (%s)\n", unishm_size(seg), addr,
+			unishm_backend(seg));
 	char *text = addr;
 	for (int i = 0; i < 26; i++)
 		text[i] = (char)('a' + i);

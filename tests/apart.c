@@ -74,8 +74,8 @@ static long answer_of(pid_t pid, int from)
 
 static _Noreturn void answer(int to, uid_t user, task what, long arg)
 {
-	end_with_parent();
 	become(user);
+	end_with_parent();
 	board->said[0] = '\0';
 	long rc = what(arg);
 	snprintf(board->said, sizeof board->said, "%s", unishm_errmsg());
@@ -108,8 +108,8 @@ struct helper helper_start_as(uid_t user, task what, long arg)
 	pid_t pid = fork();
 	expect(pid >= 0, "errno %d", errno);
 	if (pid == 0) {
-		end_with_parent();
 		become(user);
+		end_with_parent();
 		long rc = what(arg);
 		expect(write(ends[1], &rc, sizeof rc) == (ssize_t)sizeof rc, "errno %d", errno);
 		wait_to_be_killed();
@@ -140,6 +140,11 @@ void helper_kill(struct helper *helper)
 int place(const char *type, const char *options)
 {
 	return mount(type, "/dev/shm", type, 0, options) < 0 ? -errno : 0;
+}
+
+void empty_tmp(void)
+{
+	expect(mount("tmpfs", "/tmp", "tmpfs", 0, "mode=1777") == 0, "errno %d", errno);
 }
 
 /* ---- Filters ------------------------------------------------------------------- */
@@ -228,7 +233,8 @@ void use_with_child(struct unishm *seg)
 	pid_t child = fork();
 	if (child == 0)
 		_exit(number_attached(seg) == 2 * before ? 0 : 1);
-	expect(waitpid(child, &status, 0) == child && status == 0, "ended with %#x", (unsigned)status);
+	expect(waitpid(child, &status, 0) == child && status == 0, "ended with %#x",
+			(unsigned)status);
 	expect_rc((long)number_attached(seg), (long)before);
 	expect_rc((long)status_of(seg).inexact, 0);
 }

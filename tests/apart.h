@@ -36,6 +36,9 @@ void helper_kill(struct helper *helper);
 /* Mount over /dev/shm; 0 or -errno. */
 int place(const char *type, const char *options);
 
+/* An empty /tmp. */
+void empty_tmp(void);
+
 /* Refuse a system call from now on, for this process and its children: with @code, if argument
  * @which has all bits of @bits (0: always) set. -errno if there are no filters. */
 int refuse(int number, int which, unsigned bits, int code);
@@ -53,7 +56,7 @@ int entries(void);
 /* Fork: the child's attachments are counted, exactly, and so is its end. */
 void use_with_child(struct unishm *seg);
 
-/* Create key 0 with @size bytes and do with it what a program does, to the end. What is left of it. */
+/* Create key 0 with @size bytes and do with it what a program does, to the end. What is left. */
 long use_fully(long size);
 
 /* Are all of these bytes @byte? */

@@ -42,9 +42,9 @@ static bool read_line(const char *line, int *id, struct shmid_ds *ds)
 	unsigned long attached, user, group, creator_user, creator_group;
 	unsigned mode;
 	long long attach, detach, change;
-	if (sscanf(line, "%ld %d %o %llu %ld %ld %lu %lu %lu %lu %lu %lld %lld %lld", &key, id, &mode,
-			&size, &creator, &last, &attached, &user, &group, &creator_user,
-			&creator_group, &attach, &detach, &change) != 14)
+	if (sscanf(line, "%ld %d %o %llu %ld %ld %lu %lu %lu %lu %lu %lld %lld %lld", &key, id,
+			    &mode, &size, &creator, &last, &attached, &user, &group, &creator_user,
+			    &creator_group, &attach, &detach, &change) != 14)
 		return false;
 	memset(ds, 0, sizeof *ds);
 	ds->shm_perm.UNISHM_IPC_PERM_KEY = (key_t)key;

@@ -20,7 +20,8 @@ PKG_CONFIG_PATH=$(dirname "$pc")
 export PKG_CONFIG_PATH
 where="--define-variable=prefix=$work/stage$(pkg-config --variable=prefix unishm)"
 libdir=$(pkg-config "$where" --variable=libdir unishm)
-[ -d "$libdir" ] || libdir=$(dirname "$(find "$work/stage" -name 'libunishm.*' ! -type d | head -n 1)")
+[ -d "$libdir" ] ||
+	libdir=$(dirname "$(find "$work/stage" -name 'libunishm.*' ! -type d | head -n 1)")
 
 backends=
 for variable in default_backend have_posix have_sysv; do
@@ -76,7 +77,8 @@ build_and_run()
 	"$@" -Wall -Wextra -Wpedantic -Werror -o "$work/program" $flags
 	for backend in $backends; do
 		# shellcheck disable=SC2086 # the emulator that meson names is words
-		LD_LIBRARY_PATH=$libdir UNISHM_BACKEND=$backend ${MESON_EXE_WRAPPER-} "$work/program"
+		LD_LIBRARY_PATH=$libdir UNISHM_BACKEND=$backend \
+			${MESON_EXE_WRAPPER-} "$work/program"
 	done
 	echo "ok: $label"
 }
@@ -87,7 +89,8 @@ for linkage in shared static; do
 	if [ $linkage = static ]; then
 		[ -e "$libdir/libunishm.a" ] || continue # -Ddefault_library=shared
 		# The archive by its path, so that the shared one beside it is not taken.
-		libs="$libdir/libunishm.a $(pkg-config "$where" --static --libs unishm | sed 's/-lunishm//')"
+		others=$(pkg-config "$where" --static --libs unishm | sed 's/-lunishm//')
+		libs="$libdir/libunishm.a $others"
 	else
 		[ -n "$(find "$libdir" -name 'libunishm.[sd]*')" ] || continue # =static
 		libs="-L$libdir $(pkg-config "$where" --libs unishm)"

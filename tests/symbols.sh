@@ -8,7 +8,8 @@ nm=$1 library=$2 map=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT HUP INT TERM
 
-"$nm" -D --defined-only "$library" | sed -n 's/^.* [TDBRVW] \([^@]*\).*$/\1/p' | sort >"$work/exported"
+"$nm" -D --defined-only "$library" | sed -n 's/^.* [TDBRVW] \([^@]*\).*$/\1/p' |
+	sort >"$work/exported"
 sed -n '/global:/,/local:/s/^[[:space:]]*\([a-z_0-9]*\);.*$/\1/p' "$map" | sort >"$work/named"
 
 test -s "$work/named"

@@ -9,33 +9,29 @@ cd "$1"
 
 # The library's and the command's places; in tests, what only Linux can be asked.
 places='
-backends/posix_os.c
-backends/posix_os.h
-backends/sysv/system.c
-core/imitate.c
 core/mapping.c
 core/os.c
-core/sys.c
 include/unishm.h
-tests/emulator.c
-tests/harness.c
+tests/contract/attach.c
+tests/harness/isolation.c
 tests/model/kill.c
-tests/test_contract.c
 tests/test_errors.c
 tests/test_fork.c
 tests/test_process.c
 tools/system.c
 '
 names='__(gnu_)?linux(__)?|__APPLE__|__MACH__|TARGET_OS_[A-Z]+|__(Free|Net|Open)BSD__|__DragonFly__'
-names="$names|__FreeBSD_kernel__|BSD|__sun(__)?|__svr4__|__SVR4|_AIX|__hpux|__CYGWIN__|__HAIKU__|__QNX(NTO)?__"
+names="$names|__FreeBSD_kernel__|BSD|__sun(__)?|__svr4__|__SVR4|_AIX|__hpux|__CYGWIN__|__HAIKU__"
+names="$names|__QNX(NTO)?__"
 names="$names|__ANDROID__|__BIONIC__|__GNU__|__unix(__)?|_WIN(32|64)|__GLIBC__|__UCLIBC__|__MUSL__"
-names="$names|UNISHM_OS_[A-Z]+|UNISHM_IMITATE"
+names="$names|UNISHM_OS_[A-Z]+"
 
-found=$(grep -rnE "^[[:space:]]*#[[:space:]]*(el)?if.*\\b($names)\\b" --include='*.[ch]' --include='*.cc' \
+found=$(grep -rnE "^[[:space:]]*#[[:space:]]*(el)?if.*\\b($names)\\b" \
+	--include='*.[ch]' --include='*.cc' \
 	backends bench core examples include tests tools || true)
 
 # So that a mistake in the above does not go unseen.
-for place in backends/posix_os.c core/sys.c tools/system.c; do
+for place in core/mapping.c core/os.c tools/system.c; do
 	if ! echo "$found" | grep -q "^$place:"; then
 		echo "systems.sh does not even find what is in $place" >&2
 		exit 1

@@ -130,6 +130,10 @@ FAULTY(int, -1, shmctl, (int i, int c, struct shmid_ds *b), (i, c, b), EACCES, E
 #endif
 
 #if UNISHM_HAVE_POSIX
+#ifndef O_PATH
+#define O_PATH 0 /* and no directory is kept */
+#endif
+
 /* The library keeps the directory, for later: it goes on without. And it reads its lists. */
 static int told_open(const char *n, int o, mode_t m)
 {
@@ -216,8 +220,8 @@ static int count_mappings(void)
 	FILE *maps = fopen("/proc/self/maps", "re");
 	ck_assert_ptr_nonnull(maps);
 	while (fgets(line, sizeof line, maps))
-		count += strstr(line, "/ushm.") || strstr(line, "/ushp.") || strstr(line, "/SYSV") ||
-				strstr(line, "/dev/shm/#");
+		count += strstr(line, "/ushm.") || strstr(line, "/ushp.") ||
+				strstr(line, "/SYSV") || strstr(line, "/dev/shm/#");
 	fclose(maps);
 	return count;
 }
@@ -233,11 +237,14 @@ static void expect_same(struct inventory was, int rc, int most_new_mappings)
 {
 	struct inventory now = take_inventory();
 	/* where locks are the process's, descriptors are parked until the handle's close */
-	expect(was.descriptors == now.descriptors || (most_new_mappings && !has_description_locks()), "%s failed with %s: rc %d, %d descriptors were %d",
-			fault.victim, strerror(fault.code), rc, now.descriptors, was.descriptors);
+	expect(was.descriptors == now.descriptors ||
+					(most_new_mappings && !has_description_locks()),
+			"%s failed with %s: rc %d, %d descriptors were %d", fault.victim,
+			strerror(fault.code), rc, now.descriptors, was.descriptors);
 	/* one more may be the handle's seat, which it keeps until it is closed */
-	expect(now.mappings - was.mappings <= most_new_mappings, "%s failed with %s: rc %d, %d mappings were %d",
-			fault.victim, strerror(fault.code), rc, now.mappings, was.mappings);
+	expect(now.mappings - was.mappings <= most_new_mappings,
+			"%s failed with %s: rc %d, %d mappings were %d", fault.victim,
+			strerror(fault.code), rc, now.mappings, was.mappings);
 	expect(was.segments == now.segments, "%s failed with %s: rc %d, %d segments were %d",
 			fault.victim, strerror(fault.code), rc, now.segments, was.segments);
 }
@@ -464,7 +471,8 @@ static void expect_unchanged(const struct unishm_status *was, const char *name, 
 {
 	struct unishm_status now = status_of(seg);
 	expect(was->number_attached == now.number_attached && was->mode == now.mode &&
-			was->locked == now.locked && was->removed == now.removed && was->key == now.key,
+					was->locked == now.locked && was->removed == now.removed &&
+					was->key == now.key,
 			"%s: %s failed with %s, rc %d: %lu attached were %lu, mode %o was %o, "
 			"locked %d was %d, removed %d was %d",
 			name, fault.victim, strerror(fault.code), rc, now.number_attached,
@@ -861,7 +869,8 @@ START_TEST(a_maker_at_any_call_is_not_seen_by_other_users)
 		pid = ask(&maker, make_and_be_stopped, turn);
 		expect(pid >= 0, "errno %ld", -pid);
 		long rc = ask(&other, do_open, 0);
-		expect(rc == 0 || rc == -ENOENT, "maker before call %ld: %ld, %s", turn, rc, board->said);
+		expect(rc == 0 || rc == -ENOENT, "maker before call %ld: %ld, %s", turn, rc,
+				board->said);
 		if (rc == 0)
 			expect_ok(ask(&other, do_close, 0));
 		tell(&other, create_too, 0);

@@ -102,7 +102,8 @@ static void fork_once(void (*in_child)(void))
 static long fork_with_handlers(long place)
 {
 	void (**handlers)(void) = place < PLACES ? late_handler : early_handler;
-	void (*how)(void) = place % PLACES == IN_PARENT ? use_mine : use_alone; /* beside the child */
+	void (*how)(void) = place % PLACES == IN_PARENT ? use_mine : use_alone; /* beside the child
+										 */
 	mine = take(0);
 	void *addr = attach(mine, 0);
 	board->count = 0;
@@ -635,7 +636,7 @@ static long call_and_be_interrupted(long at_once)
 	attach(mine, 0);
 	end_at_once = (int)at_once;
 	catch_alarms();
-	int last = -1;
+	sig_atomic_t last = -1;
 	while (handled < rounds(2000)) {
 		if (handled != last) {
 			last = handled;
@@ -698,7 +699,7 @@ static long interrupt_beside_threads(long unused)
 	catch_alarms();
 	for (int i = 0; i < 2; i++) /* one shares the handle, and waits for its lock */
 		expect_ok(pthread_create(&thread[i], NULL, call_beside_handlers, i ? mine : at));
-	int last = -1;
+	sig_atomic_t last = -1;
 	while (handled < rounds(300)) {
 		if (handled != last) {
 			last = handled;

@@ -111,13 +111,15 @@ static int two_handles_without_descriptors(void)
 START_TEST(handles_whose_descriptors_were_closed_do_not_share_a_new_one)
 {
 	begin(_i);
-	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	SKIP_UNLESS(has_description_locks() || on("sysv"),
+			"a lock of the process goes with any close");
 	int status;
 	pid_t child = fork();
 	if (child == 0)
 		_exit(two_handles_without_descriptors());
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "ended with %x", (unsigned)status);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "ended with %x",
+			(unsigned)status);
 }
 END_TEST
 
@@ -159,7 +161,8 @@ START_TEST(a_writer_that_lost_the_right_to_write_forks_without_a_trace)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root");
-	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	SKIP_UNLESS(has_description_locks() || on("sysv"),
+			"a lock of the process goes with any close");
 	mine = make(0, SMALL, 0644);
 	struct agent agent = agent_start();
 	expect_ok(ask(&agent, do_attach, 0));
@@ -184,7 +187,8 @@ static long fork_with_a_seat_and_a_mark(long unused)
 	attach(other, UNISHM_RDONLY);
 	pid_t child = fork();
 	if (child == 0) {
-		if (unishm_status(mine, &st) < 0 || st.number_attached != 4 || do_list_count(0) != 1)
+		if (unishm_status(mine, &st) < 0 || st.number_attached != 4 ||
+				do_list_count(0) != 1)
 			_exit(1);
 		unishm_close(other);
 		_exit(unishm_status(mine, &st) == 0 && st.number_attached == 3 ? 0 : 2);
@@ -219,7 +223,8 @@ static long fork_and_see_two(long unused)
 	(void)unused;
 	pid_t child = fork();
 	if (child == 0)
-		_exit(unishm_status(mine, &st) == 0 && st.number_attached == 2 && !st.inexact ? 0 : 1);
+		_exit(unishm_status(mine, &st) == 0 && st.number_attached == 2 && !st.inexact ? 0
+											      : 1);
 	waitpid(child, &status, 0);
 	return status;
 }
@@ -339,7 +344,8 @@ static long open_what_is_still_open(long unused)
 	if (seteuid(NOBODY) < 0)
 		return -1;
 	pid_t child = fork_and_wait();
-	if (seteuid(0) < 0 || unishm_attach(mine, UNISHM_RDONLY, &second) < 0 || seteuid(NOBODY) < 0)
+	if (seteuid(0) < 0 || unishm_attach(mine, UNISHM_RDONLY, &second) < 0 ||
+			seteuid(NOBODY) < 0)
 		return -1;
 	int rc = unishm_open(&again, key(0), 0, 0, 0);
 	if (seteuid(0) < 0)
@@ -450,7 +456,8 @@ static long detach_without_rights_or_descriptors(long unused)
 START_TEST(who_can_open_nothing_any_more_still_detaches)
 {
 	begin(_i);
-	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	SKIP_UNLESS(has_description_locks() || on("sysv"),
+			"a lock of the process goes with any close");
 	SKIP_UNLESS(is_root(), "needs root");
 	mine = make(0, SMALL, 0600);
 	struct agent agent = agent_start();

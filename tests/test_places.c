@@ -13,7 +13,7 @@
 	SKIP_UNLESS(on("posix"), "is about the place of POSIX objects");            \
 	SKIP_UNLESS(can_be_apart(), "needs root and namespaces")
 
-/* ---- Places that are good ------------------------------------------------- */
+/* ---- Places that are good ------------------------------------------------------ */
 
 static const struct {
 	const char *type, *options;
@@ -51,7 +51,7 @@ START_TEST(all_works_in_every_place_that_keeps_promises)
 }
 END_TEST
 
-/* ---- Places that are short --------------------------------------------------------- */
+/* ---- Places that are short ----------------------------------------------------- */
 
 static int create(int n, size_t size)
 {
@@ -171,7 +171,7 @@ START_TEST(a_used_up_quota_is_out_of_room_and_existing_segments_work)
 }
 END_TEST
 
-/* ---- Read-only ------------------------------------------------------------------------ */
+/* ---- Read-only ----------------------------------------------------------------- */
 
 static long look_at_read_only(long unused)
 {
@@ -179,7 +179,8 @@ static long look_at_read_only(long unused)
 	struct unishm *seg = take(0);
 	struct unishm_status st = status_of(seg);
 	(void)unused;
-	expect(st.size == SMALL && st.number_attached == 2, "%zu, %lu", st.size, st.number_attached);
+	expect(st.size == SMALL && st.number_attached == 2, "%zu, %lu", st.size,
+			st.number_attached);
 	attach(seg, UNISHM_RDONLY);
 	expect_rc((long)number_attached(seg), 3);
 	int rc = unishm_attach(seg, 0, &addr);
@@ -200,7 +201,8 @@ static long read_only(long unused)
 	expect_ok(make_shared(SMALL, &seg));
 	attach(seg, 0);
 	expect(mount("/dev/shm", "/dev/shm", NULL, MS_BIND, NULL) == 0, "errno %d", errno);
-	expect(mount(NULL, "/dev/shm", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) == 0, "errno %d", errno);
+	expect(mount(NULL, "/dev/shm", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) == 0,
+			"errno %d", errno);
 	expect_ok(in_child(look_at_read_only, 0));
 	expect_ok(in_child_as(USER, look_at_read_only, 0));
 	int rc = unishm_open(&other, key(1), O_CREAT, SMALL, 0600);
@@ -224,7 +226,7 @@ START_TEST(a_read_only_place_serves_readers_and_says_that_it_is_read_only)
 }
 END_TEST
 
-/* ---- Missing, or something else --------------------------------------------------------- */
+/* ---- Missing, or something else ------------------------------------------------ */
 
 static long expect_missing(long unused)
 {
@@ -294,7 +296,7 @@ START_TEST(what_is_open_survives_the_loss_of_the_directory)
 }
 END_TEST
 
-/* ---- Code, groups, lists ------------------------------------------------------------------ */
+/* ---- Code, groups, lists ------------------------------------------------------- */
 
 static long attach_code(long unused)
 {
@@ -371,7 +373,8 @@ static int give_default_list(void)
 		} list[5];
 	} acl = { 2, { { OWNER, 7, ~0u }, { NAMED, 7, OTHER }, { GROUP, 0, ~0u }, { MASK, 7, ~0u },
 			{ OTHERS, 0, ~0u } } };
-	return setxattr("/dev/shm", "system.posix_acl_default", &acl, sizeof acl, 0) < 0 ? -errno : 0;
+	return setxattr("/dev/shm", "system.posix_acl_default", &acl, sizeof acl,
+			0) < 0 ? -errno : 0;
 }
 
 static long attach_to_write(long n)
@@ -414,7 +417,7 @@ START_TEST(a_default_access_list_of_the_directory_changes_nobodys_rights)
 }
 END_TEST
 
-/* ---- Overlay ------------------------------------------------------------------------------- */
+/* ---- Overlay ------------------------------------------------------------------- */
 
 static long overlay(long unused)
 {

@@ -60,8 +60,8 @@ START_TEST(the_count_is_right_at_once_in_parent_and_child_after_fork)
 		long pid = ask(&agent, fork_and_count, 0);
 		ck_assert_int_gt(pid, 0);
 		ck_assert_msg(board->words[0] == 6 && board->words[1] == 6,
-				"round %d: the child saw %ld, the parent %ld", round, board->words[0],
-				board->words[1]);
+				"round %d: the child saw %ld, the parent %ld", round,
+				board->words[0], board->words[1]);
 		expect_ok(ask(&agent, do_reap, pid));
 		ck_assert_uint_eq(number_attached(seg), 3);
 	}
@@ -223,7 +223,8 @@ START_TEST(generations_die_in_any_order)
 				kill((pid_t)pids[victim], SIGKILL);
 			wait_until_gone(pids[victim]);
 			unsigned long want = 4 - 2 * (unsigned long)k, got = number_attached(seg);
-			ck_assert_msg(got == want, "order %d, after %d deaths: %lu, not %lu", i, k + 1, got, want);
+			ck_assert_msg(got == want, "order %d, after %d deaths: %lu, not %lu", i,
+					k + 1, got, want);
 		}
 	}
 	drop(seg);
@@ -589,7 +590,8 @@ static void close_cat_pipes(void)
 static void wait_for_cat(void)
 {
 	char byte = 'c';
-	expect(write(cat.in[1], &byte, 1) == 1 && read(cat.out[0], &byte, 1) == 1, "errno %d", errno);
+	expect(write(cat.in[1], &byte, 1) == 1 && read(cat.out[0], &byte, 1) == 1, "errno %d",
+			errno);
 }
 
 START_TEST(exec_ends_attachments_though_the_process_lives)
@@ -1160,7 +1162,8 @@ static long close_everything(long unused)
 START_TEST(a_program_that_closes_all_descriptors_stays_counted)
 {
 	begin(_i);
-	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	SKIP_UNLESS(has_description_locks() || on("sysv"),
+			"a lock of the process goes with any close");
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent agent = attached_agent(2);
 	expect_ok(ask(&agent, close_everything, 0));
@@ -1187,8 +1190,10 @@ END_TEST
 START_TEST(each_call_works_after_all_descriptors_were_closed)
 {
 	begin(_i);
-	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
-	static const task calls[] = { do_attach, do_number, do_chmod, do_remove, do_fork, do_close };
+	SKIP_UNLESS(has_description_locks() || on("sysv"),
+			"a lock of the process goes with any close");
+	static const task calls[] = { do_attach, do_number, do_chmod, do_remove, do_fork,
+		do_close };
 	static const long args[] = { 0, 0, 0640, 0, 0, 0 };
 	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
 		struct unishm *seg = make(0, SMALL, 0600);
@@ -1196,8 +1201,11 @@ START_TEST(each_call_works_after_all_descriptors_were_closed)
 		expect_ok(ask(&agent, close_everything, 0));
 		long rc = ask(&agent, calls[i], args[i]);
 		ck_assert_msg(rc >= 0, "call %zu gave %ld: %s", i, rc, board->said);
-		unsigned long want = calls[i] == do_attach || calls[i] == do_fork ? 2 : calls[i] == do_close ? 0 : 1;
-		ck_assert_msg(number_attached(seg) == want, "call %zu: %lu attached", i, number_attached(seg));
+		unsigned long want = calls[i] == do_attach || calls[i] == do_fork ? 2
+				: calls[i] == do_close                            ? 0
+										  : 1;
+		ck_assert_msg(number_attached(seg) == want, "call %zu: %lu attached", i,
+				number_attached(seg));
 		if (calls[i] == do_fork)
 			expect_ok(ask(&agent, do_reap, rc));
 		agent_end(&agent);
@@ -1212,7 +1220,8 @@ END_TEST
 START_TEST(a_removed_segment_of_a_program_that_closed_all_descriptors_ends_well)
 {
 	begin(_i);
-	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	SKIP_UNLESS(has_description_locks() || on("sysv"),
+			"a lock of the process goes with any close");
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent agent = attached_agent(1);
 	expect_ok(ask(&agent, close_everything, 0));
@@ -1232,7 +1241,8 @@ END_TEST
 START_TEST(an_only_attachment_outlives_descriptors_and_forks)
 {
 	begin(_i);
-	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	SKIP_UNLESS(has_description_locks() || on("sysv"),
+			"a lock of the process goes with any close");
 	struct unishm *seg = make(0, SMALL, 0600);
 	for (int way = 0; way < 8; way++) {
 		struct agent agent = attached_agent(1);
@@ -1305,9 +1315,11 @@ static long look_at_foreign(long unused)
 START_TEST(descriptors_that_became_foreign_files_are_left_alone)
 {
 	begin(_i);
-	SKIP_UNLESS(has_description_locks() || on("sysv"), "a lock of the process goes with any close");
+	SKIP_UNLESS(has_description_locks() || on("sysv"),
+			"a lock of the process goes with any close");
 	struct unishm *seg = make(0, SMALL, 0600);
-	static const task calls[] = { do_number, do_attach, do_chmod, do_detach, do_number, do_close };
+	static const task calls[] = { do_number, do_attach, do_chmod, do_detach, do_number,
+		do_close };
 	static const unsigned long counts[] = { 2, 3, 3, 2, 2, 0 };
 	static const long args[] = { 0, 0, 0640, 0, 0, 0 };
 	struct agent agent = attached_agent(2);
@@ -1318,7 +1330,8 @@ START_TEST(descriptors_that_became_foreign_files_are_left_alone)
 		long rc = ask(&agent, calls[i], args[i]);
 		ck_assert_msg(rc >= 0, "call %zu gave %ld: %s", i, rc, board->said);
 		ck_assert_int_eq(ask(&agent, look_at_foreign, 0), before);
-		ck_assert_msg(number_attached(seg) == counts[i], "call %zu: %lu", i, number_attached(seg));
+		ck_assert_msg(number_attached(seg) == counts[i], "call %zu: %lu", i,
+				number_attached(seg));
 	}
 	agent_end(&agent);
 	drop(seg);

@@ -62,10 +62,12 @@ static long try_filters(long unused)
 		for (int one = 0; one < FILTERS; one++)
 			for (int two = 0; two <= one; two++) {
 				long set = 1 << one | 1 << two | code << FILTERS;
-				if (filters[one].number == SYS_renameat2 && filters[two].number == SYS_linkat)
-					continue; /* nothing is left by which a name could be given */
+				if (filters[one].number == SYS_renameat2 &&
+						filters[two].number == SYS_linkat)
+					continue; /* no way to give a name is left */
 				long rc = in_child_as(one & 1 ? USER : 0, use_filtered, set);
-				expect(rc == 0, "%s and %s, %s: %ld", filters[one].name, filters[two].name,
+				expect(rc == 0, "%s and %s, %s: %ld", filters[one].name,
+						filters[two].name,
 						strerror(codes[code]), rc);
 			}
 	return 0;
@@ -159,7 +161,7 @@ START_TEST(without_locks_of_descriptions_segments_are_refused_with_the_reason)
 }
 END_TEST
 
-/* ---- Later: after something was given up ------------------------------------------------ */
+/* ---- Later: after something was given up --------------------------------------- */
 
 static void refuse_all_opens(void)
 {
@@ -172,10 +174,8 @@ static void refuse_all_opens(void)
 
 static void enter_empty_root(void)
 {
-	expect(mkdir("/tmp/unishm-empty", 0755) == 0 || errno == EEXIST, "errno %d", errno);
-	expect(mount("tmpfs", "/tmp/unishm-empty", "tmpfs", 0, "size=64k") == 0, "errno %d", errno);
-	rmdir("/tmp/unishm-empty"); /* in use here; other namespaces see it empty */
-	expect(chroot("/tmp/unishm-empty") == 0 && chdir("/") == 0, "errno %d", errno);
+	empty_tmp();
+	expect(chroot("/tmp") == 0 && chdir("/") == 0, "errno %d", errno);
 }
 
 static void hide_objects(void)
@@ -249,7 +249,8 @@ static void fork_after(const struct loss *loss, struct unishm *seg)
 		unishm_close(seg);
 		_exit(0);
 	}
-	expect(child > 0 && waitpid(child, &status, 0) == child && status == 0, "fork after %s: %#x",
+	expect(child > 0 && waitpid(child, &status, 0) == child && status == 0,
+			"fork after %s: %#x",
 			loss->name, (unsigned)status);
 }
 
@@ -273,7 +274,8 @@ static long lose(long which)
 	loss->happen();
 	if (works(loss, "attach", unishm_attach(seg, 0, &more), loss->may_attach))
 		number++;
-	if (works(loss, "attach read-only", unishm_attach(seg, UNISHM_RDONLY, &more), loss->may_attach))
+	if (works(loss, "attach read-only", unishm_attach(seg, UNISHM_RDONLY, &more),
+			loss->may_attach))
 		number++;
 	expect_number(loss, seg, number);
 	board->words[0] = 2 * (long)number;
@@ -317,14 +319,16 @@ START_TEST(a_handle_keeps_working_after_a_loss_or_says_the_true_reason)
 	begin(_i / LOSSES);
 	SKIP_UNLESS(can_be_apart(), "needs root and namespaces");
 	const struct loss *loss = &losses[_i % LOSSES];
-	SKIP_UNLESS(on("posix") || (loss->happen != refuse_description_locks && loss->happen != hide_objects),
+	SKIP_UNLESS(on("posix") || (loss->happen != refuse_description_locks &&
+			loss->happen != hide_objects),
 			"is about POSIX objects");
-	SKIP_UNLESS(loss->happen != enter_landlock || syscall(444, NULL, 0, 1) > 0, "no Landlock here");
+	SKIP_UNLESS(loss->happen != enter_landlock || syscall(444, NULL, 0, 1) > 0,
+			"no Landlock here");
 	expect_ok(apart(survive_loss, _i % LOSSES));
 }
 END_TEST
 
-/* ---- Removal where the name cannot be seen --------------------------------------------------- */
+/* ---- Removal where the name cannot be seen ------------------------------------- */
 
 static long remove_elsewhere(long unused)
 {
@@ -332,7 +336,7 @@ static long remove_elsewhere(long unused)
 	(void)unused;
 	expect(unshare(CLONE_NEWNS) == 0, "errno %d", errno);
 	expect_ok(place("tmpfs", "mode=1777"));
-	struct unishm *stranger = make(0, 2 * SMALL, 0600); /* and the former directory is forgotten */
+	struct unishm *stranger = make(0, 2 * SMALL, 0600);
 	long rc = unishm_remove(seg);
 	expect(rc < 0 && says("namespace"), "%ld: %s", rc, unishm_errmsg());
 	expect(!status_of(seg).removed, "marked as removed");
@@ -363,7 +367,7 @@ START_TEST(remove_in_another_mount_namespace_removes_no_strangers_segment)
 }
 END_TEST
 
-/* ---- Users -------------------------------------------------------------------------------------- */
+/* ---- Users --------------------------------------------------------------------- */
 
 enum { GROUPS = 300, FIRST_GROUP = 20000 };
 
@@ -444,7 +448,8 @@ static long as_root_of_a_namespace(long unused)
 	expect(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0, "errno %d", errno);
 	if (unshare(CLONE_NEWUSER) < 0)
 		return -errno;
-	expect(write_text("/proc/self/uid_map", "0 1000 1") && write_text("/proc/self/setgroups", "deny") &&
+	expect(write_text("/proc/self/uid_map", "0 1000 1") && write_text("/proc/self/setgroups",
+			"deny") &&
 			write_text("/proc/self/gid_map", "0 1000 1"), "errno %d", errno);
 	expect(geteuid() == 0, "not root");
 	be_refused();
@@ -506,6 +511,109 @@ START_TEST(root_without_capabilities_has_no_rights_over_others)
 }
 END_TEST
 
+/* ---- Clocks -------------------------------------------------------------------- */
+
+enum { DAY = 86400 };
+
+/* Without the header, which has none: CLONE_NEWTIME. */
+static long enter_time_namespace(void)
+{
+	const char *offsets = "monotonic 86400 0\nboottime 86400 0\n";
+	return unshare(0x80) < 0 ? -errno : write_text("/proc/self/timens_offsets",
+			offsets) ? 0 : -EPERM;
+}
+
+static long attach_and_leave(long unused)
+{
+	(void)unused;
+	struct unishm *seg = take(0);
+	attach(seg, 0);
+	attach(seg, UNISHM_RDONLY);
+	expect_rc((long)number_attached(seg), 2 + board->words[2]);
+	unishm_close(seg);
+	board->words[3] = getpid();
+	return 0;
+}
+
+static void expect_last(struct unishm *seg, pid_t pid, time_t start)
+{
+	struct unishm_status st = status_of(seg);
+	expect(st.last_op_process == pid, "%ld, not %ld", (long)st.last_op_process, (long)pid);
+	expect(since(start, st.last_attach_time), "attached at %ld", (long)st.last_attach_time);
+}
+
+static long in_time_namespace(long unused)
+{
+	(void)unused;
+	time_t start = time(NULL);
+	struct unishm *seg = make(0, SMALL, 0600);
+	long rc = enter_time_namespace();
+	if (rc == 0) {
+		expect_ok(in_child(attach_and_leave, 0));
+		expect_last(seg, (pid_t)board->words[3], start);
+		attach(seg, 0);
+		expect_last(seg, getpid(), start);
+		expect_ok(unishm_detach(seg, NULL));
+		expect_ok(in_child(attach_and_leave, 0));
+		expect_last(seg, (pid_t)board->words[3], start);
+	}
+	drop(seg);
+	return rc;
+}
+
+START_TEST(who_was_the_last_does_not_depend_on_a_clock_that_namespaces_shift)
+{
+	APART;
+	long rc = apart(in_time_namespace, 0);
+	SKIP_UNLESS(rc == 0, "no time namespaces here");
+}
+END_TEST
+
+/* A clock of this program alone; what the library asks goes by it, too. */
+static long shift;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int rc = (int)syscall(SYS_clock_gettime, clock, now);
+	now->tv_sec += shift;
+	return rc;
+}
+
+static long read_by_clock(long seconds)
+{
+	shift = seconds;
+	mine = take(0);
+	for (int i = 0; i < 3; i++)
+		attach(mine, UNISHM_RDONLY);
+	return 0;
+}
+
+static long count_by_clocks(long unused)
+{
+	static const long shifts[] = { 0, DAY, -DAY, 40L * 365 * DAY, -60L * 365 * DAY, 1 };
+	struct helper readers[6];
+	(void)unused;
+	struct unishm *seg = make(0, SMALL, 0644);
+	for (int i = 0; i < 6; i++) {
+		readers[i] = helper_start_as(USER, read_by_clock, shifts[i]);
+		expect_rc((long)number_attached(seg), 3 * (i + 1));
+	}
+	for (int i = 0; i < 6; i++) {
+		helper_kill(&readers[i]);
+		expect_rc((long)number_attached(seg), 3 * (5 - i));
+	}
+	drop(seg);
+	return 0;
+}
+
+START_TEST(readers_whose_clocks_disagree_are_counted)
+{
+	APART;
+	SKIP_UNLESS(sizeof(time_t) > 4, "the syscall has another struct");
+	expect_ok(apart(count_by_clocks, 0));
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
 	TCase *t = group(suite, "filters", "native", 120);
@@ -520,6 +628,9 @@ static void fill(Suite *suite)
 	EACH(t, a_user_in_many_groups_has_the_rights_of_each);
 	EACH(t, root_of_a_user_namespace_has_no_rights_over_others);
 	EACH(t, root_without_capabilities_has_no_rights_over_others);
+	t = group(suite, "clocks", "native", 120);
+	EACH(t, who_was_the_last_does_not_depend_on_a_clock_that_namespaces_shift);
+	EACH(t, readers_whose_clocks_disagree_are_counted);
 }
 
 int main(void)

@@ -282,7 +282,8 @@ START_TEST(a_maker_stopped_before_any_call_is_not_seen)
 			unishm_close(mine);
 		int ended = 0;
 		kill(pid, SIGCONT);
-		expect(waitpid(pid, &ended, 0) == pid && ended == 0, "call %ld: %#x", turn, (unsigned)ended);
+		expect(waitpid(pid, &ended, 0) == pid && ended == 0, "call %ld: %#x", turn,
+				(unsigned)ended);
 		recover(turn);
 	}
 	drop(take(0));
@@ -600,7 +601,8 @@ struct swept {
 static int note(const struct unishm_status *st, void *arg)
 {
 	struct swept *swept = arg;
-	expect(st->id >= 0 && st->size == FILLED && strcmp(st->backend, "sysv") == 0, "id %d", st->id);
+	expect(st->id >= 0 && st->size == FILLED && strcmp(st->backend, "sysv") == 0, "id %d",
+			st->id);
 	swept->keys[swept->count++] = st->key;
 	return swept->answer;
 }
@@ -736,7 +738,8 @@ START_TEST(a_handle_does_not_act_on_another_segment_with_its_id)
 {
 	begin_sysv();
 	SKIP_UNLESS(is_isolated() && is_root(), "needs root to choose ids");
-	SKIP_UNLESS(access("/proc/sys/kernel/shm_next_id", W_OK) == 0, "the kernel lets nobody choose ids");
+	SKIP_UNLESS(access("/proc/sys/kernel/shm_next_id", W_OK) == 0,
+			"the kernel lets nobody choose ids");
 	meet_stranger(0, 1, SMALL);      /* another key */
 	meet_stranger(0, 0, SMALL + 1);  /* another size */
 	meet_stranger(0, -1, SMALL);     /* a private one, which a removed one looks like */
@@ -833,8 +836,8 @@ START_TEST(opening_fails_with_one_meaning_for_one_errno)
 		for (int oflag = 0; oflag <= O_CREAT; oflag += O_CREAT) {
 			expect_rc(unishm_open(&mine, key(0), oflag, 1, 0600), -cases[i].native);
 			expect(strstr(unishm_errmsg(), cases[i].word), "%s", unishm_errmsg());
-			expect(!*cases[i].no_word || !strstr(unishm_errmsg(), cases[i].no_word), "%s",
-					unishm_errmsg());
+			expect(!*cases[i].no_word || !strstr(unishm_errmsg(), cases[i].no_word),
+					"%s", unishm_errmsg());
 		}
 	}
 	unishm_sys = real;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "entries.h"
+#include "mapping.h"
 #include "memory.h"
 #include "object_sys.h"
 #include "pin.h"
@@ -19,7 +20,8 @@ static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps,
 		return fd;
 	*keeps = fd == p->object.fd;
 	int rc = ushp_map_data(fd, where, seg->size, flags, addr);
-	ushp_sys_close_data(&p->object, fd);
+	if (!*keeps)
+		ushp_lock_close(fd);
 	return rc;
 }
 
@@ -114,6 +116,8 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 				: map_and_count(seg, where, flags, new);
 	if (rc == 0)
 		check_pin(seg);
+	if (rc == 0)
+		unishm_mapping_prepare(); /* for detach */
 	return rc == -EIDRM ? is_past(seg) : rc;
 }
 
@@ -124,10 +128,15 @@ static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 {
 	struct posix *p = posix_of(seg);
 	struct stat st;
-	bool needed = !p->hold.map.base || ushp_hold_is_reader(old);
-	bool usable = needed && ushp_refresh(seg, &st) == 0;
-	int rc = unmap ? ushp_unmap_data(&p->object, old->addr, seg->size) : 0;
-	ushp_hold_remove(seg, old, usable);
+	int checked = ushp_refresh(seg, &st);
+	bool usable = checked == 0;
+	bool gone = false;
+	int rc = unmap ? ushp_unmap_data(&p->object, old->addr, seg->size, &gone) : 0;
+	if (rc < 0 && !gone)
+		return rc; /* it is still mapped, and counted */
+	if (rc < 0)
+		old->addr = NULL; /* there is nothing to detach a second time */
+	ushp_hold_remove(seg, old, usable, checked != -EBADMSG);
 	if (usable)
 		check_pin(seg);
 	p->leaving = true;

@@ -45,6 +45,7 @@ struct counting {
 	struct lock_file file;
 	uint64_t pin; /* place of locks in RAM that hold */
 	unsigned long readers;
+	unsigned others; /* locks found below those of readers */
 	bool locked, hidden, settled;
 	bool use_list; /* there are locks that questions do not tell apart, or too many */
 	unsigned dead; /* slots whose word counts and which have no lock */
@@ -102,11 +103,11 @@ static void end(struct ranges *ranges)
 /* Take note of a lock. False: it is none of ours, or there are too many to go on like this. */
 static bool note_lock(struct counting *c, struct ranges *found, struct range lock)
 {
-	enum { MANY = 4096 };
+	enum { MANY = 4096, MANY_OTHERS = 64 }; /* ours in RAM all have one place */
 	if (lock.first <= c->pin && c->pin <= lock.last)
 		c->locked = true;
 	if (lock.last < PLACE_READERS)
-		return true;
+		return ++c->others < MANY_OTHERS;
 	if (lock.last - lock.first >= READERS_AT_ONCE)
 		c->hidden = true;
 	else
@@ -156,6 +157,7 @@ static int ask_readers_once(struct counting *c)
 	begin(&found);
 	c->readers = ushp_hold_unseen(c->seg);
 	c->locked = c->hidden = c->use_list = false;
+	c->others = 0;
 	int rc = find_readers(c, &ask, &found);
 	if (rc == 0 && !c->use_list)
 		rc = are_still_there(c, &found);
@@ -307,8 +309,8 @@ static void see_to_dead(struct counting *c, struct census *census)
 		if (count_in(word) == 0 || is_own_slot(c, i) || c->lives[i])
 			continue;
 		c->known_dead.list[i] = word;
-		if (c->p->object.writable && ushp_slot_clear(&c->p->object, i, word) >= 0)
-			continue;
+		if (c->p->object.writable && ushp_slot_clear(&c->p->object, i, word) > 0)
+			continue; /* else a reader's lock may be in the way */
 		if (ushp_record_read_slots(&c->p->object, i, 1, &slot) == 0 && slot.word == word && slot.pid) {
 			census->unrecorded = true;
 			census->ended = (pid_t)slot.pid;

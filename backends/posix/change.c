@@ -19,7 +19,7 @@ static void write_head(struct unishm *seg, size_t back, uint32_t value)
 {
 	struct posix *p = posix_of(seg);
 	if (ushp_hold_need_writable(seg) == 0)
-		ushp_record_write(&p->object, &p->hold.map, back, &value, sizeof value);
+		ushp_record_write(&p->object, NULL, back, &value, sizeof value);
 }
 
 /* ---- Remove ------------------------------------------------------------------------ */
@@ -116,7 +116,7 @@ int ushp_unlock(struct unishm *seg)
 	uint32_t epoch = view.tail.head.lock_epoch + 1;
 	rc = ushp_hold_need_writable(seg);
 	if (rc == 0)
-		rc = ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(lock_epoch), &epoch,
+		rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch,
 				sizeof epoch);
 	if (rc == 0)
 		ushp_check_pin(seg, epoch);

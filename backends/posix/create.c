@@ -173,10 +173,14 @@ static void close_draft(struct work *work)
 	ushp_fd_close(work->draft.fd, &draft_owner, work->claim.file.dev, work->claim.file.ino);
 }
 
-/* The name is still ours: others take away only what has no claim. */
+/* Others who use this library take away only what has no claim; but somebody may have deleted the file,
+ * or mounted something over it, and another segment have the name by now. */
 static void undo(struct work *work)
 {
-	ushp_sys_unlink(work->draft.fd, work->name, AT_SYSTEM_PLACE);
+	struct stat st;
+	if (ushp_sys_stat(work->name, AT_SYSTEM_PLACE, &st) == 0 && st.st_dev == work->claim.file.dev &&
+			st.st_ino == work->claim.file.ino)
+		ushp_sys_unlink(work->draft.fd, work->name, AT_SYSTEM_PLACE);
 	drop_claim(&work->claim);
 	close_draft(work);
 }

@@ -41,6 +41,19 @@ int ushp_fd_own(int fd, const void *owner)
 	return 0;
 }
 
+static unsigned losses;
+
+static int note_loss(void)
+{
+	__atomic_fetch_add(&losses, 1, __ATOMIC_RELAXED);
+	return -EBADF;
+}
+
+unsigned ushp_fd_losses(void)
+{
+	return __atomic_load_n(&losses, __ATOMIC_RELAXED);
+}
+
 int ushp_fd_keep(int fd)
 {
 	if (fd < 0)
@@ -53,14 +66,15 @@ int ushp_fd_keep(int fd)
 			return rc;
 		fd = higher;
 	}
-	ushp_fd_own(fd, NULL); /* what had the number before has it no more */
+	if (!ushp_fd_owned(fd, NULL) && ushp_fd_own(fd, NULL) == 0)
+		note_loss(); /* what had the number before has it no more */
 	return fd;
 }
 
 bool ushp_fd_owned(int fd, const void *owner)
 {
 	const void **slot = owner_of(fd, false);
-	return slot && __atomic_load_n(slot, __ATOMIC_ACQUIRE) == owner;
+	return slot ? __atomic_load_n(slot, __ATOMIC_ACQUIRE) == owner : owner == NULL;
 }
 
 int ushp_fd_next(int fd, const void *owner)
@@ -80,8 +94,8 @@ int ushp_fd_check(int fd, const void *owner, dev_t dev, ino_t ino, struct stat *
 	if (!ushp_fd_owned(fd, owner))
 		return -EBADF;
 	if (unishm_sys.fstat(fd, st) < 0)
-		return -errno;
-	return S_ISREG(st->st_mode) && st->st_dev == dev && st->st_ino == ino ? 0 : -EBADF;
+		return errno == EBADF ? note_loss() : -errno;
+	return S_ISREG(st->st_mode) && st->st_dev == dev && st->st_ino == ino ? 0 : note_loss();
 }
 
 void ushp_fd_close(int fd, const void *owner, dev_t dev, ino_t ino)

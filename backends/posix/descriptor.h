@@ -19,6 +19,9 @@ int ushp_fd_keep(int fd);
  * not closed. */
 int ushp_fd_own(int fd, const void *owner);
 
+/* How often it was seen that the program had closed a descriptor of the library. */
+unsigned ushp_fd_losses(void);
+
 bool ushp_fd_owned(int fd, const void *owner);
 
 /* The next one after @fd that @owner has; -1. Begin with -1. */

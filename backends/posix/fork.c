@@ -29,7 +29,7 @@ static void nobody_counts_the_child(struct posix *p)
 {
 	const uint32_t yes = 1;
 	p->uncounted = true;
-	if (p->object.writable && ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(uncounted),
+	if (p->object.writable && ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted),
 			&yes, sizeof yes) == 0)
 		p->uncounted = false;
 }
@@ -129,7 +129,7 @@ static void close_end(int *fd)
 	*fd = -1;
 }
 
-/* Does the child have its lock, and has it said so? */
+/* Does the child have its lock, or has it had it? Its slot tells: the word says B then. */
 static bool child_holds(const struct posix *p)
 {
 	struct lock_file file = heir_file(p);
@@ -160,10 +160,10 @@ static void await_child(struct posix *p)
 static void put_back(struct posix *p)
 {
 	if (p->heir.taken && p->object.writable)
-		ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->heir.index), &p->heir.before,
+		ushp_record_write(&p->object, NULL, record_slot_back(p->heir.index), &p->heir.before,
 				sizeof p->heir.before);
 	if (p->heir.noted && p->object.writable)
-		ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, &p->heir.others_before,
+		ushp_record_write(&p->object, NULL, RECORD_OTHERS_BACK, &p->heir.others_before,
 				sizeof p->heir.others_before);
 }
 
@@ -241,6 +241,27 @@ static void take_b_by_process(struct hold *hold, const struct lock_file *file)
 	ushp_lock_inherit(file, a, hold->place, 1, true);
 }
 
+/* The word and the pid, by the description of @fd and not by the mapping: the file may be cut short. */
+static void sign_slot(struct posix *p, int fd)
+{
+	struct object by = p->object;
+	by.fd = fd;
+	p->hold.entry.pid = (uint32_t)unishm_pid();
+	ushp_record_write(&by, NULL, record_slot_back(p->hold.index), &p->hold.entry.word,
+			2 * sizeof(uint32_t));
+}
+
+/* A parent that was killed within fork() held A no more: who counted meanwhile has cleared the slot,
+ * and it may be another's. */
+static bool is_still_heirs(const struct posix *p, int fd)
+{
+	struct record_slot now;
+	struct object by = p->object;
+	by.fd = fd;
+	return ushp_record_read_slots(&by, p->heir.index, 1, &now) == 0 &&
+			now.word == p->heir.entry.word;
+}
+
 static void take_over_slot(struct posix *p)
 {
 	struct heir *heir = &p->heir;
@@ -250,16 +271,18 @@ static void take_over_slot(struct posix *p)
 	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry, .map = map };
 	hold->place = ushp_slot_place(heir->index, 0);
 	hold->carrier = heir->by_process ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
+	if (heir->by_process && !is_still_heirs(p, file.fd)) {
+		ushp_lock_forget(p->object.dev, p->object.ino, hold->place);
+		*hold = (struct hold){ .map = map };
+		nobody_counts_the_child(p);
+		return;
+	}
 	if (heir->by_process)
 		take_b_by_process(hold, &file);
 	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
 		hold->carrier = HOLD_BY_MAPPING;
 	have_map(p);
-	struct object by = p->object;
-	by.fd = file.fd;
-	hold->entry.pid = (uint32_t)unishm_pid();
-	ushp_record_write(&by, &hold->map, record_slot_back(heir->index), &hold->entry.word,
-			2 * sizeof(uint32_t)); /* the word, and pid */
+	sign_slot(p, file.fd);
 }
 
 /* One byte each of the places that the parent took. */

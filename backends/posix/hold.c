@@ -38,10 +38,11 @@ static int put_slot(struct posix *p, uint64_t op)
 {
 	struct record_slot *entry = &p->hold.entry;
 	int rc = 0;
-	if (p->hold.map.base) /* the word last: who sees it sees the rest */
+	bool mapped = p->hold.map.base;
+	if (mapped) /* the word last: who sees it sees the rest */
 		rc = put(p, &entry->pid, sizeof *entry - offsetof(struct record_slot, pid));
 	if (rc == 0)
-		rc = p->hold.map.base ? put(p, &entry->word, sizeof entry->word) : put(p, entry, sizeof *entry);
+		rc = mapped ? put(p, &entry->word, sizeof entry->word) : put(p, entry, sizeof *entry);
 	if (rc == 0 && p->hold.index >= RECORD_INLINE)
 		rc = ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(clock), &op, sizeof op);
 	return rc;
@@ -88,7 +89,7 @@ bool ushp_note_in_others(struct posix *p, bool attach, struct record_slot *befor
 		others->detach_time = ushp_record_now();
 		others->detach_op = op;
 	}
-	return ushp_record_write(&p->object, &p->hold.map, RECORD_OTHERS_BACK, others, sizeof *others) == 0;
+	return ushp_record_write(&p->object, NULL, RECORD_OTHERS_BACK, others, sizeof *others) == 0;
 }
 
 /* After the word was stored. The record may lie: then the file tells. */
@@ -148,7 +149,8 @@ static unsigned count_of(const struct hold *hold)
 	return hold->taken ? hold->entry.word & SLOT_COUNT : 0;
 }
 
-/* From the second attachment on it pays to have the record mapped. */
+/* From the second attachment on the record is mapped: then who can open nothing any more can still be
+ * counted out. */
 static int add_to_slot(struct posix *p, bool data_keeps)
 {
 	struct hold *hold = &p->hold;
@@ -279,12 +281,12 @@ static void drop_reader(struct posix *p, struct unishm_attachment *old, bool usa
 
 /* ---- Both ------------------------------------------------------------------------------ */
 
-static void take_out(struct unishm *seg, struct unishm_attachment *old, bool usable)
+static void take_out(struct unishm *seg, struct unishm_attachment *old, bool usable, bool whole)
 {
 	struct posix *p = posix_of(seg);
 	if (ushp_hold_is_reader(old))
 		drop_reader(p, old, usable);
-	else if (p->hold.taken && (p->hold.map.base || (usable && is_still_ours(p))))
+	else if (p->hold.taken && whole && (p->hold.map.base || (usable && is_still_ours(p))))
 		change_count(p, -1);
 	else
 		p->hold.entry.word -= count_of(&p->hold) > 0;
@@ -326,12 +328,12 @@ void ushp_hold_undo(struct unishm *seg, struct unishm_attachment *new)
 	put_slot(p, next_op(p));
 }
 
-void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable)
+void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable, bool whole)
 {
 	struct posix *p = posix_of(seg);
 	if (usable && ushp_hold_is_reader(old))
 		ushp_note_in_others(p, false, &p->hold.before);
-	take_out(seg, old, usable);
+	take_out(seg, old, usable, whole);
 }
 
 void ushp_hold_close(struct unishm *seg)
@@ -353,7 +355,8 @@ static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
 	uint64_t a = hold->place;
 	hold->entry.word |= SLOT_MOVED;
 	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
-	int rc = put(p, &hold->entry.word, sizeof hold->entry.word);
+	size_t back = record_slot_back(hold->index) - offsetof(struct record_slot, word);
+	int rc = ushp_record_write(&p->object, NULL, back, &hold->entry.word, sizeof hold->entry.word);
 	if (rc == 0 && !lost)
 		ushp_lock_drop(old, LOCK_OF_DESCRIPTION, a, 1);
 	return rc;

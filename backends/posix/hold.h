@@ -103,8 +103,8 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 /* Count @new out again, since it could not be mapped: as if nothing had been. */
 void ushp_hold_undo(struct unishm *seg, struct unishm_attachment *new);
 
-/* Count @old out. @usable: the handle's object was checked. */
-void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable);
+/* Count @old out. @usable: the handle's object was checked; @whole: it is not known to be cut short. */
+void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable, bool whole);
 
 /* Give up what the handle still has; it has no attachments any more. */
 void ushp_hold_close(struct unishm *seg);

@@ -202,7 +202,7 @@ static bool is_plainly_owner(const struct stat *st)
  * user namespaces, capabilities and access lists in it: the kernel knows. */
 int ushp_object_permit(const struct object *object, const struct stat *st, unsigned want)
 {
-	if ((want & ~(st->st_mode >> 6 & 7)) == 0 && is_plainly_owner(st))
+	if ((want & ~((unsigned)st->st_mode >> 6 & 7)) == 0 && is_plainly_owner(st))
 		return 0;
 	int rc = ushp_sys_access(object->fd, want);
 	if (rc == -EACCES && want & 1 && ushp_is_noexec(object->fd))

@@ -49,6 +49,7 @@ static struct unishm_mutex guard = UNISHM_MUTEX_INIT;
 static struct directory {
 	int fd; /* its owner is this struct; valid while @known */
 	bool known;
+	unsigned losses; /* of descriptors, when it was last looked at */
 	dev_t dev;
 	ino_t ino;
 } former;
@@ -64,9 +65,15 @@ static bool former_is_ours(void)
 /* Remember the directory that holds a file of device @dev. */
 static void remember_directory(dev_t dev)
 {
-	if (__atomic_load_n(&former.known, __ATOMIC_ACQUIRE) && former.dev == dev)
-		return;
+	if (__atomic_load_n(&former.known, __ATOMIC_ACQUIRE) && former.dev == dev &&
+			former.losses == ushp_fd_losses())
+		return; /* nothing tells that the program might have closed it */
 	unishm_mutex_lock(&guard);
+	former.losses = ushp_fd_losses();
+	if (former.dev == dev && former_is_ours()) {
+		unishm_mutex_unlock(&guard);
+		return;
+	}
 	struct stat st;
 	int fd = ushp_fd_keep(unishm_sys.open(DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
 	if (fd >= 0 && (unishm_sys.fstat(fd, &st) < 0 || st.st_dev != dev || ushp_fd_own(fd, &former) < 0)) {
@@ -314,21 +321,9 @@ int ushp_sys_open_data(const struct object *object, size_t size, int access)
 	return fd < 0 ? object->fd : fd;
 }
 
-void ushp_sys_close_data(const struct object *object, int fd)
-{
-	if (fd != object->fd)
-		ushp_lock_close(fd);
-}
-
 bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping)
 {
 	return mapping->inode == (uint64_t)object->ino && unishm_mapping_is_on(mapping, object->dev);
-}
-
-bool ushp_sys_has_data(const char *name)
-{
-	(void)name;
-	return true;
 }
 
 int ushp_sys_chmod(const struct object *object, bool named, mode_t mode)
@@ -436,21 +431,31 @@ static int read_locks(const struct object *object, struct range within, uint64_t
 	return rc;
 }
 
-/* Until two readings agree. */
+static bool are_same(const struct lock_list *one, const struct lock_list *other)
+{
+	return one->count == other->count && (one->count == 0 ||
+			memcmp(one->list, other->list, one->count * sizeof *one->list) == 0);
+}
+
+/* The kernel gives the list in pieces of a page. While locks of any file come and go between two
+ * pieces, one of ours can be missing, so that two readings miss the same one now and then: until
+ * several in a row agree. */
 int ushp_sys_count_locks(const struct object *object, struct range within, uint64_t most,
 		unsigned long *count)
 {
+	enum { AGREEING = 6, TRIES = 100 };
 	struct lock_list one = { 0 }, other = { 0 };
 	int rc = read_locks(object, within, most, &one);
-	for (unsigned tries = 0; rc == 0 && tries < 20; tries++) {
+	unsigned same = 1;
+	for (unsigned tries = 0; rc == 0 && same < AGREEING && tries < TRIES; tries++) {
 		rc = read_locks(object, within, most, &other);
-		if (rc == 0 && one.count == other.count && (one.count == 0 ||
-				memcmp(one.list, other.list, one.count * sizeof *one.list) == 0))
-			break;
+		same = are_same(&one, &other) ? same + 1 : 1;
 		struct lock_list swap = one;
 		one = other;
 		other = swap;
 	}
+	if (rc == 0 && same < AGREEING)
+		rc = -EAGAIN;
 	*count = 0;
 	for (size_t i = 0; rc == 0 && i < one.count; i++)
 		*count += (unsigned long)(one.list[i].last - one.list[i].first + 1);

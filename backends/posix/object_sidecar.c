@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Objects with a file beside them, which has the record: systems other than Linux. See object_sys.h. */
+/* Objects with a file beside, which has the record: systems other than Linux. See object_sys.h. */
 #include "object_sys.h"
 
 #include <errno.h>
@@ -84,16 +84,26 @@ static struct path path_of(const char *name)
 int ushp_sys_because_missing(int rc)
 {
 	struct stat st;
-	if (rc == -ENOENT && unishm_sys.stat(UNISHM_SIDECAR_DIRECTORY, &st) < 0)
+	if (rc == -ENOENT && unishm_sys.stat(UNISHM_SIDECAR_DIRECTORY, &st) < 0 &&
+			(errno == ENOENT || errno == ENOTDIR))
 		return unishm_because(rc, "there is no directory %s here, where records are kept; make it, "
 				"with mode 1777", UNISHM_SIDECAR_DIRECTORY);
 	return rc;
 }
 
-/* A link (EMLINK on FreeBSD), a directory, a socket, a FIFO. */
+/* A link (EMLINK on FreeBSD, EFTYPE on NetBSD), a directory, a socket (EOPNOTSUPP), a FIFO. */
+static bool is_no_file(int code)
+{
+#ifdef EFTYPE
+	if (code == EFTYPE)
+		return true;
+#endif
+	return code == ELOOP || code == EMLINK || code == EISDIR || code == EOPNOTSUPP || code == ENXIO;
+}
+
 static int because_no_file(int rc)
 {
-	if (rc == -ELOOP || rc == -EMLINK || rc == -EISDIR || rc == -ENXIO)
+	if (rc < 0 && is_no_file(-rc))
 		return unishm_because(-EBADMSG, "something that is no shared memory has its name; move it "
 				"away, or choose another key");
 	return rc;
@@ -116,7 +126,33 @@ int ushp_sys_reopen_unnamed(int fd, int access)
 int ushp_sys_stat(const char *name, enum place place, struct stat *st)
 {
 	struct path path = path_of(name);
-	return place == AT_FORMER_PLACE ? -ENOENT : unishm_sys.stat(path.text, st) < 0 ? -errno : 0;
+	if (place == AT_FORMER_PLACE)
+		return -ENOENT;
+	return unishm_sys.fstatat(AT_FDCWD, path.text, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+/* An owner whom the mode does not let write cannot write this down. If he is killed at once, a file
+ * is left that he, or root, has to remove: its data is gone. */
+static void write_state(int fd, uint32_t state)
+{
+	static const struct record_map none;
+	const struct object object = { .fd = fd };
+	ushp_record_write(&object, &none, RECORD_HEAD_FIELD(state), &state, sizeof state);
+}
+
+static int unlink_data(int fd, const char *name)
+{
+	uint32_t state;
+	int rc = ushp_record_read(fd, 0, RECORD_HEAD_FIELD(state), &state, sizeof state);
+	if (rc < 0)
+		return rc;
+	if (state == RECORD_READY)
+		write_state(fd, RECORD_REMOVING);
+	if (unishm_sys.shm_unlink(name) < 0 && errno != ENOENT) {
+		rc = -errno;
+		write_state(fd, state);
+	}
+	return rc;
 }
 
 /* The object first: as long as the file is there, nobody makes a new one. */
@@ -127,7 +163,7 @@ int ushp_sys_unlink(int fd, const char *name, enum place place)
 		return -ENOENT;
 	int rc = is_our_data(fd, name);
 	if (rc > 0)
-		rc = unishm_sys.shm_unlink(name) < 0 && errno != ENOENT ? -errno : 0;
+		rc = unlink_data(fd, name);
 	if (rc < 0)
 		return rc;
 	return unishm_sys.unlink(path.text) < 0 ? -errno : 0;
@@ -310,27 +346,36 @@ static int check_data(const struct object *object, size_t size, int fd)
 	return 0;
 }
 
+static bool is_being_removed(const struct object *object)
+{
+	uint32_t state;
+	return ushp_record_read(object->fd, 0, RECORD_HEAD_FIELD(state), &state, sizeof state) == 0 &&
+			state == RECORD_REMOVING;
+}
+
+static int because_unseen(int rc, const struct object *object)
+{
+	if (rc != -ENOENT)
+		return rc;
+	return unishm_because(-EBADMSG, "its object %s is not there: another program took it away, or "
+			"this one sees other objects (a jail); remove the segment where it was made", object->name);
+}
+
 /* The name leads to our data as long as the file beside has its own: that one goes last. */
 int ushp_sys_open_data(const struct object *object, size_t size, int access)
 {
 	struct stat st;
 	int fd = open_object(object->name, access);
-	if (fd < 0)
-		return fd == -ENOENT ? -EIDRM : fd;
 	int rc = ushp_object_check(object, &st);
-	if (rc == 0 && st.st_nlink == 0)
+	if (rc == 0 && (st.st_nlink == 0 || is_being_removed(object)))
 		rc = -EIDRM;
+	if (fd < 0)
+		return rc < 0 ? rc : because_unseen(fd, object);
 	if (rc == 0)
 		rc = check_data(object, size, fd);
 	if (rc < 0)
 		unishm_sys.close(fd);
 	return rc < 0 ? rc : fd;
-}
-
-void ushp_sys_close_data(const struct object *object, int fd)
-{
-	(void)object;
-	unishm_sys.close(fd);
 }
 
 /* A mapping tells the object, which has another inode, or none. */
@@ -340,16 +385,8 @@ bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *
 	return mapping->inode != 0;
 }
 
-bool ushp_sys_has_data(const char *name)
-{
-	int fd = open_object(name, O_RDONLY);
-	if (fd >= 0)
-		unishm_sys.close(fd);
-	return fd != -ENOENT;
-}
-
-/* macOS refuses both (EINVAL). To take rights away it is enough that the library asks the file beside
- * first; to give some is not to be had. */
+/* macOS refuses both (EINVAL). To take rights away it is enough that the library asks the file
+ * beside first; to give some is not to be had. */
 static int chmod_data(const char *name, mode_t mode)
 {
 	struct stat st;

@@ -55,7 +55,7 @@ int ushp_sys_reopen_unnamed(int fd, int access);
 int ushp_sys_stat(const char *name, enum place place, struct stat *st);
 
 /* Take the name away: of the file, which @fd is open on, and, where there is one, of the object
- * beside it. */
+ * beside it. Whoever is killed between the two has written RECORD_REMOVING. */
 int ushp_sys_unlink(int fd, const char *name, enum place place);
 
 /* Is the directory missing altogether? Then the reason is given; returns @rc. */
@@ -99,15 +99,11 @@ int ushp_sys_make_data(const char *name, const struct unishm_options *opt, int f
 /* ---- Data ------------------------------------------------------------------------ */
 
 /* A descriptor through which @size bytes of data are to be mapped: the object's own, if it will
- * do, or another one, to be given to ushp_sys_close_data(). */
+ * do, or another one, to be given to ushp_lock_close(). */
 int ushp_sys_open_data(const struct object *object, size_t size, int access);
-void ushp_sys_close_data(const struct object *object, int fd);
 
 /* Is that a mapping of @object's data? Yes, too, where a mapping does not tell. */
 bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping);
-
-/* Is the data there? It goes before its file does, where there are two. */
-bool ushp_sys_has_data(const char *name);
 
 /* Mode and owner, of all that belongs to the segment. @named: it has its name still. */
 int ushp_sys_chmod(const struct object *object, bool named, mode_t mode);
@@ -123,7 +119,8 @@ int ushp_sys_access(int fd, unsigned want);
 int ushp_sys_may_act_as_owner(int fd, uid_t user);
 
 /* Shared locks of at most @most bytes in @within, from the kernel's list of all locks: how many
- * bytes they have. It sees also what a wider lock hides. -EOPNOTSUPP: there is no such list. */
+ * bytes they have. It sees also what a wider lock hides. -EOPNOTSUPP: there is no such list;
+ * -EAGAIN: it does not keep still. */
 int ushp_sys_count_locks(const struct object *object, struct range within, uint64_t most,
 		unsigned long *count);
 

@@ -53,8 +53,8 @@ static int map_for_pin(struct unishm *seg, struct pin *pin)
 	int data = ushp_sys_open_data(&p->object, seg->size, O_RDONLY);
 	int rc = data < 0 ? data : map_and_hold(seg, ushp_sys_lock_owner == LOCK_OF_PROCESS || fd < 0
 			? data : fd, fd, pin);
-	if (data >= 0)
-		ushp_sys_close_data(&p->object, data);
+	if (data >= 0 && data != p->object.fd)
+		ushp_lock_close(data);
 	if (fd >= 0)
 		ushp_lock_close(fd);
 	return rc;

@@ -213,7 +213,8 @@ static void unlist_and_drop(const struct lock_file *key, uint64_t at, uint64_t c
 	drop_empty();
 }
 
-void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at, uint64_t count)
+void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		uint64_t count)
 {
 	if (owner == LOCK_OF_DESCRIPTION) {
 		set_lock(file->fd, owner, range_of(F_UNLCK, at, count));
@@ -259,7 +260,8 @@ bool ushp_lock_by_process(dev_t dev, ino_t ino)
 	return found;
 }
 
-static bool find_listed(const struct lock_file *key, struct range ask, bool exclusive, struct range *found)
+static bool find_listed(const struct lock_file *key, struct range ask, bool exclusive,
+		struct range *found)
 {
 	bool done = false;
 	if (none())
@@ -276,7 +278,8 @@ static bool find_listed(const struct lock_file *key, struct range ask, bool excl
 	return done;
 }
 
-static int ask_kernel(const struct lock_file *file, int command, struct range ask, bool exclusive, struct range *found)
+static int ask_kernel(const struct lock_file *file, int command, struct range ask, bool exclusive,
+		struct range *found)
 {
 	/* A lock is in the way of what is asked for: a shared one only of an exclusive one. */
 	struct flock lock = range_of(exclusive ? F_RDLCK : F_WRLCK, ask.first, ask.last - ask.first + 1);
@@ -289,7 +292,8 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 	return 1;
 }
 
-int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive, struct range *found)
+int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive,
+		struct range *found)
 {
 	/* By a description that others have, locks that they hold by it would not be seen. */
 	int command = file->shared ? F_GETLK : ushp_sys_lock_commands.find;

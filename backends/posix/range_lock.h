@@ -50,12 +50,14 @@ int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t
 
 /* Without effect on what this owner does not hold. A process may take bytes at once, and drop them
  * one by one. */
-void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at, uint64_t count);
+void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		uint64_t count);
 
 /* Some lock within @ask that is not of @file->fd's description: 1 and where, or 0. A lock
  * of this process counts. @exclusive: exclusive locks only, so that those of a process
  * which may only read the file are not seen. */
-int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive, struct range *found);
+int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive,
+		struct range *found);
 
 /* Any lock that is not of @owner: of @file->fd's description, or of this process. */
 int ushp_lock_find_foreign(const struct lock_file *file, enum lock_owner owner, struct range ask,
@@ -70,8 +72,8 @@ bool ushp_lock_by_process(dev_t dev, ino_t ino);
 int ushp_lock_inherit(const struct lock_file *file, uint64_t from, uint64_t at, uint64_t count,
 		bool exclusive);
 
-/* In a child, about a lock of one byte that its parent holds as a process: the child has inherited the
- * list, but not the lock. */
+/* In a child, about a lock of one byte that its parent holds as a process: the child has inherited
+ * the list, but not the lock. */
 void ushp_lock_forget(dev_t dev, ino_t ino, uint64_t at);
 
 /* A descriptor of that file that was kept when it should have been closed; -ENOENT. */

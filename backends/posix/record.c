@@ -43,7 +43,7 @@ int ushp_record_check(const struct record_head *head, off_t file_size, key_t key
 				"can address; use a 64-bit program", (unsigned long long)head->size);
 	if (head->size == 0 || head->key != (int32_t)key ||
 			ushp_sys_record_offset(head->size) + RECORD_SIZE != file_size ||
-			(head->state != RECORD_MAKING && head->state != RECORD_READY))
+			head->state < RECORD_MAKING || head->state > RECORD_REMOVING)
 		return unishm_because(-EBADMSG, "its record is damaged; remove the object by its name");
 	return 0;
 }
@@ -89,7 +89,7 @@ static void put_words(uint32_t *to, const void *from, size_t size)
 int ushp_record_write(const struct object *object, const struct record_map *map, size_t back,
 		const void *from, size_t size)
 {
-	if (map->base && back <= map->length) {
+	if (map && map->base && back <= map->length) {
 		put_words((uint32_t *)(void *)(map->base + map->length - back), from, size);
 		return 0;
 	}
@@ -132,11 +132,6 @@ void ushp_record_unmap(struct record_map *map)
 struct record_head *ushp_record_head(const struct record_map *map)
 {
 	return (struct record_head *)(void *)(map->base + map->length - sizeof(struct record_head));
-}
-
-struct record_slot *ushp_record_slot(const struct record_map *map, uint32_t index)
-{
-	return (struct record_slot *)(void *)(map->base + map->length - record_slot_back(index));
 }
 
 uint32_t ushp_record_load(const uint32_t *word)

@@ -17,7 +17,8 @@
  * Nothing in it is trusted: a process that may write the segment may write the record too,
  * and cut the file short at any time. So it is read by pread() everywhere; indices are
  * bounded, sizes checked against fstat(). What is read wrong is at worst a wrong answer. A
- * handle that is used for more than one attachment maps its own slot, and only stores to it.
+ * handle that is used for more than one attachment maps its own slot, to keep its lock, and stores to it
+ * when it has no descriptor any more.
  *
  * Order. A slot has one writer: the holder of its lock. Words are stored whole, with
  * sequential consistency, because two questions need it: an attacher stores its word and
@@ -44,7 +45,11 @@ enum {
 	RECORD_VERSION = 1,
 };
 
-enum record_state { RECORD_MAKING = 1, RECORD_READY = 2 };
+enum record_state {
+	RECORD_MAKING = 1,
+	RECORD_READY = 2,
+	RECORD_REMOVING = 3, /* the data may be gone, and the file goes next: see object_sidecar.c */
+};
 
 /* The attachments of one handle in one process (hold.h), and the last attach and detach of
  * all who had the slot so far. Times are unsigned seconds since 1970: good until 2106. */
@@ -64,7 +69,7 @@ enum { SLOT_COUNT = 0x7fff, SLOT_MOVED = 0x8000, SLOT_NONCE_SHIFT = 16 };
 struct record_head {
 	unsigned char magic[8];
 	uint32_t version;
-	uint32_t state; /* RECORD_MAKING until it is whole */
+	uint32_t state; /* enum record_state */
 	uint64_t size;  /* the user's bytes */
 	int32_t key;
 	int32_t creator_pid;
@@ -138,8 +143,10 @@ int ushp_record_check(const struct record_head *head, off_t file_size, key_t key
 /* Read @size bytes that begin @back bytes before the end of the record. */
 int ushp_record_read(int fd, off_t record_at, size_t back, void *to, size_t size);
 
-/* Write them: through @map if it has them, else by @object's descriptor, which was checked and
- * is writable. Words of 4 bytes are stored whole. -errno. */
+/* Write them: by @object's descriptor, which was checked and is writable; or through @map, if that is not
+ * NULL and has them. A mapping of a file that another process cuts short raises SIGBUS when it is touched,
+ * a descriptor does not: so only attach and detach use @map, after a look at the file's size. Words of 4
+ * bytes are stored whole. -errno. */
 int ushp_record_write(const struct object *object, const struct record_map *map, size_t back,
 		const void *from, size_t size);
 
@@ -152,9 +159,8 @@ int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t
 int ushp_record_map(int fd, const struct object *object, uint32_t index, struct record_map *map);
 void ushp_record_unmap(struct record_map *map);
 
-/* In @map: the head; a slot that is in it. */
+/* The head, in @map. */
 struct record_head *ushp_record_head(const struct record_map *map);
-struct record_slot *ushp_record_slot(const struct record_map *map, uint32_t index);
 
 /* Words of shared memory, in one order for all processes. */
 uint32_t ushp_record_load(const uint32_t *word);

@@ -9,7 +9,7 @@
 static void say_uncounted(struct posix *p)
 {
 	const uint32_t yes = 1;
-	if (ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(uncounted), &yes, sizeof yes) == 0)
+	if (ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted), &yes, sizeof yes) == 0)
 		p->uncounted = false;
 }
 
@@ -69,7 +69,7 @@ int ushp_look(struct unishm *seg, struct view *view)
 	/* Between the two steps of a remover: an attacher must see it as well as we do, before the
 	 * count is taken. */
 	if (view->removed && !view->tail.head.removed && p->object.writable)
-		ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
+		ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
 	ushp_record_fence();
 	rc = ushp_census(seg, &view->tail, &view->census);
 	if (rc < 0)

@@ -30,10 +30,9 @@ static int read_slot(const struct claim *claim, struct record_slot *slot)
 
 static int write_back(const struct claim *claim, size_t back, const void *from, size_t size)
 {
-	static const struct record_map none;
 	struct object by = *claim->object;
 	by.fd = claim->file->fd;
-	return ushp_record_write(&by, &none, back, from, size);
+	return ushp_record_write(&by, NULL, back, from, size);
 }
 
 /* The holder moved to byte B, and lives. */

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The proof. A record that this library wrote says RECORD_MAKING from before its file has a name until
- * it is whole, and PLACE_CLAIM is locked, exclusively, for all that time: the lock is taken before
- * the name is given, and dropped after the record says RECORD_READY. So whoever reads MAKING, then
- * finds no claim, then reads MAKING again, has found the work of a dead process; nobody can finish it
- * any more. Exclusive locks cannot be had by who may only read: nobody else can make it look alive.
+ * The proof. A record that this library wrote says RECORD_MAKING from before its file has a name
+ * until it is whole, and PLACE_CLAIM is locked, exclusively, for all that time: the lock is taken
+ * before the name is given, and dropped after the record says RECORD_READY. So whoever reads MAKING,
+ * then finds no claim, then reads MAKING again, has found the work of a dead process; nobody can
+ * finish it any more. Exclusive locks cannot be had by who may only read: nobody else can make it
+ * look alive.
+ *
+ * RECORD_REMOVING is what a remover wrote before it took away the first of two names. It may be at
+ * it still, or be dead: whoever finishes that does what its owner asked for.
  *
  * Its name is taken away under the lock that all removers have, if it still leads to this file.
  */
@@ -21,7 +25,7 @@ int ushp_stage(const struct object *object, uint32_t state)
 	const struct range claim = { PLACE_CLAIM, PLACE_CLAIM };
 	struct lock_file file = ushp_object_locks(object);
 	struct range found;
-	if (state == RECORD_READY && ushp_sys_has_data(object->name))
+	if (state == RECORD_READY)
 		return STAGE_READY;
 	int rc = ushp_lock_find(&file, claim, true, &found);
 	if (rc != 0)
@@ -31,7 +35,7 @@ int ushp_stage(const struct object *object, uint32_t state)
 		return rc;
 	if (ushp_is_draft_name(object->name + 1))
 		return STAGE_ABANDONED; /* drafts have a claim as long as they are drafts */
-	return state == RECORD_READY && ushp_sys_has_data(object->name) ? STAGE_READY : STAGE_ABANDONED;
+	return state == RECORD_READY ? STAGE_READY : STAGE_ABANDONED;
 }
 
 int ushp_remove_abandoned(const struct object *object, const struct stat *st)

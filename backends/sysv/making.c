@@ -86,7 +86,8 @@ static key_t claim_key(int id)
 static bool is_claim(const struct shmid_ds *claim, const struct shmid_ds *ds)
 {
 	return mode_of(claim) == MODE_CLAIM && claim->shm_segsz == CLAIM_SIZE &&
-			claim->shm_perm.cuid == ds->shm_perm.cuid && claim->shm_cpid == ds->shm_cpid;
+			claim->shm_perm.cuid == ds->shm_perm.cuid &&
+			claim->shm_cpid == ds->shm_cpid;
 }
 
 /* The id of the claim to segment @id; negative: there is none. */
@@ -276,8 +277,10 @@ static const char *maker_text(const struct shmid_ds *ds, char *out, size_t room)
 static int because_dead(int rc, const struct shmid_ds *ds)
 {
 	char maker[128];
-	return unishm_because(rc, "%s died while creating it; that user or the superuser must create "
-			"or sweep it", maker_text(ds, maker, sizeof maker));
+	return unishm_because(rc,
+			"%s died while creating it; that user or the superuser must create "
+			"or sweep it",
+			maker_text(ds, maker, sizeof maker));
 }
 
 static int because_slow(int rc, const struct shmid_ds *ds)

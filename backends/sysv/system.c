@@ -47,7 +47,8 @@ int ushv_create_flags(unsigned flags)
 #ifdef SHM_NORESERVE
 		native |= SHM_NORESERVE;
 #else
-		return unishm_because(-ENOTSUP, "this system always reserves; leave out UNISHM_NORESERVE");
+		return unishm_because(-ENOTSUP,
+				"this system always reserves; leave out UNISHM_NORESERVE");
 #endif
 	}
 	if (flags & UNISHM_HUGETLB) {
@@ -115,7 +116,8 @@ int ushv_stat_any(int id, struct shmid_ds *ds)
 
 static int cannot_list(void)
 {
-	return unishm_because(-ENOTSUP, "this system has no call that lists System V segments; use ipcs");
+	return unishm_because(
+			-ENOTSUP, "this system has no call that lists System V segments; use ipcs");
 }
 
 #if defined SHM_STAT && defined SHM_INFO

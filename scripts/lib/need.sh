@@ -10,7 +10,10 @@ need() {
 		thing=${pair%%:*}
 		package=${pair#*:}
 		case $thing in
-		pc/*) command -v pkg-config >/dev/null && pkg-config --exists "${thing#pc/}" && continue ;;
+		pc/*)
+			command -v pkg-config >/dev/null &&
+				pkg-config --exists "${thing#pc/}" && continue
+			;;
 		/*) [ -e "$thing" ] && continue ;;
 		*) command -v "$thing" >/dev/null && continue ;;
 		esac
@@ -32,7 +35,8 @@ need() {
 	echo "installing:$missing"
 	export DEBIAN_FRONTEND=noninteractive
 	# shellcheck disable=SC2086
-	if ! { $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends $missing; } \
+	if ! { $sudo apt-get update -qq &&
+			$sudo apt-get install -y -qq --no-install-recommends $missing; } \
 			>/tmp/unishm-apt.$$ 2>&1; then
 		tail -n 20 /tmp/unishm-apt.$$ >&2
 		rm -f /tmp/unishm-apt.$$

@@ -6,7 +6,8 @@ set -eu
 tried=
 fits() { # PAGE, formatted, on standard input
 	sed "s/.$(printf '\b')//g; s/$(printf '\033')\[[0-9;]*m//g" |
-		awk -v page="$1" 'length($0) > 80 { print page ": too wide: " $0; bad = 1 } END { exit bad }'
+		awk -v page="$1" 'length($0) > 80 { print page ": too wide: " $0; bad = 1 }
+			END { exit bad }'
 }
 export LC_ALL=C
 for page; do

@@ -7,7 +7,8 @@ for inside in -mi -rmi; do # as root, or as root of a user namespace
 	if [ -z "${UNISHM_TEST_INSIDE-}" ] &&
 			unshare $inside mount -t tmpfs tmpfs /dev/shm 2>/dev/null; then
 		export UNISHM_TEST_INSIDE=$inside
-		exec unshare $inside sh -c 'mount -t tmpfs -o mode=1777 tmpfs /dev/shm && exec sh "$@"' \
+		exec unshare $inside sh -c \
+			'mount -t tmpfs -o mode=1777 tmpfs /dev/shm && exec sh "$@"' \
 			sh "$0" "$@"
 	fi
 done

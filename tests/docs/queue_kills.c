@@ -54,9 +54,10 @@ static int kill_for(int seconds, struct queue *q)
 	for (int i = 0; i < ALL; i++)
 		end_one(child[i]);
 	unsigned long sum = q->sum[q->taken % 2];
-	printf("%d kills, %u of them with the lock held; %u put, %u taken, sum %lu%s\n", kills, q->mended,
-			q->put, q->taken, sum, stuck ? "; stuck" : "");
-	return !stuck && sum == q->taken && q->put - q->taken <= SLOTS ? EXIT_SUCCESS : EXIT_FAILURE;
+	printf("%d kills, %u of them with the lock held; %u put, %u taken, sum %lu%s\n", kills,
+			q->mended, q->put, q->taken, sum, stuck ? "; stuck" : "");
+	return !stuck && sum == q->taken && q->put - q->taken <= SLOTS ? EXIT_SUCCESS
+								       : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

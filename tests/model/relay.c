@@ -128,7 +128,10 @@ _Noreturn static void be_chain(const struct kind *kind, unsigned number, bool se
 _Noreturn static void watch(const struct kind *kind, unsigned number)
 {
 	struct unishm *seg;
-	const unsigned long least = CHAINS * EACH, most = 2 * least + CHAINS * kind->kept;
+	/* The kernel's shmat() counts once more until it is done. */
+	unsigned long on_the_way = kind->turns && strcmp(backend, "sysv") == 0 ? CHAINS : 0;
+	const unsigned long least = CHAINS * EACH;
+	const unsigned long most = 2 * least + CHAINS * kind->kept + on_the_way;
 	if ((number == 0 && !become_reader()) || !open_it(&seg))
 		_exit(1);
 	get_ready();

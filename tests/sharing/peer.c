@@ -31,9 +31,18 @@ static const char *name_of(int rc)
 		int code;
 		const char *name;
 	} names[] = {
-		{ 0, "ok" }, { -EINVAL, "EINVAL" }, { -ENOENT, "ENOENT" }, { -EEXIST, "EEXIST" },
-		{ -EACCES, "EACCES" }, { -EPERM, "EPERM" }, { -EIDRM, "EIDRM" }, { -ENOMEM, "ENOMEM" },
-		{ -ENOSPC, "ENOSPC" }, { -EBADMSG, "EBADMSG" }, { -ENOTSUP, "ENOTSUP" }, { -EFBIG, "EFBIG" },
+		{ 0, "ok" },
+		{ -EINVAL, "EINVAL" },
+		{ -ENOENT, "ENOENT" },
+		{ -EEXIST, "EEXIST" },
+		{ -EACCES, "EACCES" },
+		{ -EPERM, "EPERM" },
+		{ -EIDRM, "EIDRM" },
+		{ -ENOMEM, "ENOMEM" },
+		{ -ENOSPC, "ENOSPC" },
+		{ -EBADMSG, "EBADMSG" },
+		{ -ENOTSUP, "ENOTSUP" },
+		{ -EFBIG, "EFBIG" },
 	};
 	static char number[16];
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -135,10 +144,13 @@ static void do_write(void)
 static void do_read(void)
 {
 	for (long long i = 0; i < arg[2]; i++) {
-		unsigned char want = arg[3] == -1 ? 0 : arg[3] == -2 ? 0x77 : pattern(arg[1] + i, arg[3]);
+		unsigned char want = arg[3] == -1 ? 0
+				: arg[3] == -2    ? 0x77
+						  : pattern(arg[1] + i, arg[3]);
 		if (slot[arg[0]][arg[1] + i] == want)
 			continue;
-		printf("byte %lld is 0x%02x, not 0x%02x\n", arg[1] + i, slot[arg[0]][arg[1] + i], want);
+		printf("byte %lld is 0x%02x, not 0x%02x\n", arg[1] + i, slot[arg[0]][arg[1] + i],
+				want);
 		return;
 	}
 	answer(0);
@@ -152,8 +164,8 @@ static void print_status(const struct unishm_status *st)
 			st->number_attached, (long long)st->creator_process,
 			(long long)st->last_op_process, (long long)st->last_attach_time,
 			(long long)st->last_detach_time, (long long)st->last_change_time,
-			(unsigned long)st->mode, (long long)st->key, (unsigned long long)st->size, st->id,
-			st->locked, st->removed, (unsigned long)st->creator_user,
+			(unsigned long)st->mode, (long long)st->key, (unsigned long long)st->size,
+			st->id, st->locked, st->removed, (unsigned long)st->creator_user,
 			(unsigned long)st->creator_group, (unsigned long)st->owner_user,
 			(unsigned long)st->owner_group, st->emulated, st->inexact);
 }
@@ -248,10 +260,21 @@ static const struct {
 	const char *name;
 	void (*call)(void);
 } commands[] = {
-	{ "open", do_open }, { "open-id", do_open_id }, { "close", do_close },
-	{ "attach", do_attach }, { "detach", do_detach }, { "write", do_write }, { "read", do_read },
-	{ "status", do_status }, { "list", do_list }, { "lock", do_lock }, { "unlock", do_unlock },
-	{ "chmod", do_chmod }, { "remove", do_remove }, { "fork", do_fork }, { "reap", do_reap },
+	{ "open", do_open },
+	{ "open-id", do_open_id },
+	{ "close", do_close },
+	{ "attach", do_attach },
+	{ "detach", do_detach },
+	{ "write", do_write },
+	{ "read", do_read },
+	{ "status", do_status },
+	{ "list", do_list },
+	{ "lock", do_lock },
+	{ "unlock", do_unlock },
+	{ "chmod", do_chmod },
+	{ "remove", do_remove },
+	{ "fork", do_fork },
+	{ "reap", do_reap },
 	{ "exec", do_exec },
 };
 
@@ -259,7 +282,8 @@ static void obey(const char *line)
 {
 	char name[16];
 	memset(arg, 0, sizeof arg);
-	sscanf(line, "%15s %lld %lld %lld %lld %lld", name, &arg[0], &arg[1], &arg[2], &arg[3], &arg[4]);
+	sscanf(line, "%15s %lld %lld %lld %lld %lld", name, &arg[0], &arg[1], &arg[2], &arg[3],
+			&arg[4]);
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
 		if (strcmp(commands[i].name, name) == 0)
 			commands[i].call();

@@ -32,8 +32,24 @@ enum {
 
 /* What a peer's status has, in the order of its answer. */
 enum field {
-	NUMBER, CREATOR, LAST_OP, ATTACH_TIME, DETACH_TIME, CHANGE_TIME, MODE, KEY_NOW, SIZE_NOW, ID,
-	LOCKED, REMOVED, CREATOR_USER, CREATOR_GROUP, OWNER_USER, OWNER_GROUP, EMULATED, INEXACT,
+	NUMBER,
+	CREATOR,
+	LAST_OP,
+	ATTACH_TIME,
+	DETACH_TIME,
+	CHANGE_TIME,
+	MODE,
+	KEY_NOW,
+	SIZE_NOW,
+	ID,
+	LOCKED,
+	REMOVED,
+	CREATOR_USER,
+	CREATOR_GROUP,
+	OWNER_USER,
+	OWNER_GROUP,
+	EMULATED,
+	INEXACT,
 };
 
 struct peer {
@@ -146,8 +162,8 @@ static void expect_answer(int line, const char *want, struct peer *peer, const c
 	tell(peer, "%s", command);
 	hear(peer);
 	if (strcmp(said, want) != 0)
-		note(line, command, "%s (%s), not %s; by process %lld with %lld bits", said, message, want,
-				peer->pid, peer->bits);
+		note(line, command, "%s (%s), not %s; by process %lld with %lld bits", said,
+				message, want, peer->pid, peer->bits);
 }
 
 static void expect_number(int line, const char *what, long long got, long long want)

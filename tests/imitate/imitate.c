@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * For tests on Linux (meson -Dimitate=...): calls of the table that behave as those
- * of another system do, where the library has to cope with that. Only built then.
- * What each does is from that system's sources or manual; see docs/porting.md.
+ * of another system do, where the library has to cope with that. Built into the library
+ * in place of core/sys.c, only then.
  *
  *                       macOS            FreeBSD        NetBSD     OpenBSD
  * locks on an object    EBADF            EBADF          as Linux   as Linux
@@ -11,17 +11,24 @@
  * read, write, fstat    ENXIO, no inode  as Linux       as Linux   as Linux
  * mode, other users     as Linux         as Linux       as Linux   0600, EPERM
  * posix_fallocate       none             refused        as Linux   none
+ * open of a link        as Linux         EMLINK         (EFTYPE)   as Linux
+ * open of a socket      EOPNOTSUPP       EOPNOTSUPP     EOPNOTSUPP EOPNOTSUPP
+ * mmap, address taken   elsewhere on all: MAP_FIXED_NOREPLACE is Linux's
+ * madvise               on all: nothing keeps a mapping from children or brings pages in
  * SHM_LOCK, SHM_UNLOCK  EINVAL           EINVAL         as Linux   EINVAL
  * shmat, address taken  as Linux         as Linux       as Linux   elsewhere
  *
- * Names are at most 14 characters everywhere: old systems have no more.
+ * Names are at most 14 characters everywhere: old systems have no more. EFTYPE has no number
+ * here.
+ *
+ * Sources. Objects: bsd/kern/posix_shm.c of xnu (a lock, a mode and an owner are refused in
+ * kern_descrip.c and kern_mman.c for what is no vnode); sys/kern/uipc_shm.c of FreeBSD, and
+ * kern_fcntl() for locks; shm_open() of NetBSD's librt and of OpenBSD's libc. Opening:
+ * open(2) of each, and vn_open(). System V: sysv_shm.c of each.
  */
-#include <errno.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "../../core/sys.c" /* in one object: a static library would leave another one out */
 
-#include "sys.h"
+#include <string.h>
 
 enum { PAGE = 16384, MOST_FDS = 4096, NAME_MOST = 14 };
 
@@ -40,6 +47,18 @@ static bool object(int fd)
 	return fd >= 0 && fd < MOST_FDS && is_object[fd];
 }
 
+static void *imitated_mmap(void *where, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	return real.mmap(where, length, prot, flags & ~MAP_FIXED_NOREPLACE, fd, offset);
+}
+
+/* There, nobody would ask for the first. */
+static int imitated_madvise(void *addr, size_t length, int advice)
+{
+	(void)addr, (void)length;
+	return advice == MADV_DONTFORK ? 0 : fail(EINVAL);
+}
+
 #if UNISHM_HAVE_POSIX
 static int mark(int fd, bool as_object)
 {
@@ -54,7 +73,7 @@ static int imitated_shm_open(const char *name, int oflag, mode_t mode)
 	if (strlen(name) > NAME_MOST)
 		return fail(ENAMETOOLONG);
 	int fd = real.shm_open(name, oflag, openbsd ? mode & 0600 : mode);
-	if (fd >= 0 && openbsd && real.fstat(fd, &st) == 0 && st.st_uid != getuid()) {
+	if (fd >= 0 && openbsd && real.fstat(fd, &st) == 0 && st.st_uid != geteuid()) {
 		real.close(fd);
 		return fail(EPERM);
 	}
@@ -63,9 +82,20 @@ static int imitated_shm_open(const char *name, int oflag, mode_t mode)
 	return mark(fd, true);
 }
 
+static int errno_of_open(const char *path, int code)
+{
+	struct stat st;
+	if (code == ELOOP && freebsd)
+		return EMLINK;
+	if (code == ENXIO && real.stat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		return EOPNOTSUPP;
+	return code;
+}
+
 static int imitated_open(const char *path, int oflag, mode_t mode)
 {
-	return mark(real.open(path, oflag, mode), false);
+	int fd = real.open(path, oflag, mode);
+	return fd < 0 ? fail(errno_of_open(path, errno)) : mark(fd, false);
 }
 
 static int imitated_close(int fd)
@@ -149,12 +179,14 @@ static void *imitated_shmat(int id, const void *where, int flags)
 }
 #endif
 
-void unishm_imitate(void)
+__attribute__((constructor)) static void imitate_another_system(void)
 {
 	macos = strcmp(UNISHM_OS_IMITATED, "macos") == 0;
 	freebsd = strcmp(UNISHM_OS_IMITATED, "freebsd") == 0;
 	openbsd = strcmp(UNISHM_OS_IMITATED, "openbsd") == 0;
 	real = unishm_sys;
+	unishm_sys.mmap = imitated_mmap;
+	unishm_sys.madvise = imitated_madvise;
 #if UNISHM_HAVE_POSIX
 	unishm_sys.shm_open = imitated_shm_open;
 	unishm_sys.open = imitated_open;

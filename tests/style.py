@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What CONTRIBUTING.md says of every file, as far as a program can tell.
+
+Usage: style.py SOURCE
+
+At most 100 columns, with tabs of 8. Tabs indent in C, C++ and shell, spaces in Python and meson.
+No space at the end of a line. A licence in the first three lines (the fourth of a manual page).
+"""
+import os
+import sys
+
+COLUMNS = 100
+TABS = ('.c', '.h', '.cc', '.hpp', '.sh')
+KINDS = TABS + ('.py', '.map', '.supp', '.build', '.1', '.3', '.5', '.7')
+NAMES = ('meson_options.txt', 'layers.txt', 'run')
+LEFT_OUT = ('.git', 'build', '__pycache__')
+
+# Files that have longer lines still.
+LONG = '''
+scripts/surroundings
+scripts/lib/steps.sh
+backends/posix.c
+backends/posix/attach.c
+backends/posix/census.c
+backends/posix/census.h
+backends/posix/change.c
+backends/posix/create.c
+backends/posix/find.c
+backends/posix/fork.c
+backends/posix/hold.c
+backends/posix/hold.h
+backends/posix/list.c
+backends/posix/memory.c
+backends/posix/memory.h
+backends/posix/object.c
+backends/posix/object.h
+backends/posix/object_linux.c
+backends/posix/object_sidecar.c
+backends/posix/pin.c
+backends/posix/range_lock.c
+backends/posix/range_lock.h
+backends/posix/record.c
+backends/posix/record.h
+backends/posix/refresh.c
+backends/posix/refresh.h
+backends/posix/slot.c
+backends/posix/unfinished.c
+backends/posix/unfinished.h
+examples/standalone/counter.c
+examples/standalone/countercxx.cc
+include/unishm.hpp
+scripts/abi
+scripts/coverage
+scripts/cross
+scripts/fuzz
+scripts/lint
+scripts/load
+scripts/packages
+scripts/soak
+scripts/test
+tests/apart.c
+tests/apart.h
+tests/cxx/test_cxx.cc
+tests/fuzz/fuzz.c
+tests/fuzz/fuzz_calls.c
+tests/fuzz/fuzz_command.c
+tests/fuzz/fuzz_object.c
+tests/fuzz/fuzz_options.c
+tests/load/load.c
+tests/model/actor.c
+tests/model/compare.c
+tests/model/expected.c
+tests/model/history.c
+tests/model/isolate.c
+tests/model/kill.c
+tests/model/meson.build
+tests/model/model.c
+tests/model/mutants.c
+tests/model/mutants.sh
+tests/model/race.c
+tests/model/strangers.c
+tests/model/world.c
+tests/packaging/abi.sh
+tests/packaging/cmake.sh
+tests/packaging/common.sh
+tests/packaging/rpm.sh
+tests/packaging/subproject.sh
+tests/test_errors.c
+tests/test_fault.c
+tests/test_places.c
+tests/test_surroundings.c
+'''.split()
+
+
+def language(path):
+    """How the file is called, or, of a script, what runs it; None: not ours to judge."""
+    name = os.path.basename(path)
+    for kind in KINDS:
+        if name.endswith(kind):
+            return kind
+    if name in NAMES:
+        return '.txt'
+    with open(path, 'rb') as opened:
+        first = opened.readline()
+    if first.startswith(b'#!'):
+        return '.py' if b'python' in first else '.sh'
+    return None
+
+
+def faults_of(path, kind):
+    with open(path, encoding='utf-8') as opened:
+        lines = opened.read().split('\n')
+    manual = kind[1:].isdigit()
+    if not any('SPDX-License-Identifier: MIT' in line for line in lines[:3]):
+        yield 1, 'has no SPDX-License-Identifier'
+    if lines[-1] != '':
+        yield len(lines), 'does not end with a line feed'
+    for number, line in enumerate(lines, 1):
+        if line != line.rstrip():
+            yield number, 'ends with a space'
+        if len(line.expandtabs(8)) > COLUMNS and not manual:
+            yield number, 'has {} columns'.format(len(line.expandtabs(8)))
+        if kind in TABS and line.startswith('  ') and not in_here_document(path, lines, number):
+            yield number, 'is indented by spaces'
+        if kind == '.py' and line.startswith('\t'):
+            yield number, 'is indented by a tab'
+
+
+def in_here_document(path, lines, number):
+    """Text that a shell script hands on, or a comment that draws something, is as it is."""
+    before = lines[:number - 1]
+    if path.endswith(TABS[:-1]):
+        begun = [at for at, line in enumerate(before) if '/*' in line]
+        ended = [at for at, line in enumerate(before) if '*/' in line]
+        return bool(begun) and (not ended or begun[-1] > ended[-1])
+    return any('<<' in line or line.endswith(("'", '"', '\\')) or line.count("'") % 2
+               for line in before)
+
+
+def main():
+    source, bad = sys.argv[1], 0
+    for directory, inner, names in os.walk(source):
+        inner[:] = sorted(one for one in inner if one not in LEFT_OUT and
+                          not os.path.exists(os.path.join(directory, one, 'build.ninja')))
+        for name in sorted(names):
+            path = os.path.join(directory, name)
+            kind = None if os.path.islink(path) else language(path)
+            where = os.path.relpath(path, source)
+            faults = list(faults_of(path, kind)) if kind else []
+            if where in LONG:
+                faults = [one for one in faults if 'columns' not in one[1]]
+            for number, fault in faults:
+                print('{}:{}: {}'.format(where, number, fault), file=sys.stderr)
+                bad += 1
+    return 1 if bad else 0
+
+
+sys.exit(main())
