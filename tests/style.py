@@ -18,6 +18,8 @@ LEFT_OUT = ('.git', 'build', '__pycache__')
 
 # Files that have longer lines still.
 LONG = '''
+scripts/surroundings
+scripts/lib/steps.sh
 backends/posix.c
 backends/posix/attach.c
 backends/posix/census.c
@@ -49,12 +51,23 @@ examples/standalone/counter.c
 examples/standalone/countercxx.cc
 include/unishm.hpp
 scripts/abi
+scripts/coverage
 scripts/cross
+scripts/fuzz
+scripts/lint
+scripts/load
 scripts/packages
+scripts/soak
+scripts/test
 tests/apart.c
 tests/apart.h
 tests/cxx/test_cxx.cc
-tests/harness.c
+tests/fuzz/fuzz.c
+tests/fuzz/fuzz_calls.c
+tests/fuzz/fuzz_command.c
+tests/fuzz/fuzz_object.c
+tests/fuzz/fuzz_options.c
+tests/load/load.c
 tests/model/actor.c
 tests/model/compare.c
 tests/model/expected.c
@@ -73,8 +86,8 @@ tests/packaging/cmake.sh
 tests/packaging/common.sh
 tests/packaging/rpm.sh
 tests/packaging/subproject.sh
-tests/test_contract.c
 tests/test_errors.c
+tests/test_fault.c
 tests/test_places.c
 tests/test_surroundings.c
 '''.split()

@@ -12,9 +12,9 @@ places='
 core/mapping.c
 core/os.c
 include/unishm.h
-tests/harness.c
+tests/contract/attach.c
+tests/harness/isolation.c
 tests/model/kill.c
-tests/test_contract.c
 tests/test_errors.c
 tests/test_fork.c
 tests/test_process.c

@@ -506,8 +506,18 @@ static const struct answer {
 	/* A lock of another is there: then another place; EACCES says the same (POSIX). */
 	{ "posix", NULL, "fcntl_lock", EAGAIN, 0 },
 	{ "posix", NULL, "fcntl_lock", EACCES, 0 },
-	{ "posix", "lock", "fcntl_lock", EACCES, -EAGAIN },
+	{ "posix", NULL, "fcntl_lock", EACCES, -EAGAIN },
+	/* F_OFD_SETLK is not known here. */
+	{ "posix", NULL, "fcntl_lock", EINVAL, -ENOTSUP },
 	/* Another way. */
+	{ "posix", "create, create filled, create private", "open", EACCES, 0 }, /* a filter: as above */
+	{ "posix", "create, create filled, create private", "open", EPERM, 0 },
+	{ "posix", "open by id", "openat", ENOENT, 0 }, /* the name has changed: look again */
+	{ "posix", "open by id", "stat", 0, 0 }, /* asked for the sentence alone */
+	{ "posix", "open by id", "openat", EISDIR, 0 },
+	{ "posix", "open by id", "openat", ELOOP, 0 },
+	{ "posix", "open by id", "openat", ENOTDIR, 0 },
+	{ "posix", "open by id", "openat", ENXIO, 0 },
 	{ "posix", NULL, "open", EOPNOTSUPP, 0 }, /* O_TMPFILE: then a file with a name */
 	{ "posix", NULL, "open", EISDIR, 0 },
 	{ "posix", NULL, "open", EINVAL, 0 },

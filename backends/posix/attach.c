@@ -130,8 +130,9 @@ static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 	struct stat st;
 	int checked = ushp_refresh(seg, &st);
 	bool usable = checked == 0;
-	int rc = unmap ? ushp_unmap_data(&p->object, old->addr, seg->size) : 0;
-	if (rc < 0 && rc != -EINVAL)
+	bool gone = false;
+	int rc = unmap ? ushp_unmap_data(&p->object, old->addr, seg->size, &gone) : 0;
+	if (rc < 0 && !gone)
 		return rc; /* it is still mapped, and counted */
 	if (rc < 0)
 		old->addr = NULL; /* there is nothing to detach a second time */

@@ -101,8 +101,9 @@ int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr)
 }
 
 /* Programs may unmap what we mapped, and have something else there by now. */
-int ushp_unmap_data(const struct object *object, void *addr, size_t length)
+int ushp_unmap_data(const struct object *object, void *addr, size_t length, bool *gone)
 {
+	*gone = false;
 	uintptr_t base = (uintptr_t)addr, end = base + whole_pages(length), from = base;
 	bool found = false;
 	while (from < end) {
@@ -121,6 +122,7 @@ int ushp_unmap_data(const struct object *object, void *addr, size_t length)
 		}
 		from = to;
 	}
+	*gone = !found;
 	return found ? 0 : unishm_because(-EINVAL, "the attachment at %p is mapped no more; "
 			"the program unmapped it", addr);
 }

@@ -18,8 +18,9 @@ bool ushp_is_noexec(int fd);
 int ushp_because_noexec(void);
 
 /* Unmap what is left at [@addr, @addr + @length) of a mapping of @object's data; what the
- * program has put there meanwhile stays. -EINVAL: nothing is left. */
-int ushp_unmap_data(const struct object *object, void *addr, size_t length);
+ * program has put there meanwhile stays. -EINVAL and @gone:
+ * nothing is left. */
+int ushp_unmap_data(const struct object *object, void *addr, size_t length, bool *gone);
 
 /* Map [@offset, @offset + @length) of @fd for the library, away from where programs ask for
  * memory. @inherited: children have it, too. */

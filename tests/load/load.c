@@ -81,6 +81,7 @@ static void let_go(struct worker *me, unsigned slot)
 {
 	unishm_close(mine[slot].seg);
 	mine[slot].seg = NULL;
+	mine[slot].at = NULL;
 	atomic_store(&me->held[slot], 0);
 }
 
@@ -91,6 +92,21 @@ static int count_one(const struct unishm_status *st, void *arg)
 	return --*left == 0;
 }
 
+static void attach_one(struct worker *me, unsigned slot)
+{
+	atomic_store(&me->held[slot], (unsigned)unishm_id(mine[slot].seg) + 1);
+	if (unishm_attach(mine[slot].seg, draw(4) ? 0 : UNISHM_RDONLY, &mine[slot].at) < 0)
+		let_go(me, slot);
+}
+
+/* The handle stays, idle. */
+static void detach_one(struct worker *me, unsigned slot)
+{
+	unishm_detach(mine[slot].seg, mine[slot].at);
+	mine[slot].at = NULL;
+	atomic_store(&me->held[slot], 0);
+}
+
 static void take_one(struct worker *me, unsigned slot)
 {
 	unsigned which = draw(segments);
@@ -98,9 +114,7 @@ static void take_one(struct worker *me, unsigned slot)
 		mine[slot].seg = NULL;
 		return;
 	}
-	atomic_store(&me->held[slot], (unsigned)unishm_id(mine[slot].seg) + 1);
-	if (unishm_attach(mine[slot].seg, draw(4) ? 0 : UNISHM_RDONLY, &mine[slot].at) < 0)
-		let_go(me, slot);
+	attach_one(me, slot);
 }
 
 static void remove_one(struct worker *me, unsigned slot)
@@ -139,10 +153,14 @@ static void act(struct worker *me)
 		fork_one(me);
 	} else if (!mine[slot].seg) {
 		take_one(me, slot);
+	} else if (!mine[slot].at) {
+		attach_one(me, slot);
 	} else if (what < 60) {
 		remove_one(me, slot);
 	} else if (what < 500) {
 		unishm_status(mine[slot].seg, &st);
+	} else if (what < 800) {
+		detach_one(me, slot);
 	} else {
 		let_go(me, slot);
 	}
