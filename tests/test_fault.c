@@ -74,8 +74,9 @@ FAULTY(int, -1, munmap, (void *a, size_t l), (a, l), ENOMEM, EINVAL, UNEXPECTED)
 FAULTY(int, -1, madvise, (void *a, size_t l, int v), (a, l, v), ENOMEM, EAGAIN, EACCES, EINVAL, EIO,
 	EPERM, EBUSY, UNEXPECTED)
 #if UNISHM_HAVE_POSIX
+/* Not ENOENT: who is told that there is no object leaves the one that is there. */
 FAULTY(int, -1, shm_open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES,
-	ENOENT, EEXIST, EINVAL, ENAMETOOLONG, EINTR, ENOSPC, UNEXPECTED)
+	EEXIST, EINVAL, ENAMETOOLONG, EINTR, ENOSPC, UNEXPECTED)
 FAULTY(int, -1, shm_unlink, (const char *n), (n), EACCES, EPERM, ENOMEM, EBUSY, EIO, EISDIR, ELOOP,
 	ENAMETOOLONG, ENOTDIR, EROFS, UNEXPECTED)
 FAULTY(int, -1, open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES,
