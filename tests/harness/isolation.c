@@ -306,9 +306,9 @@ static void nothing_is_left(void)
 	if (!current)
 		return;
 	sweep_drafts();
-	/* With locks of the process, a child whose parent was killed within fork() is
-	 * not counted until it runs, and so may still be there. */
-	for (int i = 0; isolated && !UNISHM_OS_LINUX && memory_used() && i < 1000; i++)
+	/* Processes that are no children of the test's may still be ending. With locks of the
+	 * process, a child whose parent was killed within fork() is not counted until it runs. */
+	for (int i = 0; isolated && memory_used() && i < 2000; i++)
 		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
 	if (isolated)
 		expect(memory_used() == 0, "%zu bytes of segments are left", memory_used());
