@@ -18,6 +18,7 @@
 #include "config.h"
 
 #if UNISHM_OS_LINUX
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 static struct unishm_mutex lock = UNISHM_MUTEX_INIT; /* of @maps */
@@ -75,7 +76,7 @@ static int open_maps(void)
 static int ask(uintptr_t addr, struct unishm_mapping *out)
 {
 	struct query query = { .size = sizeof query, .flags = QUERY_THIS_OR_NEXT, .addr = addr };
-	if (ioctl(maps.fd, QUERY_CALL, &query) < 0)
+	if (syscall(SYS_ioctl, maps.fd, QUERY_CALL, &query) < 0) /* musl's ioctl() takes an int */
 		return -errno;
 	*out = (struct unishm_mapping){ (uintptr_t)query.start, (uintptr_t)query.end, query.offset,
 		query.dev_major, query.dev_minor, query.inode };

@@ -15,6 +15,7 @@ include/unishm.h
 tests/contract/attach.c
 tests/harness/isolation.c
 tests/model/kill.c
+tests/test_careless.c
 tests/test_errors.c
 tests/test_fork.c
 tests/test_process.c

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <grp.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 

@@ -386,7 +386,7 @@ static void run(void)
 	}
 	long grown = memory_of_parent() - memory;
 	if (count_descriptors() > descriptors + 2)
-		fail("descriptors of the parent", 0, count_descriptors(), descriptors);
+		fail("descriptors of the parent", 0, (long)count_descriptors(), (long)descriptors);
 	if (grown > 2048)
 		fail("KiB that the parent grew by", 0, grown, 0);
 	if (isolate_posix_memory() || isolate_count_objects() || isolate_count_segments())
