@@ -23,6 +23,7 @@ struct model_segment {
 	unsigned attached;
 	bool removed;
 	unsigned char first; /* the byte that was written last */
+	bool lock_ended;     /* on POSIX perhaps, with the handle that locked: unishm_lock() says so */
 };
 
 static struct model_segment segments[SEGMENTS];
@@ -35,6 +36,7 @@ static struct {
 	void *at[BACKENDS][ATTACHMENTS];
 	bool read_only[ATTACHMENTS];
 	unsigned attached;
+	bool locked; /* by this handle */
 } handles[HANDLES];
 static bool forked;
 
@@ -112,7 +114,8 @@ static void try_open(struct input *in, unsigned i)
 	if (agree("open", rc, expected_of_open(&opt, there)) < 0)
 		return;
 	if (there < 0) {
-		segments[made] = (struct model_segment){ opt.size, opt.mode, 0, false, opt.init ? 'i' : 0 };
+		segments[made] = (struct model_segment){ opt.size, opt.mode, 0, false,
+				opt.init ? 'i' : 0, false };
 		there = (int)made++;
 		if (key)
 			of_key[key - 1] = there;
@@ -120,6 +123,7 @@ static void try_open(struct input *in, unsigned i)
 	handles[i].open = true;
 	handles[i].segment = there;
 	handles[i].attached = 0;
+	handles[i].locked = false;
 }
 
 static void try_open_by_id(unsigned i, unsigned from)
@@ -139,6 +143,7 @@ static void try_open_by_id(unsigned i, unsigned from)
 	handles[i].open = true;
 	handles[i].segment = handles[from].segment;
 	handles[i].attached = 0;
+	handles[i].locked = false;
 }
 
 static void try_attach(struct input *in, unsigned i)
@@ -207,7 +212,7 @@ static void check_status(unsigned i)
 				"%s: size %zu, mode %o, removed %d, inexact %x", names[b], st[b].size,
 				(unsigned)st[b].mode, st[b].removed, st[b].inexact);
 	}
-	CHECK(st[0].key == st[1].key && st[0].locked == st[1].locked &&
+	CHECK(st[0].key == st[1].key && (segment_of(i)->lock_ended || st[0].locked == st[1].locked) &&
 			st[0].last_op_process == st[1].last_op_process &&
 			st[0].creator_process == st[1].creator_process &&
 			(st[0].last_attach_time == 0) == (st[1].last_attach_time == 0) &&
@@ -242,6 +247,10 @@ static void try_change(struct input *in, unsigned i)
 	int done = agree(calls[what], rc, is_gone(i) && mode <= 0777 ? -EIDRM : UNKNOWN);
 	if (done == 0 && what == 0)
 		segment_of(i)->mode = mode;
+	if (done == 0 && what == 2)
+		handles[i].locked = true;
+	if (done == 0 && what == 3)
+		segment_of(i)->lock_ended = false;
 }
 
 static void close_handle(unsigned i)
@@ -249,6 +258,7 @@ static void close_handle(unsigned i)
 	for (unsigned b = 0; b < BACKENDS; b++)
 		unishm_close(handles[i].seg[b]);
 	segment_of(i)->attached -= handles[i].attached;
+	segment_of(i)->lock_ended |= handles[i].locked;
 	handles[i].open = false;
 }
 
