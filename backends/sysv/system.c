@@ -138,7 +138,7 @@ static int stat_slot(int slot, bool any, struct shmid_ds *ds)
 
 int ushv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *arg), void *arg)
 {
-	struct shmid_ds ds;
+	struct shmid_ds ds = { 0 }; /* valgrind does not know what SHM_STAT_ANY fills */
 	int last = unishm_sys.shmctl(0, SHM_INFO, &ds); /* fills a smaller struct shm_info */
 	if (last < 0 && errno == EINVAL)
 		return cannot_list(); /* FreeBSD has the words for Linux programs only */
