@@ -81,7 +81,7 @@ int ushp_remove(struct unishm *seg)
 	if (rc == 0 && p->object.shared)
 		ushp_object_renew(&p->object); /* its lock would be the children's as well */
 	if (rc == 0)
-		rc = ushp_hold_secure(seg); /* what has no name is hard to open again */
+		ushp_hold_secure(seg); /* what has no name is hard to open again */
 	if (rc == 0)
 		rc = take_name_away(p);
 	if (rc == -ENOENT && says_removed(p))

@@ -487,13 +487,12 @@ int ushp_hold_need_writable(struct unishm *seg)
 	return rc;
 }
 
-int ushp_hold_secure(struct unishm *seg)
+void ushp_hold_secure(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct hold *hold = &p->hold;
 	if (hold->taken && hold->carrier == HOLD_BY_DESCRIPTOR && count_of(hold) > 0 && !hold->map.base)
 		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map); /* or it stays as it is */
-	return 0;
 }
 
 /* The kernel dropped what the process held when the program closed a descriptor of the object: what

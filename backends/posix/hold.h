@@ -118,7 +118,7 @@ int ushp_hold_need_writable(struct unishm *seg);
 
 /* Before the name goes: see that the program's closing of descriptors cannot leave a hold behind
  * that no description could take over. */
-int ushp_hold_secure(struct unishm *seg);
+void ushp_hold_secure(struct unishm *seg);
 
 /* The same of holds by process, after the program closed a descriptor of the object. */
 int ushp_hold_retake(struct unishm *seg);
