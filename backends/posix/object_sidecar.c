@@ -465,9 +465,9 @@ int ushp_sys_may_act_as_owner(int fd, uid_t user)
 }
 
 int ushp_sys_count_locks(const struct object *object, struct range within, uint64_t most,
-		unsigned long *count)
+		unsigned long *count, uint64_t *places)
 {
-	(void)object, (void)within, (void)most, (void)count;
+	(void)object, (void)within, (void)most, (void)count, (void)places;
 	return -EOPNOTSUPP;
 }
 

@@ -119,10 +119,10 @@ int ushp_sys_access(int fd, unsigned want);
 int ushp_sys_may_act_as_owner(int fd, uid_t user);
 
 /* Shared locks of at most @most bytes in @within, from the kernel's list of all locks: how many
- * bytes they have. It sees also what a wider lock hides. -EOPNOTSUPP: there is no such list;
+ * bytes they have, and the sum of where they begin. It sees also what a wider lock hides. -EOPNOTSUPP: there is no such list;
  * -EAGAIN: it does not keep still. */
 int ushp_sys_count_locks(const struct object *object, struct range within, uint64_t most,
-		unsigned long *count);
+		unsigned long *count, uint64_t *places);
 
 /* Does the place where @object is keep its promises: does a lock outlive its descriptor with
  * a mapping? Tried once for each file system. -ENOTSUP with the reason. */

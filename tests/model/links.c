@@ -191,3 +191,8 @@ void pass_by_turns_as_reader(void)
 {
 	take_turns(UNISHM_RDONLY);
 }
+
+void pass_by_mixed_turns(void)
+{
+	take_turns(me.second ? UNISHM_RDONLY : 0);
+}
