@@ -6,6 +6,7 @@
  * Makers are killed or stopped within the library by replacing members of its table of system
  * calls (core/sys.h).
  */
+#include <limits.h>
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -210,6 +211,58 @@ START_TEST(a_dead_maker_that_nobody_has_waited_for_is_dead)
 		reap(pid);
 	}
 	drop(take(0));
+}
+END_TEST
+
+static int fill_and_fail(void *addr, size_t size, void *arg)
+{
+	fill(addr, size, arg);
+	return -EBUSY;
+}
+
+static int fill_and_die(void *addr, size_t size, void *arg)
+{
+	fill(addr, size, arg);
+	return raise(SIGKILL);
+}
+
+/* In a child, which may be killed before call number @turn. True: it was. */
+static bool is_killed_making(long turn, unishm_init_fn init)
+{
+	int status = 0;
+	pid_t pid = fork();
+	if (pid == 0) {
+		strike_at(turn, SIGKILL);
+		open_filled(0, O_CREAT, 0, init);
+		_exit(0);
+	}
+	expect(pid > 0 && waitpid(pid, &status, 0) == pid, "errno %d", errno);
+	return WIFSIGNALED(status);
+}
+
+START_TEST(a_maker_killed_while_it_undoes_its_work_leaves_nothing)
+{
+	begin_makers(_i);
+	SKIP_UNLESS(is_isolated(), "counts all segments");
+	for (long turn = 0; is_killed_making(turn, fill_and_fail); turn++) {
+		expect_nothing_half_made(turn);
+		recover(turn);
+	}
+	ck_assert_int_eq(raw_count(), 0);
+}
+END_TEST
+
+START_TEST(who_is_killed_while_it_clears_away_leaves_nothing)
+{
+	begin_makers(_i);
+	SKIP_UNLESS(is_isolated(), "counts all segments");
+	bool killed = true;
+	for (long turn = 0; killed; turn++) {
+		is_killed_making(LONG_MAX, fill_and_die);
+		killed = is_killed_making(turn, fill);
+		expect_nothing_half_made(turn);
+		recover(turn);
+	}
 }
 END_TEST
 
@@ -852,6 +905,8 @@ static void fill_suite(Suite *suite)
 	TCase *t = group(suite, "makers", "native", 60);
 	tcase_add_loop_test(t, a_maker_killed_before_any_call_is_in_nobodys_way, 0, 2);
 	tcase_add_loop_test(t, a_dead_maker_that_nobody_has_waited_for_is_dead, 0, 2);
+	tcase_add_loop_test(t, a_maker_killed_while_it_undoes_its_work_leaves_nothing, 0, 2);
+	tcase_add_loop_test(t, who_is_killed_while_it_clears_away_leaves_nothing, 0, 2);
 	tcase_add_loop_test(t, a_maker_of_an_ordinary_user_is_in_nobodys_way, 0, 2);
 	tcase_add_loop_test(t, a_maker_in_another_pid_namespace_is_in_nobodys_way, 0, 2);
 	tcase_add_loop_test(t, a_maker_stopped_before_any_call_is_not_seen, 0, 2);
