@@ -155,8 +155,8 @@ struct unishm_making {
 	struct unishm_making *next; /* the core's, as all up to (b) */
 	struct unishm *seg;
 	pthread_t thread;
-	const struct unishm_backend *backend; /* (b) */
-	key_t key;                            /* (b) */
+	const struct unishm_backend *backend;
+	key_t key; /* (b) */
 	bool in_child;  /* set by the core: this process is a child that was forked during the
 			   callback; everything here is the parent's */
 	bool abandoned; /* set by the core: abandon() was called */

@@ -6,6 +6,7 @@
 #include "mapping.h"
 #include "memory.h"
 #include "object_sys.h"
+#include "os.h"
 #include "pin.h"
 #include "refresh.h"
 #include "sys.h"
@@ -15,7 +16,8 @@
 static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = ushp_sys_open_data(&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = ushp_sys_open_data(
+			&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
 	if (fd < 0)
 		return fd;
 	*keeps = fd == p->object.fd;
@@ -48,15 +50,18 @@ bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t len
 
 /* UNISHM_REMAP replaces something, so that nothing must fail any more after it: count first. The
  * range is kept meanwhile, if it is free, or the record might be mapped there. */
-static int count_and_replace(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+static int count_and_replace(
+		struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	bool keeps;
 	void *held = ushp_hold_range(where, seg->size);
 	int rc = ushp_hold_add(seg, false, new);
 	if (rc == 0) {
 		rc = ushp_keeps_in_range(seg, where, seg->size)
-				? unishm_because(-EINVAL, "the library keeps something in that range; choose "
-						"another address")
+				? unishm_because(-EINVAL,
+						  "the library keeps something in that range; "
+						  "choose "
+						  "another address")
 				: map_as_asked(seg, where, flags, &keeps, &new->addr);
 		if (rc < 0)
 			ushp_hold_undo(seg, new);
@@ -66,7 +71,8 @@ static int count_and_replace(struct unishm *seg, void *where, int flags, struct 
 	return rc;
 }
 
-/* Otherwise map first: the record, which may be mapped now, could take the place that is asked for. */
+/* Otherwise map first: the record, which may be mapped now, could take the place that is asked
+ * for. */
 static int map_and_count(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	bool keeps;
@@ -84,8 +90,9 @@ static void check_pin(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	uint32_t epoch;
-	if (p->pin.addr && ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(lock_epoch),
-			&epoch, sizeof epoch) == 0)
+	if (p->pin.addr &&
+			ushp_record_read(p->object.fd, p->object.record_at,
+					RECORD_HEAD_FIELD(lock_epoch), &epoch, sizeof epoch) == 0)
 		ushp_check_pin(seg, epoch);
 }
 
@@ -109,8 +116,9 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 		rc = ushp_object_permit(&p->object, &st, want);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
 		rc = ushp_hold_need_writable(seg);
+	/* So that the data keeps the description with the lock. */
 	if (rc == 0 && p->object.shared && !p->hold.taken)
-		ushp_object_renew(&p->object); /* so that the data keeps the description with the lock */
+		ushp_object_renew(&p->object);
 	if (rc == 0)
 		rc = flags & UNISHM_REMAP ? count_and_replace(seg, where, flags, new)
 				: map_and_count(seg, where, flags, new);
@@ -119,6 +127,37 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 	if (rc == 0)
 		unishm_mapping_prepare(); /* for detach */
 	return rc == -EIDRM ? is_past(seg) : rc;
+}
+
+/* Unmap what is left at [@addr, @addr + @length) of a mapping of @object's data. Programs may
+ * have unmapped it, and have something else there by now, which stays. -EINVAL and @gone:
+ * nothing is left. */
+static int unmap_data(const struct object *object, void *addr, size_t length, bool *gone)
+{
+	*gone = false;
+	size_t page = unishm_os_page_size();
+	uintptr_t base = (uintptr_t)addr, end = base + (length + page - 1) / page * page,
+		  from = base;
+	bool found = false;
+	while (from < end) {
+		struct unishm_mapping at;
+		int rc = unishm_mapping_at((void *)from, &at);
+		if (rc == -EOPNOTSUPP)
+			return unishm_sys.munmap(addr, length) < 0 ? -errno : 0;
+		if (rc < 0 || at.start >= end)
+			break;
+		uintptr_t to = at.end < end ? at.end : end;
+		from = at.start > from ? at.start : from;
+		if (at.offset == at.start - base && ushp_sys_is_data(object, &at)) {
+			if (unishm_sys.munmap((void *)from, to - from) < 0)
+				return -errno;
+			found = true;
+		}
+		from = to;
+	}
+	*gone = !found;
+	return found ? 0 : unishm_because(-EINVAL, "the attachment at %p is mapped no more; "
+			"the program unmapped it", addr);
 }
 
 /* Count @old out, and if that was the last of a removed segment, let go of it. @unmap: it is still
@@ -131,7 +170,7 @@ static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 	int checked = ushp_refresh(seg, &st);
 	bool usable = checked == 0;
 	bool gone = false;
-	int rc = unmap ? ushp_unmap_data(&p->object, old->addr, seg->size, &gone) : 0;
+	int rc = unmap ? unmap_data(&p->object, old->addr, seg->size, &gone) : 0;
 	if (rc < 0 && !gone)
 		return rc; /* it is still mapped, and counted */
 	if (rc < 0)

@@ -175,7 +175,8 @@ static int read_list(struct counting *c)
 	if (rc < 0)
 		return rc;
 	c->locked = rc > 0;
-	rc = ushp_sys_count_locks(&c->p->object, (struct range){ PLACE_READERS, PLACE_END },
+	rc = ushp_sys_count_locks(c->p->object.dev, c->p->object.ino,
+			(struct range){ PLACE_READERS, PLACE_END },
 			READERS_AT_ONCE, &count);
 	if (rc == 0) {
 		c->readers = count;
@@ -213,8 +214,8 @@ static int read_words(struct counting *c, struct words *words)
 	enum { CHUNK = 64 };
 	struct record_slot slots[CHUNK];
 	uint32_t used;
-	int rc = ushp_record_read(c->file.fd, c->p->object.record_at, RECORD_HEAD_FIELD(slots_used), &used,
-			sizeof used);
+	int rc = ushp_record_read(c->file.fd, c->p->object.record_at, RECORD_HEAD_FIELD(slots_used),
+			&used, sizeof used);
 	if (rc < 0)
 		return rc;
 	words->used = bounded(used);
@@ -232,7 +233,8 @@ static int read_words(struct counting *c, struct words *words)
 static int read_few_words(struct counting *c, struct words *words)
 {
 	struct record_tail tail;
-	int rc = ushp_record_read(c->file.fd, c->p->object.record_at, sizeof tail, &tail, sizeof tail);
+	int rc = ushp_record_read(
+			c->file.fd, c->p->object.record_at, sizeof tail, &tail, sizeof tail);
 	if (rc < 0)
 		return rc;
 	words->used = bounded(tail.head.slots_used);
@@ -245,7 +247,8 @@ static int read_few_words(struct counting *c, struct words *words)
 
 static bool are_equal(const struct words *one, const struct words *other)
 {
-	return one->used == other->used && memcmp(one->list, other->list, one->used * sizeof *one->list) == 0;
+	return one->used == other->used &&
+			memcmp(one->list, other->list, one->used * sizeof *one->list) == 0;
 }
 
 /* Read the words until two readings agree. */
@@ -311,7 +314,8 @@ static void see_to_dead(struct counting *c, struct census *census)
 		c->known_dead.list[i] = word;
 		if (c->p->object.writable && ushp_slot_clear(&c->p->object, i, word) > 0)
 			continue; /* else a reader's lock may be in the way */
-		if (ushp_record_read_slots(&c->p->object, i, 1, &slot) == 0 && slot.word == word && slot.pid) {
+		if (ushp_record_read_slots(&c->p->object, i, 1, &slot) == 0 && slot.word == word &&
+				slot.pid) {
 			census->unrecorded = true;
 			census->ended = (pid_t)slot.pid;
 		}
@@ -351,7 +355,8 @@ static int count_once(struct counting *c, unsigned round, struct census *census)
 
 static int count_all(struct unishm *seg, uint32_t epoch, struct census *census, unsigned *dead)
 {
-	struct counting *c = unishm_sys.realloc(NULL, sizeof *c); /* large, and mostly not touched */
+	struct counting *c =
+			unishm_sys.realloc(NULL, sizeof *c); /* large, and mostly not touched */
 	int rc = c ? 0 : -ENOMEM;
 	if (c)
 		begin_counting(c, seg, epoch);
@@ -374,7 +379,8 @@ static int count_alone(struct unishm *seg, struct record_tail *tail, struct cens
 	if (bounded(tail->head.slots_used) > RECORD_INLINE)
 		return 0;
 	for (uint32_t i = 0; i < RECORD_INLINE; i++)
-		if (count_in(tail_slot(tail, i)->word) > 0 && !(p->hold.taken && p->hold.index == i))
+		if (count_in(tail_slot(tail, i)->word) > 0 &&
+				!(p->hold.taken && p->hold.index == i))
 			return 0;
 	int rc = ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false, &found);
 	if (rc != 0)
@@ -394,8 +400,10 @@ int ushp_census(struct unishm *seg, struct record_tail *tail, struct census *cen
 	if (rc < 0)
 		return rc;
 	if (census->attached < seg->attached - p->leaving)
-		census->attached = seg->attached - p->leaving; /* ours are there, whatever became of their locks */
+		census->attached = seg->attached -
+				p->leaving; /* ours are there, whatever became of their locks */
 	if (dead == 0)
 		return 0;
-	return ushp_record_read(p->object.fd, p->object.record_at, sizeof *tail, tail, sizeof *tail);
+	return ushp_record_read(
+			p->object.fd, p->object.record_at, sizeof *tail, tail, sizeof *tail);
 }

@@ -26,12 +26,15 @@ static void write_head(struct unishm *seg, size_t back, uint32_t value)
 
 static int because_unseen(const struct object *object)
 {
-	return unishm_because(-ENOENT, "its name %s leads to something else here, or nowhere: this process "
-			"sees another file system (chroot, mount namespace); remove it from outside", object->name);
+	return unishm_because(-ENOENT,
+			"its name %s leads to something else here, or nowhere: this process "
+			"sees another file system (chroot, mount namespace); remove it from "
+			"outside",
+			object->name);
 }
 
-/* The name is looked at and taken away while no other remover does so. That it is gone is then seen in
- * the file itself. */
+/* The name is looked at and taken away while no other remover does so. That it is gone is then
+ * seen in the file itself. */
 static int take_name_away(struct posix *p)
 {
 	struct stat st;
@@ -49,7 +52,8 @@ static int take_name_away(struct posix *p)
 static bool says_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
-	ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
+	ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed,
+			sizeof removed);
 	return removed && !ushp_object_has_name(&p->object);
 }
 
@@ -153,7 +157,8 @@ int ushp_chown(struct unishm *seg, uid_t user, gid_t group)
 	have_writable(seg);
 	rc = ushp_sys_chown(&posix_of(seg)->object, !view.removed, user, group);
 	if (rc == -EPERM)
-		return unishm_because(rc, "giving a POSIX segment to another user, or to a group that one is "
+		return unishm_because(rc,
+				"giving a POSIX segment to another user, or to a group that one is "
 				"not in, needs privilege; run as root");
 	if (rc == 0)
 		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());

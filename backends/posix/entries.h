@@ -5,6 +5,9 @@
 
 #include "backend.h"
 
+/* What users type and tools print. */
+#define POSIX_NAME "posix"
+
 typedef int ushp_visit_fn(const struct unishm_status *st, void *arg);
 
 /* find.c */

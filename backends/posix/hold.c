@@ -22,7 +22,8 @@ static uint64_t next_op(struct posix *p)
 		p->hold.saw_removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
 		return ushp_record_next_op_in(&p->hold.map);
 	}
-	int rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail, sizeof tail);
+	int rc = ushp_record_read(
+			p->object.fd, p->object.record_at, sizeof tail, &tail, sizeof tail);
 	p->hold.saw_removed = rc == 0 && tail.head.removed;
 	return rc < 0 ? p->hold.entry.attach_op + 1 : ushp_record_next_op(&tail);
 }
@@ -30,8 +31,10 @@ static uint64_t next_op(struct posix *p)
 /* Write a field of the slot, the word last when the number rises. */
 static int put(struct posix *p, const void *field, size_t size)
 {
-	size_t offset = (size_t)((const unsigned char *)field - (const unsigned char *)&p->hold.entry);
-	return ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->hold.index) - offset, field, size);
+	size_t offset = (size_t)((const unsigned char *)field -
+			(const unsigned char *)&p->hold.entry);
+	return ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->hold.index) - offset,
+			field, size);
 }
 
 static int put_slot(struct posix *p, uint64_t op)
@@ -42,9 +45,11 @@ static int put_slot(struct posix *p, uint64_t op)
 	if (mapped) /* the word last: who sees it sees the rest */
 		rc = put(p, &entry->pid, sizeof *entry - offsetof(struct record_slot, pid));
 	if (rc == 0)
-		rc = mapped ? put(p, &entry->word, sizeof entry->word) : put(p, entry, sizeof *entry);
+		rc = mapped ? put(p, &entry->word, sizeof entry->word)
+			    : put(p, entry, sizeof *entry);
 	if (rc == 0 && p->hold.index >= RECORD_INLINE)
-		rc = ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(clock), &op, sizeof op);
+		rc = ushp_record_write(
+				&p->object, &p->hold.map, RECORD_HEAD_FIELD(clock), &op, sizeof op);
 	return rc;
 }
 
@@ -75,8 +80,9 @@ bool ushp_note_in_others(struct posix *p, bool attach, struct record_slot *befor
 {
 	struct record_tail tail;
 	struct record_slot *others = tail_others(&tail);
-	if (!p->object.writable || ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail,
-			sizeof tail) < 0)
+	if (!p->object.writable ||
+			ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail,
+					sizeof tail) < 0)
 		return false;
 	uint64_t op = ushp_record_next_op(&tail);
 	*before = *others;
@@ -101,8 +107,8 @@ static bool is_removed(const struct posix *p)
 		removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
 	} else {
 		ushp_record_fence();
-		ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed,
-				sizeof removed);
+		ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed),
+				&removed, sizeof removed);
 	}
 	return removed && ushp_object_check(&p->object, &st) == 0 &&
 			(st.st_nlink == 0 || !ushp_object_has_name(&p->object));
@@ -149,8 +155,8 @@ static unsigned count_of(const struct hold *hold)
 	return hold->taken ? hold->entry.word & SLOT_COUNT : 0;
 }
 
-/* From the second attachment on the record is mapped: then who can open nothing any more can still be
- * counted out. */
+/* From the second attachment on the record is mapped: then who can open nothing any more can
+ * still be counted out. */
 static int add_to_slot(struct posix *p, bool data_keeps)
 {
 	struct hold *hold = &p->hold;
@@ -170,8 +176,9 @@ static bool is_still_ours(const struct posix *p)
 	struct record_slot now;
 	if (p->hold.carrier != HOLD_BY_PROCESS)
 		return true;
-	return ushp_record_read(p->object.fd, p->object.record_at, record_slot_back(p->hold.index), &now,
-			sizeof now) == 0 && now.word == p->hold.entry.word;
+	return ushp_record_read(p->object.fd, p->object.record_at, record_slot_back(p->hold.index),
+			       &now, sizeof now) == 0 &&
+			now.word == p->hold.entry.word;
 }
 
 static void drop_slot(struct posix *p, bool usable)
@@ -228,7 +235,8 @@ static uint64_t place_of_now(void)
 	return PLACE_READERS + micro * STRIDE + ushp_random() % (STRIDE - READERS_AT_ONCE);
 }
 
-int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsigned count, uint64_t *place)
+int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsigned count,
+		uint64_t *place)
 {
 	for (unsigned tries = 0; tries < 100; tries++) {
 		struct range found;
@@ -236,7 +244,8 @@ int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsig
 		int rc = ushp_lock_take(file, owner, at, count, false);
 		if (rc < 0)
 			return rc;
-		rc = ushp_lock_find_foreign(file, owner, (struct range){ at, at + count - 1 }, &found);
+		rc = ushp_lock_find_foreign(
+				file, owner, (struct range){ at, at + count - 1 }, &found);
 		if (rc < 0 || (rc > 0 && found.last - found.first < READERS_AT_ONCE)) {
 			ushp_lock_drop(file, owner, at, count); /* one who came at the very time */
 			if (rc < 0)
@@ -356,7 +365,8 @@ static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
 	hold->entry.word |= SLOT_MOVED;
 	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
 	size_t back = record_slot_back(hold->index) - offsetof(struct record_slot, word);
-	int rc = ushp_record_write(&p->object, NULL, back, &hold->entry.word, sizeof hold->entry.word);
+	int rc = ushp_record_write(
+			&p->object, NULL, back, &hold->entry.word, sizeof hold->entry.word);
 	if (rc == 0 && !lost)
 		ushp_lock_drop(old, LOCK_OF_DESCRIPTION, a, 1);
 	return rc;
@@ -367,11 +377,13 @@ static int move_slot(struct posix *p, int fd, bool lost)
 {
 	struct hold *hold = &p->hold;
 	void *anchor;
-	struct lock_file old = ushp_object_locks(&p->object), new = { fd, false, p->object.dev, p->object.ino };
+	struct lock_file old = ushp_object_locks(&p->object),
+			 new = { fd, false, p->object.dev, p->object.ino };
 	int rc = ushp_map_anchor(fd, &anchor);
 	if (rc < 0)
 		return rc;
-	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, ushp_slot_place(hold->index, SLOT_MOVED), 1, true);
+	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, ushp_slot_place(hold->index, SLOT_MOVED), 1,
+			true);
 	if (rc < 0) {
 		ushp_unmap_anchor(anchor);
 		return rc;
@@ -386,7 +398,8 @@ static int move_slot(struct posix *p, int fd, bool lost)
 
 static int move_reader(struct posix *p, int fd, struct unishm_attachment *at, bool lost)
 {
-	struct lock_file old = ushp_object_locks(&p->object), new = { fd, false, p->object.dev, p->object.ino };
+	struct lock_file old = ushp_object_locks(&p->object),
+			 new = { fd, false, p->object.dev, p->object.ino };
 	void *page, *former = page_of(at);
 	int rc = ushp_map_anchor(fd, &page);
 	if (rc < 0)
@@ -433,7 +446,8 @@ static int move_reader_to_process(struct posix *p, struct unishm_attachment *at,
 
 static bool is_by_descriptor(const struct unishm_attachment *at)
 {
-	return ushp_hold_is_reader(at) && (at->own[PAGE] == BY_DESCRIPTOR || at->own[PAGE] & KEEPS_DESCRIPTOR);
+	return ushp_hold_is_reader(at) &&
+			(at->own[PAGE] == BY_DESCRIPTOR || at->own[PAGE] & KEEPS_DESCRIPTOR);
 }
 
 /* Each reader hold gets a description of its own, or none could be given up alone. */
@@ -442,7 +456,8 @@ static int move_one(struct posix *p, struct unishm_attachment *reader, bool lost
 	int fd = ushp_lock_by_process(p->object.dev, p->object.ino) ? -EBADF
 			: ushp_object_reopen(&p->object, reader ? O_RDONLY : O_RDWR);
 	if (fd < 0)
-		return reader ? move_reader_to_process(p, reader, lost) : move_slot_to_process(p, lost);
+		return reader ? move_reader_to_process(p, reader, lost)
+			      : move_slot_to_process(p, lost);
 	int rc = reader ? move_reader(p, fd, reader, lost) : move_slot(p, fd, lost);
 	ushp_lock_close(fd);
 	return rc;
@@ -491,8 +506,9 @@ void ushp_hold_secure(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct hold *hold = &p->hold;
-	if (hold->taken && hold->carrier == HOLD_BY_DESCRIPTOR && count_of(hold) > 0 && !hold->map.base)
-		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map); /* or it stays as it is */
+	if (hold->taken && hold->carrier == HOLD_BY_DESCRIPTOR && count_of(hold) > 0 &&
+			!hold->map.base)
+		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
 }
 
 /* The kernel dropped what the process held when the program closed a descriptor of the object: what
@@ -508,8 +524,8 @@ static int retake_slot(struct posix *p)
 	*hold = (struct hold){ 0 };
 	if (wanted.word == 0)
 		return 0;
-	int rc = ushp_slot_claim(&p->object, &file, LOCK_OF_PROCESS, &wanted, &hold->index, &hold->entry,
-			&before);
+	int rc = ushp_slot_claim(&p->object, &file, LOCK_OF_PROCESS, &wanted, &hold->index,
+			&hold->entry, &before);
 	hold->taken = rc == 0;
 	hold->carrier = HOLD_BY_PROCESS;
 	hold->place = ushp_slot_place(hold->index, 0);
@@ -531,7 +547,7 @@ int ushp_hold_retake(struct unishm *seg)
 	return rc;
 }
 
-/* ---- In a child -------------------------------------------------------------------------------- */
+/* ---- In a child --------------------------------------------------------- */
 
 void ushp_hold_drop_page(struct unishm_attachment *at)
 {
@@ -554,7 +570,8 @@ static void inherit_by_description(struct posix *p, struct unishm_attachment *at
 	own.fd = last ? fd : ushp_object_reopen(&p->object, O_RDONLY);
 	if (own.fd < 0)
 		own.fd = fd; /* then it counts until the last one ends */
-	if (own.fd != fd && ushp_lock_take(&own, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false) == 0)
+	if (own.fd != fd &&
+			ushp_lock_take(&own, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false) == 0)
 		ushp_lock_drop(&heir, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
 	if (ushp_map_anchor(own.fd, &page) == 0)
 		at->own[PAGE] = (uint64_t)(uintptr_t)page;
@@ -562,7 +579,8 @@ static void inherit_by_description(struct posix *p, struct unishm_attachment *at
 		ushp_lock_close(own.fd);
 }
 
-void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last)
+void ushp_hold_inherit(
+		struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last)
 {
 	struct posix *p = posix_of(seg);
 	at->own[PLACE] = place;

@@ -39,11 +39,11 @@
  * and no holds. Before fork() (fork.c) a lock by descriptor moves to a mapping, since child and
  * parent share the descriptor and the mappings of data: byte B of the slot is locked by the new
  * description, then the word says B, then A is unlocked: there is no moment without a lock. Then
- * the parent opens the child's description and takes its holds, with all attachments counted in; the
- * child maps an anchor through it and both close its descriptor. So the child is counted before it
- * exists, and if it never does, the kernel drops it with the parent's descriptor. A child without
- * fork handlers (clone(), _Fork()) has no hold until its first call; until then it keeps alive what
- * it shares with its parent.
+ * the parent opens the child's description and takes its holds, with all attachments counted in;
+ * the child maps an anchor through it and both close its descriptor. So the child is counted before
+ * it exists, and if it never does, the kernel drops it with the parent's descriptor. A child
+ * without fork handlers (clone(), _Fork()) has no hold until its first call; until then it keeps
+ * alive what it shares with its parent.
  *
  * A program that closes all descriptors does no harm: mappings keep the descriptions. The next
  * call opens the object anew and moves the hold to B of its slot, as fork does.
@@ -51,8 +51,8 @@
  * By process: fork() does not inherit such locks. The parent takes A of the child's slot; the child
  * takes B, then writes a word that says B, a pipe tells the parent, and it drops A. Readers: both
  * hold the same shared byte for that time. A close() of any descriptor of the object by the program
- * drops them; then the next call takes new ones. Where a kernel has locks of descriptions and one of
- * the process had to do, the record says for good that the count may be too low.
+ * drops them; then the next call takes new ones. Where a kernel has locks of descriptions and one
+ * of the process had to do, the record says for good that the count may be too low.
  */
 #ifndef UNISHM_POSIX_HOLD_H
 #define UNISHM_POSIX_HOLD_H
@@ -103,7 +103,8 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 /* Count @new out again, since it could not be mapped: as if nothing had been. */
 void ushp_hold_undo(struct unishm *seg, struct unishm_attachment *new);
 
-/* Count @old out. @usable: the handle's object was checked; @whole: it is not known to be cut short. */
+/* Count @old out. @usable: the handle's object was checked; @whole: it is not known to be cut
+ * short. */
 void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable, bool whole);
 
 /* Give up what the handle still has; it has no attachments any more. */
@@ -140,7 +141,8 @@ unsigned ushp_hold_unseen(struct unishm *seg);
 struct posix;
 void ushp_hold_drop_page(struct unishm_attachment *at);
 void ushp_hold_forget(struct posix *p, struct unishm_attachment *at);
-void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last);
+void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place,
+		bool last);
 
 /* Write down an attach or detach that no slot has, if the record can be written. True: it is, and
  * @before has what was there. */
@@ -154,12 +156,13 @@ int ushp_hold_recount(struct unishm *seg);
 int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word);
 
 /* Take a free slot for @count attachments by @owner on @file, at once with who and when. */
-int ushp_slot_claim(const struct object *object, const struct lock_file *file, enum lock_owner owner,
-		const struct record_slot *wanted, uint32_t *index, struct record_slot *entry,
-		struct record_slot *before);
+int ushp_slot_claim(const struct object *object, const struct lock_file *file,
+		enum lock_owner owner, const struct record_slot *wanted, uint32_t *index,
+		struct record_slot *entry, struct record_slot *before);
 
 /* A place for @count reader holds that no other process has, locked. */
-int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsigned count, uint64_t *place);
+int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsigned count,
+		uint64_t *place);
 
 /* The lock of a holder whose word is @word. */
 static inline uint64_t ushp_slot_place(uint32_t index, uint32_t word)

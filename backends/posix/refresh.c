@@ -9,7 +9,8 @@
 static void say_uncounted(struct posix *p)
 {
 	const uint32_t yes = 1;
-	if (ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted), &yes, sizeof yes) == 0)
+	if (ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted), &yes, sizeof yes) ==
+			0)
 		p->uncounted = false;
 }
 
@@ -61,8 +62,8 @@ int ushp_look(struct unishm *seg, struct view *view)
 		return -EIDRM;
 	int rc = ushp_refresh(seg, &view->st);
 	if (rc == 0)
-		rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof view->tail, &view->tail,
-				sizeof view->tail);
+		rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof view->tail,
+				&view->tail, sizeof view->tail);
 	if (rc < 0)
 		return rc;
 	view->removed = ushp_is_removed(p, &view->st, view->tail.head.removed);

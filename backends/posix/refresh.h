@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The first step of every entry of the backend's table: is the handle's descriptor still its own? */
+/* The first step of every entry of the backend's table: is the handle's descriptor still its
+ * own? */
 #ifndef UNISHM_POSIX_REFRESH_H
 #define UNISHM_POSIX_REFRESH_H
 

@@ -19,13 +19,14 @@ struct claim {
 
 static int read_tail(const struct claim *claim, struct record_tail *tail)
 {
-	return ushp_record_read(claim->file->fd, claim->object->record_at, sizeof *tail, tail, sizeof *tail);
+	return ushp_record_read(claim->file->fd, claim->object->record_at, sizeof *tail, tail,
+			sizeof *tail);
 }
 
 static int read_slot(const struct claim *claim, struct record_slot *slot)
 {
-	return ushp_record_read(claim->file->fd, claim->object->record_at, record_slot_back(claim->index),
-			slot, sizeof *slot);
+	return ushp_record_read(claim->file->fd, claim->object->record_at,
+			record_slot_back(claim->index), slot, sizeof *slot);
 }
 
 static int write_back(const struct claim *claim, size_t back, const void *from, size_t size)
@@ -40,7 +41,8 @@ static int is_held_on_b(const struct claim *claim, uint32_t word)
 {
 	uint64_t b = ushp_slot_place(claim->index, SLOT_MOVED);
 	struct range found;
-	return word & SLOT_MOVED ? ushp_lock_find(claim->file, (struct range){ b, b }, true, &found) : 0;
+	return word & SLOT_MOVED ? ushp_lock_find(claim->file, (struct range){ b, b }, true, &found)
+				 : 0;
 }
 
 /* Who and when, over what the slot says already. */
@@ -67,7 +69,8 @@ static int fill_slot(struct claim *claim)
 	else if (rc == 0)
 		rc = read_slot(claim, &claim->entry);
 	if (rc == 0)
-		rc = claim->entry.word & SLOT_COUNT ? -EAGAIN : is_held_on_b(claim, claim->entry.word);
+		rc = claim->entry.word & SLOT_COUNT ? -EAGAIN
+						    : is_held_on_b(claim, claim->entry.word);
 	if (rc != 0)
 		return rc > 0 ? -EAGAIN : rc;
 	claim->before = claim->entry;
@@ -162,7 +165,8 @@ static int grow(struct claim *claim, uint32_t seen)
 	if (rc < 0)
 		return rc;
 	rc = read_tail(claim, &tail);
-	uint32_t used = rc == 0 && tail.head.slots_used < RECORD_SLOTS ? tail.head.slots_used : RECORD_SLOTS;
+	uint32_t used = rc == 0 && tail.head.slots_used < RECORD_SLOTS ? tail.head.slots_used
+								       : RECORD_SLOTS;
 	if (rc == 0 && used == seen) {
 		used = used + RECORD_INLINE < RECORD_SLOTS ? used + RECORD_INLINE : RECORD_SLOTS;
 		rc = write_back(claim, RECORD_HEAD_FIELD(slots_used), &used, sizeof used);
@@ -191,7 +195,8 @@ static int search(struct claim *claim)
 		rc = read_tail(claim, &tail);
 		if (rc < 0)
 			return rc;
-		uint32_t used = tail.head.slots_used < RECORD_INLINE ? RECORD_INLINE : tail.head.slots_used;
+		uint32_t used = tail.head.slots_used < RECORD_INLINE ? RECORD_INLINE
+								     : tail.head.slots_used;
 		if (used > RECORD_SLOTS)
 			used = RECORD_SLOTS;
 		rc = try_free(claim, used);
@@ -208,9 +213,9 @@ static int search(struct claim *claim)
 	return rc;
 }
 
-int ushp_slot_claim(const struct object *object, const struct lock_file *file, enum lock_owner owner,
-		const struct record_slot *wanted, uint32_t *index, struct record_slot *entry,
-		struct record_slot *before)
+int ushp_slot_claim(const struct object *object, const struct lock_file *file,
+		enum lock_owner owner, const struct record_slot *wanted, uint32_t *index,
+		struct record_slot *entry, struct record_slot *before)
 {
 	struct claim claim = { .object = object, .file = file, .owner = owner, .wanted = wanted };
 	int rc = search(&claim);
@@ -240,7 +245,8 @@ static int clear_slot(const struct claim *claim, uint32_t word)
 	}
 	rc = write_back(claim, record_slot_back(claim->index), &entry, sizeof entry);
 	if (rc == 0 && claim->index >= RECORD_INLINE)
-		rc = write_back(claim, RECORD_HEAD_FIELD(clock), &entry.detach_op, sizeof entry.detach_op);
+		rc = write_back(claim, RECORD_HEAD_FIELD(clock), &entry.detach_op,
+				sizeof entry.detach_op);
 	return rc < 0 ? rc : 1;
 }
 
@@ -256,9 +262,9 @@ static int is_held_by_parent(const struct claim *claim, uint32_t word)
 	return ushp_lock_find(claim->file, (struct range){ a, a }, true, &found);
 }
 
-/* The holder's lock must be looked for and not taken: that would make it look alive to others. Another
- * place keeps away those who would do the same; a claim, which does not, takes no slot whose word
- * counts. */
+/* The holder's lock must be looked for and not taken: that would make it look alive to others.
+ * Another place keeps away those who would do the same; a claim, which does not, takes no slot
+ * whose word counts. */
 static int clear_dead(const struct claim *claim, uint32_t word)
 {
 	uint64_t own = ushp_slot_place(claim->index, word), clear = PLACE_CLEARS + claim->index;
