@@ -5,9 +5,11 @@
 #include "entries.h"
 #include "mapping.h"
 #include "memory.h"
+#include "move.h"
 #include "object_sys.h"
 #include "os.h"
 #include "pin.h"
+#include "reader.h"
 #include "refresh.h"
 #include "sys.h"
 
@@ -43,7 +45,7 @@ bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t len
 			overlaps(where, length, p->pin.addr, seg->size))
 		return true;
 	for (unsigned i = 0; i < seg->attached; i++)
-		if (overlaps(where, length, ushp_hold_page(&seg->attachments[i]), 1))
+		if (overlaps(where, length, ushp_reader_page(&seg->attachments[i]), 1))
 			return true;
 	return false;
 }

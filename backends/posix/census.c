@@ -30,6 +30,8 @@
 
 #include "handle.h"
 #include "object_sys.h"
+#include "reader.h"
+#include "slot.h"
 #include "sys.h"
 
 enum { ROUNDS = 200 };
@@ -150,12 +152,21 @@ static int are_still_there(struct counting *c, const struct ranges *found)
 	return 1;
 }
 
+/* Reader holds of this handle that its descriptor does not see by asking. */
+static unsigned count_unseen(const struct unishm *seg)
+{
+	unsigned count = 0;
+	for (unsigned i = 0; i < seg->attached; i++)
+		count += ushp_reader_by_descriptor(&seg->attachments[i]);
+	return count;
+}
+
 static int ask_readers_once(struct counting *c)
 {
 	struct ranges ask, found;
 	begin(&ask);
 	begin(&found);
-	c->readers = ushp_hold_unseen(c->seg);
+	c->readers = count_unseen(c->seg);
 	c->locked = c->hidden = c->use_list = false;
 	c->others = 0;
 	int rc = find_readers(c, &ask, &found);

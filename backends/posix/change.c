@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "entries.h"
+#include "move.h"
 #include "object_sys.h"
 #include "pin.h"
 #include "refresh.h"

@@ -9,9 +9,12 @@
 #include "descriptor.h"
 #include "handle.h"
 #include "memory.h"
+#include "move.h"
 #include "object_sys.h"
 #include "pin.h"
+#include "reader.h"
 #include "refresh.h"
+#include "slot.h"
 #include "sys.h"
 
 static const char heir_owner; /* of descriptors that are opened for children */
@@ -20,7 +23,7 @@ static unsigned count_readers(const struct unishm *seg)
 {
 	unsigned count = 0;
 	for (unsigned i = 0; i < seg->attached; i++)
-		count += ushp_hold_is_reader(&seg->attachments[i]);
+		count += ushp_reader_is(&seg->attachments[i]);
 	return count;
 }
 
@@ -202,7 +205,7 @@ void ushp_fork_shed(struct unishm *seg)
 	ushp_drop_inherited(p->pin.addr, seg->size);
 	p->hold.anchor = NULL;
 	for (unsigned i = 0; i < seg->attached; i++)
-		ushp_hold_drop_page(&seg->attachments[i]);
+		ushp_reader_drop_page(&seg->attachments[i]);
 }
 
 /* What our parent holds as a process is not ours, though we have inherited the list. */
@@ -212,7 +215,7 @@ static void forget_parents_locks(struct unishm *seg)
 	if (p->hold.taken && p->hold.carrier == HOLD_BY_PROCESS)
 		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place);
 	for (unsigned i = 0; i < seg->attached; i++)
-		ushp_hold_forget(p, &seg->attachments[i]);
+		ushp_reader_forget(p, &seg->attachments[i]);
 	if (p->pin.addr && p->pin.by_process)
 		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch);
 	p->pin = (struct pin){ 0 }; /* locks in RAM are not inherited */
@@ -302,10 +305,10 @@ static void take_over_readers(struct unishm *seg)
 		ushp_lock_inherit(&file, place, place, left, false);
 	for (unsigned i = 0; i < seg->attached; i++) {
 		struct unishm_attachment *at = &seg->attachments[i];
-		if (p->heir.taken && !ushp_hold_is_reader(at))
+		if (p->heir.taken && !ushp_reader_is(at))
 			continue;
 		bool last = --left == 0 && !p->heir.taken; /* else the slot has the heir's */
-		ushp_hold_inherit(seg, at, p->heir.by_process ? -1 : file.fd, place, last);
+		ushp_reader_inherit(p, at, p->heir.by_process ? -1 : file.fd, place, last);
 		place += place != 0;
 	}
 }

@@ -114,6 +114,14 @@ void ushp_object_close(struct object *object)
 	object->fd = -1;
 }
 
+enum lock_owner ushp_object_lock_owner(const struct object *object)
+{
+	if (ushp_sys_lock_owner == LOCK_OF_PROCESS || object->shared ||
+			ushp_lock_by_process(object->dev, object->ino))
+		return LOCK_OF_PROCESS;
+	return LOCK_OF_DESCRIPTION;
+}
+
 /* ---- Permission ---------------------------------------------------------------- */
 
 static int because_denied(int rc, const struct stat *st)

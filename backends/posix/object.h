@@ -48,6 +48,10 @@ int ushp_object_replace(struct object *object, int fd, bool writable);
 
 void ushp_object_close(struct object *object);
 
+/* By whom can a lock on the handle's descriptor be held? A description that children share holds
+ * none of ours, and one cannot be kept where the process has locks of its own. */
+enum lock_owner ushp_object_lock_owner(const struct object *object);
+
 static inline struct lock_file ushp_object_locks(const struct object *object)
 {
 	return (struct lock_file){ object->fd, object->shared, object->dev, object->ino };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "move.h"
 #include "pin.h"
 #include "sys.h"
 

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Slots of the record: finding a free one. See hold.h. */
+#include "slot.h"
+
 #include <errno.h>
 #include <stddef.h>
-
-#include "hold.h"
-#include "object_sys.h"
-#include "sys.h"
 
 /* What a claim works on. */
 struct claim {
@@ -285,7 +282,6 @@ int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word)
 {
 	struct lock_file file = ushp_object_locks(object);
 	struct claim claim = { .object = object, .file = &file, .index = index };
-	claim.owner = object->shared || ushp_lock_by_process(object->dev, object->ino)
-			? LOCK_OF_PROCESS : ushp_sys_lock_owner;
+	claim.owner = ushp_object_lock_owner(object);
 	return clear_dead(&claim, word);
 }

@@ -13,7 +13,10 @@
 #include "descriptor.h"
 #include "handle.h"
 #include "mutants.h"
+#include "move.h"
 #include "object_sys.h"
+#include "reader.h"
+#include "slot.h"
 #include "refresh.h"
 #include "unfinished.h"
 
