@@ -98,6 +98,10 @@ void unishm_leave(struct unishm *seg);
 int unishm_enter_all(struct unishm **all);
 void unishm_leave_all(void);
 
+/* Around a member of the backend that uses the segment of @seg: see core/backend.h. */
+int unishm_ready(struct unishm *seg);
+void unishm_settle(struct unishm *seg);
+
 /* Free the memory of a handle, which is not registered. */
 void unishm_free_handle(struct unishm *seg);
 
@@ -118,6 +122,7 @@ void unishm_renew_handles(bool missed);
 		int rc_ = (seg) ? unishm_enter(seg) : -EINVAL;                    \
 		if (rc_ == 0) {                                                   \
 			rc_ = (call);                                             \
+			unishm_settle(seg);                                       \
 			unishm_leave(seg);                                        \
 		}                                                                 \
 		if (!(seg))                                                       \

@@ -8,9 +8,7 @@
 #include "move.h"
 #include "object_sys.h"
 #include "os.h"
-#include "pin.h"
 #include "reader.h"
-#include "refresh.h"
 #include "sys.h"
 
 /* Map what is asked for. @keeps: by the handle's descriptor, so that the mapping keeps its
@@ -88,34 +86,20 @@ static int map_and_count(struct unishm *seg, void *where, int flags, struct unis
 }
 
 /* An unlock elsewhere may have ended our lock in RAM. */
-static void check_pin(struct unishm *seg)
+static void read_epoch(struct posix *p)
 {
-	struct posix *p = posix_of(seg);
 	uint32_t epoch;
 	if (p->pin.addr &&
 			ushp_record_read(p->object.fd, p->object.record_at,
 					RECORD_HEAD_FIELD(lock_epoch), &epoch, sizeof epoch) == 0)
-		ushp_check_pin(seg, epoch);
-}
-
-/* Removed: and if nobody is attached, let go of it at once. */
-static int is_past(struct unishm *seg)
-{
-	struct view view;
-	ushp_look(seg, &view);
-	return -EIDRM;
+		p->epoch = epoch;
 }
 
 int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
 	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
-	int rc = p->gone ? -EIDRM : ushp_refresh(seg, &st);
-	if (rc == 0 && st.st_nlink == 0)
-		return is_past(seg);
-	if (rc == 0)
-		rc = ushp_object_permit(&p->object, &st, want);
+	int rc = p->st.st_nlink == 0 ? -EIDRM : ushp_object_permit(&p->object, &p->st, want);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
 		rc = ushp_hold_need_writable(seg);
 	/* So that the data keeps the description with the lock. */
@@ -123,12 +107,14 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 		ushp_object_renew(&p->object);
 	if (rc == 0)
 		rc = flags & UNISHM_REMAP ? count_and_replace(seg, where, flags, new)
-				: map_and_count(seg, where, flags, new);
-	if (rc == 0)
-		check_pin(seg);
-	if (rc == 0)
-		unishm_mapping_prepare(); /* for detach */
-	return rc == -EIDRM ? is_past(seg) : rc;
+					  : map_and_count(seg, where, flags, new);
+	if (rc == -EIDRM)
+		p->end = END_POSSIBLE; /* let go of it at once */
+	if (rc < 0)
+		return rc;
+	read_epoch(p);
+	unishm_mapping_prepare(); /* for detach */
+	return 0;
 }
 
 /* Unmap what is left at [@addr, @addr + @length) of a mapping of @object's data. Programs may
@@ -162,28 +148,23 @@ static int unmap_data(const struct object *object, void *addr, size_t length, bo
 			"the program unmapped it", addr);
 }
 
-/* Count @old out, and if that was the last of a removed segment, let go of it. @unmap: it is still
- * mapped. The descriptor is looked at first, since it may be lost, and the mapping what still keeps
- * the lock. */
+/* Count @old out. @unmap: it is still mapped. The object was checked before, since the mapping may
+ * be what still keeps the lock. */
 static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
-	int checked = ushp_refresh(seg, &st);
-	bool usable = checked == 0;
+	bool usable = p->checked == 0;
 	bool gone = false;
 	int rc = unmap ? unmap_data(&p->object, old->addr, seg->size, &gone) : 0;
 	if (rc < 0 && !gone)
 		return rc; /* it is still mapped, and counted */
 	if (rc < 0)
 		old->addr = NULL; /* there is nothing to detach a second time */
-	ushp_hold_remove(seg, old, usable, checked != -EBADMSG);
+	ushp_hold_remove(seg, old, usable, p->checked != -EBADMSG);
 	if (usable)
-		check_pin(seg);
-	p->leaving = true;
-	if (p->hold.saw_removed || (usable && st.st_nlink == 0))
-		is_past(seg); /* was it the last one? */
-	p->leaving = false;
+		read_epoch(p);
+	if (p->hold.saw_removed || (usable && p->st.st_nlink == 0))
+		p->end = END_POSSIBLE; /* was it the last one? */
 	return rc;
 }
 

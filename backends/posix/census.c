@@ -396,7 +396,7 @@ static int count_alone(struct unishm *seg, struct record_tail *tail, struct cens
 	int rc = ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false, &found);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	census->attached = seg->attached - p->leaving;
+	census->attached = seg->attached;
 	return 1;
 }
 
@@ -410,9 +410,9 @@ int ushp_census(struct unishm *seg, struct record_tail *tail, struct census *cen
 		rc = count_all(seg, tail->head.lock_epoch, census, &dead);
 	if (rc < 0)
 		return rc;
-	if (census->attached < seg->attached - p->leaving)
-		census->attached = seg->attached -
-				p->leaving; /* ours are there, whatever became of their locks */
+	if (census->attached < seg->attached)
+		census->attached =
+				seg->attached; /* ours are there, whatever became of their locks */
 	if (dead == 0)
 		return 0;
 	return ushp_record_read(

@@ -282,6 +282,7 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 	struct posix *p = posix_of(seg);
 	snprintf(p->object.name, sizeof p->object.name, "%s", name);
 	p->object.record_at = ushp_sys_record_offset(size);
+	p->st = *st;
 	p->heir = (struct heir){ .fd = -1, .pipe = { -1, -1 } };
 	seg->size = size;
 	seg->key = key;

@@ -19,6 +19,10 @@ void ushp_close(struct unishm *seg);
 int ushp_list(ushp_visit_fn *visit, void *arg);
 int ushp_sweep(int flags, ushp_visit_fn *visit, void *arg);
 
+/* refresh.c */
+int ushp_ready(struct unishm *seg);
+void ushp_settle(struct unishm *seg);
+
 /* attach.c */
 int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new);
 int ushp_detach(struct unishm *seg, struct unishm_attachment *old);

@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include "create.h"
+#include "handle.h"
 #include "entries.h"
 #include "descriptor.h"
 #include "object_sys.h"
 #include "pin.h"
-#include "refresh.h"
 #include "sys.h"
 
 /* ---- One object -------------------------------------------------------------------- */
@@ -323,8 +323,6 @@ int ushp_open_id(struct unishm *seg, int id)
 void ushp_close(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	if (p->gone)
-		return;
 	ushp_unpin(seg);
 	ushp_hold_close(seg);
 	ushp_object_close(&p->object);

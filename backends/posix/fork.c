@@ -7,13 +7,13 @@
 #include <sys/mman.h>
 
 #include "descriptor.h"
+#include "entries.h"
 #include "handle.h"
 #include "memory.h"
 #include "move.h"
 #include "object_sys.h"
 #include "pin.h"
 #include "reader.h"
-#include "refresh.h"
 #include "slot.h"
 #include "sys.h"
 
@@ -113,9 +113,8 @@ static const struct heir no_heir = { .fd = -1, .pipe = { -1, -1 } };
 void ushp_fork_prepare(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
 	p->heir = no_heir;
-	if (!p->gone && ushp_refresh(seg, &st) == 0) {
+	if (p->checked == 0) {
 		if (ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && ushp_hold_move(seg, false) < 0)
 			nobody_counts_the_child(p); /* or us too long: the child shares our lock */
 		if (seg->attached > 0)
@@ -349,9 +348,8 @@ void ushp_fork_child(struct unishm *seg)
 void ushp_fork_missed(struct unishm *seg, bool in_child)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
 	if (!in_child) {
-		if (!p->gone && ushp_refresh(seg, &st) == 0)
+		if (ushp_ready(seg) == 0)
 			ushp_hold_move(seg, false);
 		p->object.shared = true;
 		return;
@@ -362,6 +360,6 @@ void ushp_fork_missed(struct unishm *seg, bool in_child)
 	p->object.shared = true;
 	if (p->gone || seg->attached == 0)
 		return;
-	if (ushp_refresh(seg, &st) < 0 || ushp_hold_recount(seg) < 0)
+	if (ushp_ready(seg) < 0 || ushp_hold_recount(seg) < 0)
 		nobody_counts_the_child(p);
 }

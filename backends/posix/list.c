@@ -6,8 +6,8 @@
 #include "create.h"
 #include "entries.h"
 #include "find.h"
+#include "handle.h"
 #include "object_sys.h"
-#include "refresh.h"
 #include "sys.h"
 
 /* A handle for the occasion, which is in no list. */

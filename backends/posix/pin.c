@@ -96,10 +96,3 @@ void ushp_unpin(struct unishm *seg)
 		ushp_lock_drop(&file, LOCK_OF_PROCESS, PLACE_PINS + p->pin.epoch, 1);
 	p->pin = (struct pin){ 0 };
 }
-
-void ushp_check_pin(struct unishm *seg, uint32_t epoch)
-{
-	struct posix *p = posix_of(seg);
-	if (p->pin.addr && p->pin.epoch != epoch)
-		ushp_unpin(seg);
-}

@@ -17,7 +17,6 @@
 #include "object_sys.h"
 #include "reader.h"
 #include "slot.h"
-#include "refresh.h"
 #include "unfinished.h"
 
 struct broken broken;
