@@ -99,8 +99,16 @@ int unishm_enter_all(struct unishm **all);
 void unishm_leave_all(void);
 
 /* Around a member of the backend that uses the segment of @seg: see core/backend.h. */
-int unishm_ready(struct unishm *seg);
-void unishm_settle(struct unishm *seg);
+static inline int unishm_ready(struct unishm *seg)
+{
+	return seg->backend->ready ? seg->backend->ready(seg) : 0;
+}
+
+static inline void unishm_settle(struct unishm *seg)
+{
+	if (seg->backend->settle)
+		seg->backend->settle(seg);
+}
 
 /* Free the memory of a handle, which is not registered. */
 void unishm_free_handle(struct unishm *seg);

@@ -63,17 +63,6 @@ static void lock(struct unishm *seg)
 		tell_missed(seg, true);
 }
 
-int unishm_ready(struct unishm *seg)
-{
-	return seg->backend->ready ? seg->backend->ready(seg) : 0;
-}
-
-void unishm_settle(struct unishm *seg)
-{
-	if (seg->backend->settle)
-		seg->backend->settle(seg);
-}
-
 int unishm_enter(struct unishm *seg)
 {
 	int rc = unishm_hold_forks();

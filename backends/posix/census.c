@@ -360,7 +360,6 @@ static int count_once(struct counting *c, unsigned round, struct census *census)
 	census->attached = sum + c->readers;
 	census->locked = c->locked;
 	census->hidden = c->hidden;
-	see_to_dead(c, census);
 	return are_equal(&c->first, &c->again) || (round > 0 && certain);
 }
 
@@ -373,6 +372,8 @@ static int count_all(struct unishm *seg, uint32_t epoch, struct census *census, 
 		begin_counting(c, seg, epoch);
 	for (unsigned round = 0; rc == 0 && round < ROUNDS; round++) {
 		rc = count_once(c, round, census);
+		if (rc >= 0)
+			see_to_dead(c, census);
 		*dead += c->dead;
 	}
 	if (rc >= 0)

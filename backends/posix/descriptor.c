@@ -90,7 +90,8 @@ int ushp_fd_next(int fd, const void *owner)
 
 int ushp_fd_check(int fd, const void *owner, dev_t dev, ino_t ino, struct stat *st)
 {
-	if (!ushp_fd_owned(fd, owner))
+	const void **slot = owner_of(fd, false);
+	if (!slot || __atomic_load_n(slot, __ATOMIC_ACQUIRE) != owner)
 		return -EBADF;
 	if (unishm_sys.fstat(fd, st) < 0)
 		return errno == EBADF ? note_loss() : -errno;

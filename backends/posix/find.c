@@ -323,6 +323,8 @@ int ushp_open_id(struct unishm *seg, int id)
 void ushp_close(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
+	if (p->object.fd < 0)
+		return; /* it is gone, and ushp_settle() let go of it */
 	ushp_unpin(seg);
 	ushp_hold_close(seg);
 	ushp_object_close(&p->object);

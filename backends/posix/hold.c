@@ -113,6 +113,14 @@ static bool is_removed(const struct posix *p)
 
 /* ---- Slot holds -------------------------------------------------------------------- */
 
+/* From the second attachment on the record is mapped: then who can open nothing any more can
+ * still be counted out. */
+static void map_record(struct posix *p)
+{
+	if (!p->hold.map.base)
+		ushp_record_map(p->object.fd, &p->object, p->hold.index, &p->hold.map);
+}
+
 static int take_slot(struct posix *p)
 {
 	struct hold *hold = &p->hold;
@@ -132,18 +140,12 @@ static int take_slot(struct posix *p)
 	return 0;
 }
 
-/* From the second attachment on the record is mapped: then who can open nothing any more can
- * still be counted out. */
-static int add_to_slot(struct posix *p, bool data_keeps)
+static int add_to_slot(struct posix *p)
 {
-	struct hold *hold = &p->hold;
-	bool first = !hold->taken, keeps = data_keeps && !p->object.shared;
-	int rc = first ? take_slot(p) : ushp_hold_count(hold) == SLOT_COUNT ? -ENOSPC : 0;
-	if (rc < 0)
-		return rc;
-	if (!hold->map.base && (!first || !keeps))
-		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
-	return first ? 0 : change_count(p, +1);
+	if (ushp_hold_count(&p->hold) == SLOT_COUNT)
+		return -ENOSPC;
+	map_record(p);
+	return change_count(p, +1);
 }
 
 /* What this handle's slot says. Where the process holds it, the program may have dropped the lock
@@ -191,7 +193,10 @@ static void take_out(struct unishm *seg, struct unishm_attachment *old, bool usa
 int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment *new)
 {
 	struct posix *p = posix_of(seg);
-	int rc = p->object.writable ? add_to_slot(p, data_keeps) : -EACCES;
+	bool first = !p->hold.taken, keeps = data_keeps && !p->object.shared;
+	int rc = !p->object.writable ? -EACCES : first ? take_slot(p) : add_to_slot(p);
+	if (rc == 0 && first && !keeps)
+		map_record(p);
 	bool reader = rc == -EACCES || rc == -EAGAIN || rc == -ENOSPC;
 	if (reader)
 		rc = ushp_reader_take(p, data_keeps, new);
@@ -249,7 +254,7 @@ static int recount_in_slot(struct unishm *seg)
 	if (rc < 0)
 		return rc;
 	if (p->hold.carrier == HOLD_BY_DESCRIPTOR)
-		ushp_record_map(p->object.fd, &p->object, p->hold.index, &p->hold.map);
+		map_record(p);
 	for (unsigned i = 1; rc == 0 && i < seg->attached; i++)
 		rc = change_count(p, +1);
 	return rc;

@@ -204,9 +204,14 @@ int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t
 	return rc;
 }
 
-/* Another holder in this process may have listed the same bytes. */
-static void unlist_and_drop(const struct lock_file *key, uint64_t at, uint64_t count)
+/* Of what the process lists, only what no other of its holders has listed as well. */
+void ushp_lock_drop(const struct lock_file *key, enum lock_owner owner, uint64_t at, uint64_t count)
 {
+	if (owner == LOCK_OF_DESCRIPTION) {
+		set_lock(key->fd, owner, range_of(F_UNLCK, at, count));
+		return;
+	}
+	unishm_mutex_lock(&guard);
 	struct process_file *file = find_file(key->dev, key->ino);
 	bool listed = false;
 	for (uint64_t i = 0; file && i < count; i++)
@@ -214,17 +219,6 @@ static void unlist_and_drop(const struct lock_file *key, uint64_t at, uint64_t c
 	if (listed && key->fd >= 0 && !is_refused(file, at, count, true))
 		set_lock(key->fd, LOCK_OF_PROCESS, range_of(F_UNLCK, at, count));
 	drop_empty();
-}
-
-void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at,
-		uint64_t count)
-{
-	if (owner == LOCK_OF_DESCRIPTION) {
-		set_lock(file->fd, owner, range_of(F_UNLCK, at, count));
-		return;
-	}
-	unishm_mutex_lock(&guard);
-	unlist_and_drop(file, at, count);
 	unishm_mutex_unlock(&guard);
 }
 

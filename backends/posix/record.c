@@ -73,12 +73,12 @@ static bool may_pwrite(const struct object *object)
 
 static int write_by_mapping(const struct object *object, size_t back, const void *from, size_t size)
 {
-	struct record_map map = { NULL, 0 };
-	int rc = ushp_record_map(object->fd, object, RECORD_SLOTS - 1, &map);
-	if (rc < 0)
-		return rc;
-	ushp_record_copy(map.base + map.length - back, from, size);
-	ushp_record_unmap(&map);
+	unsigned char *base = unishm_sys.mmap(NULL, RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			object->fd, object->record_at);
+	if (base == MAP_FAILED)
+		return errno == EAGAIN ? -ENOMEM : -errno; /* EAGAIN: RLIMIT_MEMLOCK */
+	ushp_record_copy(base + RECORD_SIZE - back, from, size);
+	unishm_sys.munmap(base, RECORD_SIZE);
 	return 0;
 }
 
