@@ -168,12 +168,6 @@ WRAP(bool, ushp_object_has_name, (const struct object *object))
 	return !broken.believes_removed && __real_ushp_object_has_name(object);
 }
 
-WRAP(void, ushp_object_close, (struct object *object))
-{
-	if (!broken.keeps_descriptors)
-		__real_ushp_object_close(object);
-}
-
 WRAP(int, ushp_object_permit, (const struct object *object, const struct stat *st, unsigned want))
 {
 	return broken.permits_all ? 0 : __real_ushp_object_permit(object, st, want);
