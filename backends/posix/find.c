@@ -56,9 +56,9 @@ static int identify(int fd, key_t key, struct stat *st, struct record_head *head
 				"an object that this library did not make has its name; "
 				"move it away, or choose another key");
 	int rc = ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof *head, head, sizeof *head);
-	return rc < 0 ? rc
-		      : ushp_record_check(
-					head, ushp_sys_record_offset(head->size), st->st_size, key);
+	if (rc < 0)
+		return rc;
+	return ushp_record_check(head, ushp_sys_record_offset(head->size), st->st_size, key);
 }
 
 int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st)
@@ -181,8 +181,8 @@ static int see_what_is_there(struct unishm *seg, const char *name, const struct 
 	return found == -EMFILE || found == -ENFILE || found == -ENOMEM ? found : -EEXIST;
 }
 
-static int create_or_look_again(
-		struct unishm *seg, const char *name, const struct unishm_options *opt)
+static int create_or_look_again(struct unishm *seg, const char *name,
+		const struct unishm_options *opt)
 {
 	int rc = ushp_create(seg, name, opt);
 	if (rc == -EEXIST)
