@@ -59,9 +59,8 @@ static int count_and_replace(struct unishm *seg, void *where, int flags,
 	if (rc == 0) {
 		rc = ushp_keeps_in_range(seg, where, seg->size)
 				? unishm_because(-EINVAL,
-						  "the library keeps something in that range; "
-						  "choose "
-						  "another address")
+						"the library keeps something in that range; "
+						"choose another address")
 				: map_as_asked(seg, where, flags, &keeps, &new->addr);
 		if (rc < 0)
 			ushp_hold_undo(seg, new);
@@ -124,8 +123,8 @@ static int unmap_data(const struct object *object, void *addr, size_t length, bo
 {
 	*gone = false;
 	size_t page = unishm_os_page_size();
-	uintptr_t base = (uintptr_t)addr, end = base + (length + page - 1) / page * page,
-		  from = base;
+	uintptr_t base = (uintptr_t)addr, from = base;
+	uintptr_t end = base + (length + page - 1) / page * page;
 	bool found = false;
 	while (from < end) {
 		struct unishm_mapping at;

@@ -30,8 +30,8 @@ static int because_unseen(const struct object *object)
 {
 	return unishm_because(-ENOENT,
 			"its name %s leads to something else here, or nowhere: this process "
-			"sees another file system (chroot, mount namespace); remove it from "
-			"outside",
+			"sees another file system (chroot, mount namespace); "
+			"remove it from outside",
 			object->name);
 }
 

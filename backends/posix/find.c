@@ -206,8 +206,8 @@ static int await_maker(const struct unishm_options *opt, const struct stat *make
 	int rc = unishm_pause(patience);
 	if (rc == -ETIMEDOUT)
 		return unishm_because(rc,
-				"a process of user %lu still fills it after %u ms; wait for it, or "
-				"end it",
+				"a process of user %lu still fills it after %u ms; "
+				"wait for it, or end it",
 				(unsigned long)maker->st_uid, patience->limit_ms);
 	return rc;
 }
@@ -297,12 +297,13 @@ static int open_listed(struct unishm *seg, int id)
 		match = &names.list[i];
 		matches++;
 	}
-	if (rc == 0 && matches != 1)
-		rc = matches == 0 ? -ENOENT
-				  : unishm_because(-ENOENT,
-						    "%u segments have this id by now; "
-						    "open the one that is meant by its key",
-						    matches);
+	if (rc == 0 && matches == 0)
+		rc = -ENOENT;
+	if (rc == 0 && matches > 1)
+		rc = unishm_because(-ENOENT,
+				"%u segments have this id by now; "
+				"open the one that is meant by its key",
+				matches);
 	if (rc == 0)
 		rc = open_if_id(seg, match->text, id);
 	free(names.list);

@@ -140,10 +140,10 @@ static bool child_holds(const struct posix *p)
 	struct record_slot now;
 	struct range found;
 	if (p->heir.taken)
-		return ushp_record_read_slots(&p->object, p->heir.index, 1,
-				&now) < 0 || now.word != p->heir.entry.word;
-	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS,
-			       (struct range){ p->heir.place, p->heir.place }, &found) != 0;
+		return ushp_record_read_slots(&p->object, p->heir.index, 1, &now) < 0 ||
+				now.word != p->heir.entry.word;
+	const struct range ask = { p->heir.place, p->heir.place };
+	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, ask, &found) != 0;
 }
 
 /* What the process holds for the child must be the child's before it is given up. A child that
@@ -263,8 +263,8 @@ static bool is_still_heirs(const struct posix *p, int fd)
 	struct record_slot now;
 	struct object by = p->object;
 	by.fd = fd;
-	return ushp_record_read_slots(&by, p->heir.index, 1,
-			&now) == 0 && now.word == p->heir.entry.word;
+	return ushp_record_read_slots(&by, p->heir.index, 1, &now) == 0 &&
+			now.word == p->heir.entry.word;
 }
 
 static void take_over_slot(struct posix *p)

@@ -114,9 +114,10 @@ static int fill_slot(struct claim *claim)
 		claim->entry = *tail_slot(&tail, claim->index);
 	else if (rc == 0)
 		rc = ushp_record_read_slots(&claim->object, claim->index, 1, &claim->entry);
+	if (rc == 0 && claim->entry.word & SLOT_COUNT)
+		return -EAGAIN;
 	if (rc == 0)
-		rc = claim->entry.word & SLOT_COUNT ? -EAGAIN
-						    : is_held_on_b(claim, claim->entry.word);
+		rc = is_held_on_b(claim, claim->entry.word);
 	if (rc != 0)
 		return rc > 0 ? -EAGAIN : rc;
 	claim->before = claim->entry;
@@ -203,8 +204,9 @@ static int grow(struct claim *claim, uint32_t seen)
 	if (rc < 0)
 		return rc;
 	rc = ushp_record_read_tail(&claim->object, &tail);
-	uint32_t used = rc == 0 && tail.head.slots_used < RECORD_SLOTS ? tail.head.slots_used
-								       : RECORD_SLOTS;
+	uint32_t used = RECORD_SLOTS;
+	if (rc == 0 && tail.head.slots_used < RECORD_SLOTS)
+		used = tail.head.slots_used;
 	if (rc == 0 && used == seen) {
 		used = used + RECORD_INLINE < RECORD_SLOTS ? used + RECORD_INLINE : RECORD_SLOTS;
 		rc = ushp_record_write(&claim->object, NULL, RECORD_HEAD_FIELD(slots_used), &used,
