@@ -4,12 +4,13 @@
  * This is its table; the code is in backends/posix/. Calls go downwards only:
  *
  *   find, list, attach, change, status, fork     the members, by subject
- *   create, unfinished, refresh, pin             what several of them do
- *   census, hold, slot                           who is attached: read hold.h first
+ *   refresh                                      the steps before and after each member
+ *   create, unfinished, look, pin                what several of them do
+ *   census, move, hold, slot, reader             who is attached: read hold.h first
  *   data, object, directory                      the file of a segment, its data and its name
  *   record                                       what the library keeps about a segment
  *   range_lock, descriptor, memory               the system's locks, descriptors, address space
- *   names                                        names of segments
+ *   names                                        names of segments, ids
  *
  * data_*, object_* and lock_* exist for Linux (_linux) and for other systems (_sidecar).
  */

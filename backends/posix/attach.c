@@ -16,8 +16,8 @@
 static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = ushp_sys_open_data(
-			&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = ushp_sys_open_data(&p->object, seg->size,
+			flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
 	if (fd < 0)
 		return fd;
 	*keeps = fd == p->object.fd;
@@ -50,8 +50,8 @@ bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t len
 
 /* UNISHM_REMAP replaces something, so that nothing must fail any more after it: count first. The
  * range is kept meanwhile, if it is free, or the record might be mapped there. */
-static int count_and_replace(
-		struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+static int count_and_replace(struct unishm *seg, void *where, int flags,
+		struct unishm_attachment *new)
 {
 	bool keeps;
 	void *held = ushp_hold_range(where, seg->size);
@@ -59,9 +59,8 @@ static int count_and_replace(
 	if (rc == 0) {
 		rc = ushp_keeps_in_range(seg, where, seg->size)
 				? unishm_because(-EINVAL,
-						  "the library keeps something in that range; "
-						  "choose "
-						  "another address")
+						"the library keeps something in that range; "
+						"choose another address")
 				: map_as_asked(seg, where, flags, &keeps, &new->addr);
 		if (rc < 0)
 			ushp_hold_undo(seg, new);
@@ -89,9 +88,9 @@ static int map_and_count(struct unishm *seg, void *where, int flags, struct unis
 static void read_epoch(struct posix *p)
 {
 	uint32_t epoch;
-	if (p->pin.addr &&
-			ushp_record_read(p->object.fd, p->object.record_at,
-					RECORD_HEAD_FIELD(lock_epoch), &epoch, sizeof epoch) == 0)
+	if (!p->pin.addr)
+		return;
+	if (ushp_record_get(&p->object, RECORD_HEAD_FIELD(lock_epoch), &epoch, sizeof epoch) == 0)
 		p->epoch = epoch;
 }
 
@@ -124,8 +123,8 @@ static int unmap_data(const struct object *object, void *addr, size_t length, bo
 {
 	*gone = false;
 	size_t page = unishm_os_page_size();
-	uintptr_t base = (uintptr_t)addr, end = base + (length + page - 1) / page * page,
-		  from = base;
+	uintptr_t base = (uintptr_t)addr, from = base;
+	uintptr_t end = base + (length + page - 1) / page * page;
 	bool found = false;
 	while (from < end) {
 		struct unishm_mapping at;

@@ -232,8 +232,7 @@ static int read_words(struct counting *c, struct words *words)
 	enum { CHUNK = 64 };
 	struct record_slot slots[CHUNK];
 	uint32_t used;
-	int rc = ushp_record_read(c->file.fd, c->p->object.record_at, RECORD_HEAD_FIELD(slots_used),
-			&used, sizeof used);
+	int rc = ushp_record_get(&c->p->object, RECORD_HEAD_FIELD(slots_used), &used, sizeof used);
 	if (rc < 0)
 		return rc;
 	words->used = bounded(used);
@@ -251,8 +250,7 @@ static int read_words(struct counting *c, struct words *words)
 static int read_few_words(struct counting *c, struct words *words)
 {
 	struct record_tail tail;
-	int rc = ushp_record_read(
-			c->file.fd, c->p->object.record_at, sizeof tail, &tail, sizeof tail);
+	int rc = ushp_record_read_tail(&c->p->object, &tail);
 	if (rc < 0)
 		return rc;
 	words->used = bounded(tail.head.slots_used);
@@ -461,6 +459,5 @@ int ushp_census(struct unishm *seg, struct record_tail *tail, struct census *cen
 				seg->attached; /* ours are there, whatever became of their locks */
 	if (dead == 0)
 		return 0;
-	return ushp_record_read(
-			p->object.fd, p->object.record_at, sizeof *tail, tail, sizeof *tail);
+	return ushp_record_read_tail(&p->object, tail);
 }

@@ -30,8 +30,8 @@ static int because_unseen(const struct object *object)
 {
 	return unishm_because(-ENOENT,
 			"its name %s leads to something else here, or nowhere: this process "
-			"sees another file system (chroot, mount namespace); remove it from "
-			"outside",
+			"sees another file system (chroot, mount namespace); "
+			"remove it from outside",
 			object->name);
 }
 
@@ -54,8 +54,7 @@ static int take_name_away(struct posix *p)
 static bool says_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
-	ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed,
-			sizeof removed);
+	ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
 	return removed && !ushp_object_has_name(&p->object);
 }
 

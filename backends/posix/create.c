@@ -33,8 +33,8 @@ static int check_size(const struct unishm_options *opt)
 		return unishm_because(-EINVAL, "a new segment needs a size of 1 or more");
 	off_t record_at = ushp_sys_record_offset(opt->size);
 	if (record_at < 0 || opt->size > PTRDIFF_MAX)
-		return unishm_because(
-				-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached",
+				opt->size);
 	/* Growing beyond this limit would raise SIGXFSZ. */
 	if (unishm_sys.getrlimit_fsize(&limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
 			(opt->size > (uint64_t)limit.rlim_cur ||
@@ -52,9 +52,8 @@ static int because_no_room(int rc, const struct unishm_options *opt)
 	if (rc == -ENOSPC)
 		return unishm_because(rc,
 				"the shared memory file system, or this user's quota there, has no "
-				"room for %zu bytes; remove unused segments, or enlarge it (mount "
-				"-o "
-				"remount,size=...)",
+				"room for %zu bytes; remove unused segments, or enlarge it "
+				"(mount -o remount,size=...)",
 				opt->size);
 	return rc;
 }
@@ -92,8 +91,8 @@ static int begin_record(const struct draft *draft, const struct unishm_options *
 static int finish_record(int fd, const struct unishm_options *opt)
 {
 	struct record_tail tail;
-	int rc = ushp_record_read(
-			fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail, sizeof tail);
+	int rc = ushp_record_read(fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail,
+			sizeof tail);
 	if (rc < 0)
 		return rc;
 	tail.head.state = RECORD_READY;
@@ -177,8 +176,8 @@ static struct work *work_of(struct unishm_making *making)
 
 static void close_draft(struct work *work)
 {
-	ushp_lock_close_own(
-			work->draft.fd, &draft_owner, work->claim.file.dev, work->claim.file.ino);
+	ushp_lock_close_own(work->draft.fd, &draft_owner, work->claim.file.dev,
+			work->claim.file.ino);
 }
 
 /* Others who use this library take away only what has no claim; but somebody may have deleted
@@ -366,9 +365,8 @@ int ushp_create(struct unishm *seg, const char *name, const struct unishm_option
 	struct stat st;
 	int rc = check_size(opt);
 	if (rc < 0)
-		return name && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0
-				? -EEXIST
-				: rc; /* judged first */
+		/* Whether the name is taken is judged first. */
+		return name && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc;
 	if (name)
 		snprintf(own, sizeof own, "%s", name);
 	rc = create_any(seg, own, opt);

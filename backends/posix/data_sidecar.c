@@ -117,8 +117,8 @@ static int because_unseen(int rc, const struct object *object)
 		return rc;
 	return unishm_because(-EBADMSG,
 			"its object %s is not there: another program took it away, or "
-			"this one sees other objects (a jail); remove the segment where it was "
-			"made",
+			"this one sees other objects (a jail); "
+			"remove the segment where it was made",
 			object->name);
 }
 

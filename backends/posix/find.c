@@ -56,9 +56,9 @@ static int identify(int fd, key_t key, struct stat *st, struct record_head *head
 				"an object that this library did not make has its name; "
 				"move it away, or choose another key");
 	int rc = ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof *head, head, sizeof *head);
-	return rc < 0 ? rc
-		      : ushp_record_check(
-					head, ushp_sys_record_offset(head->size), st->st_size, key);
+	if (rc < 0)
+		return rc;
+	return ushp_record_check(head, ushp_sys_record_offset(head->size), st->st_size, key);
 }
 
 int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st)
@@ -181,8 +181,8 @@ static int see_what_is_there(struct unishm *seg, const char *name, const struct 
 	return found == -EMFILE || found == -ENFILE || found == -ENOMEM ? found : -EEXIST;
 }
 
-static int create_or_look_again(
-		struct unishm *seg, const char *name, const struct unishm_options *opt)
+static int create_or_look_again(struct unishm *seg, const char *name,
+		const struct unishm_options *opt)
 {
 	int rc = ushp_create(seg, name, opt);
 	if (rc == -EEXIST)
@@ -206,8 +206,8 @@ static int await_maker(const struct unishm_options *opt, const struct stat *make
 	int rc = unishm_pause(patience);
 	if (rc == -ETIMEDOUT)
 		return unishm_because(rc,
-				"a process of user %lu still fills it after %u ms; wait for it, or "
-				"end it",
+				"a process of user %lu still fills it after %u ms; "
+				"wait for it, or end it",
 				(unsigned long)maker->st_uid, patience->limit_ms);
 	return rc;
 }
@@ -297,12 +297,13 @@ static int open_listed(struct unishm *seg, int id)
 		match = &names.list[i];
 		matches++;
 	}
-	if (rc == 0 && matches != 1)
-		rc = matches == 0 ? -ENOENT
-				  : unishm_because(-ENOENT,
-						    "%u segments have this id by now; "
-						    "open the one that is meant by its key",
-						    matches);
+	if (rc == 0 && matches == 0)
+		rc = -ENOENT;
+	if (rc == 0 && matches > 1)
+		rc = unishm_because(-ENOENT,
+				"%u segments have this id by now; "
+				"open the one that is meant by its key",
+				matches);
 	if (rc == 0)
 		rc = open_if_id(seg, match->text, id);
 	free(names.list);

@@ -59,8 +59,7 @@ static void open_heir(struct posix *p, bool for_slot)
 			!ushp_lock_by_process(p->object.dev, p->object.ino)) {
 		fd = ushp_object_reopen(&p->object, for_slot ? O_RDWR : O_RDONLY);
 		if (fd == -EACCES && for_slot)
-			fd = ushp_object_reopen(
-					&p->object, O_RDONLY); /* it gave up its rights: readers */
+			fd = ushp_object_reopen(&p->object, O_RDONLY); /* it gave up its rights */
 	}
 	if (fd >= 0 && ushp_fd_own(fd, &heir_owner) < 0) {
 		ushp_lock_close(fd);
@@ -143,8 +142,8 @@ static bool child_holds(const struct posix *p)
 	if (p->heir.taken)
 		return ushp_record_read_slots(&p->object, p->heir.index, 1, &now) < 0 ||
 				now.word != p->heir.entry.word;
-	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS,
-			       (struct range){ p->heir.place, p->heir.place }, &found) != 0;
+	const struct range ask = { p->heir.place, p->heir.place };
+	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, ask, &found) != 0;
 }
 
 /* What the process holds for the child must be the child's before it is given up. A child that

@@ -19,8 +19,7 @@ static uint64_t next_op(struct posix *p)
 		p->hold.saw_removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
 		return ushp_record_next_op_in(&p->hold.map);
 	}
-	int rc = ushp_record_read(
-			p->object.fd, p->object.record_at, sizeof tail, &tail, sizeof tail);
+	int rc = ushp_record_read_tail(&p->object, &tail);
 	p->hold.saw_removed = rc == 0 && tail.head.removed;
 	return rc < 0 ? p->hold.entry.attach_op + 1 : ushp_record_next_op(&tail);
 }
@@ -45,8 +44,8 @@ static int put_slot(struct posix *p, uint64_t op)
 		rc = mapped ? put(p, &entry->word, sizeof entry->word)
 			    : put(p, entry, sizeof *entry);
 	if (rc == 0 && p->hold.index >= RECORD_INLINE)
-		rc = ushp_record_write(
-				&p->object, &p->hold.map, RECORD_HEAD_FIELD(clock), &op, sizeof op);
+		rc = ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(clock), &op,
+				sizeof op);
 	return rc;
 }
 
@@ -77,9 +76,7 @@ bool ushp_note_in_others(struct posix *p, bool attach, struct record_slot *befor
 {
 	struct record_tail tail;
 	struct record_slot *others = tail_others(&tail);
-	if (!p->object.writable ||
-			ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail,
-					sizeof tail) < 0)
+	if (!p->object.writable || ushp_record_read_tail(&p->object, &tail) < 0)
 		return false;
 	uint64_t op = ushp_record_next_op(&tail);
 	*before = *others;
@@ -104,8 +101,7 @@ static bool is_removed(const struct posix *p)
 		removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
 	} else {
 		ushp_record_fence();
-		ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed),
-				&removed, sizeof removed);
+		ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
 	}
 	return removed && ushp_object_check(&p->object, &st) == 0 &&
 			(st.st_nlink == 0 || !ushp_object_has_name(&p->object));
@@ -155,8 +151,7 @@ static bool is_still_ours(const struct posix *p)
 	struct record_slot now;
 	if (p->hold.carrier != HOLD_BY_PROCESS)
 		return true;
-	return ushp_record_read(p->object.fd, p->object.record_at, record_slot_back(p->hold.index),
-			       &now, sizeof now) == 0 &&
+	return ushp_record_read_slots(&p->object, p->hold.index, 1, &now) == 0 &&
 			now.word == p->hold.entry.word;
 }
 

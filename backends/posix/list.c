@@ -106,8 +106,8 @@ static int status_of(struct walk *walk, const struct name *name, struct unishm_s
 
 int ushp_list(ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk __attribute__((
-			cleanup(free_walk))) = { .step = status_of, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((cleanup(free_walk))) = {
+		.step = status_of, .visit = visit, .arg = arg };
 	return walk_names(&walk);
 }
 
@@ -129,8 +129,7 @@ static int status_of_abandoned(struct walk *walk, const struct name *name, struc
 	struct record_head head;
 	int rc = open_abandoned(walk->seg, name, &file);
 	if (rc == 0)
-		rc = ushp_record_read(
-				p->object.fd, p->object.record_at, sizeof head, &head, sizeof head);
+		rc = ushp_record_get(&p->object, sizeof head, &head, sizeof head);
 	if (rc < 0)
 		return rc;
 	begin_status(walk->seg, st);
@@ -154,8 +153,8 @@ static int remove_abandoned(struct walk *walk, const struct name *name)
 
 int ushp_sweep(int flags, ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk __attribute__((cleanup(
-			free_walk))) = { .step = status_of_abandoned, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((cleanup(free_walk))) = {
+		.step = status_of_abandoned, .visit = visit, .arg = arg };
 	if (!(flags & UNISHM_SWEEP_DRY))
 		walk.after = remove_abandoned;
 	return walk_names(&walk);

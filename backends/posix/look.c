@@ -14,8 +14,7 @@ int ushp_look(struct unishm *seg, struct view *view)
 {
 	struct posix *p = posix_of(seg);
 	const uint32_t yes = 1;
-	int rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof view->tail,
-			&view->tail, sizeof view->tail);
+	int rc = ushp_record_read_tail(&p->object, &view->tail);
 	if (rc < 0)
 		return rc;
 	view->removed = is_removed(p, view->tail.head.removed);

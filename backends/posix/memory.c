@@ -11,8 +11,8 @@
 
 int ushp_because_noexec(void)
 {
-	return unishm_because(
-			-ENOTSUP, "shared memory is mounted noexec here; use the System V backend");
+	return unishm_because(-ENOTSUP,
+			"shared memory is mounted noexec here; use the System V backend");
 }
 
 /* The mapping is refused for that reason alone with EPERM. */
@@ -80,8 +80,8 @@ int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr)
 	if (where && !(flags & UNISHM_REMAP)) {
 		rc = map_exactly(fd, where, length, prot, &got);
 	} else {
-		got = unishm_sys.mmap(
-				where, length, prot, MAP_SHARED | (where ? MAP_FIXED : 0), fd, 0);
+		got = unishm_sys.mmap(where, length, prot, MAP_SHARED | (where ? MAP_FIXED : 0), fd,
+				0);
 		rc = got == MAP_FAILED ? -errno : 0;
 	}
 	if (rc == 0 && flags & UNISHM_POPULATE) {
@@ -150,8 +150,8 @@ void ushp_drop_inherited(void *addr, size_t length)
 
 void *ushp_hold_range(void *where, size_t length)
 {
-	void *got = unishm_sys.mmap(
-			where, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | EXACTLY, -1, 0);
+	void *got = unishm_sys.mmap(where, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | EXACTLY,
+			-1, 0);
 	if (got == where)
 		return got;
 	if (got != MAP_FAILED)

@@ -19,8 +19,8 @@ static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
 	hold->entry.word |= SLOT_MOVED;
 	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
 	size_t back = record_slot_back(hold->index) - offsetof(struct record_slot, word);
-	int rc = ushp_record_write(
-			&p->object, NULL, back, &hold->entry.word, sizeof hold->entry.word);
+	int rc = ushp_record_write(&p->object, NULL, back, &hold->entry.word,
+			sizeof hold->entry.word);
 	if (rc == 0 && !lost)
 		ushp_lock_drop(old, LOCK_OF_DESCRIPTION, a, 1);
 	return rc;

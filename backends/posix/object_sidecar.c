@@ -64,8 +64,8 @@ int ushp_sys_because_missing(int rc)
 	if (rc == -ENOENT && unishm_sys.stat(UNISHM_SIDECAR_DIRECTORY, &st) < 0 &&
 			(errno == ENOENT || errno == ENOTDIR))
 		return unishm_because(rc,
-				"there is no directory %s here, where records are kept; make it, "
-				"with mode 1777",
+				"there is no directory %s here, where records are kept; "
+				"make it, with mode 1777",
 				UNISHM_SIDECAR_DIRECTORY);
 	return rc;
 }

@@ -55,11 +55,8 @@ static int map_for_pin(struct unishm *seg, struct pin *pin)
 	struct posix *p = posix_of(seg);
 	int fd = ushp_object_reopen(&p->object, O_RDONLY);
 	int data = ushp_sys_open_data(&p->object, seg->size, O_RDONLY);
-	int rc = data < 0 ? data
-			  : map_and_hold(seg,
-					    ushp_sys_lock_owner == LOCK_OF_PROCESS || fd < 0 ? data
-											     : fd,
-					    fd, pin);
+	bool own = ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && fd >= 0;
+	int rc = data < 0 ? data : map_and_hold(seg, own ? fd : data, fd, pin);
 	if (data >= 0 && data != p->object.fd)
 		ushp_lock_close(data);
 	if (fd >= 0)

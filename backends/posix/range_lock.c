@@ -281,8 +281,8 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 		struct range *found)
 {
 	/* A lock is in the way of what is asked for: a shared one only of an exclusive one. */
-	struct flock lock = range_of(
-			exclusive ? F_RDLCK : F_WRLCK, ask.first, ask.last - ask.first + 1);
+	struct flock lock = range_of(exclusive ? F_RDLCK : F_WRLCK, ask.first,
+			ask.last - ask.first + 1);
 	if (unishm_sys.fcntl_lock(file->fd, command, &lock) < 0)
 		return refused(command, errno);
 	if (lock.l_type == F_UNLCK)

@@ -52,8 +52,8 @@ int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsig
 		int rc = ushp_lock_take(file, owner, at, count, false);
 		if (rc < 0)
 			return rc;
-		rc = ushp_lock_find_foreign(
-				file, owner, (struct range){ at, at + count - 1 }, &found);
+		rc = ushp_lock_find_foreign(file, owner, (struct range){ at, at + count - 1 },
+				&found);
 		if (rc < 0 || (rc > 0 && found.last - found.first < READERS_AT_ONCE)) {
 			ushp_lock_drop(file, owner, at, count); /* one who came at the very time */
 			if (rc < 0)

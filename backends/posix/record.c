@@ -48,8 +48,8 @@ int ushp_record_check(const struct record_head *head, off_t record_at, off_t fil
 	if (head->size == 0 || head->key != (int32_t)key ||
 			record_at + RECORD_SIZE != file_size ||
 			head->state < RECORD_MAKING || head->state > RECORD_REMOVING)
-		return unishm_because(
-				-EBADMSG, "its record is damaged; remove the object by its name");
+		return unishm_because(-EBADMSG,
+				"its record is damaged; remove the object by its name");
 	return 0;
 }
 
@@ -100,8 +100,8 @@ int ushp_record_write(const struct object *object, const struct record_map *map,
 	}
 	if (!may_pwrite(object))
 		return write_by_mapping(object, back, from, size);
-	ssize_t put = unishm_sys.pwrite(
-			object->fd, from, size, object->record_at + RECORD_SIZE - (off_t)back);
+	ssize_t put = unishm_sys.pwrite(object->fd, from, size,
+			object->record_at + RECORD_SIZE - (off_t)back);
 	if (put < 0)
 		return errno == EDQUOT ? -ENOSPC : -errno;
 	return put == (ssize_t)size ? 0 : -ENOSPC;
@@ -110,8 +110,8 @@ int ushp_record_write(const struct object *object, const struct record_map *map,
 int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t count,
 		struct record_slot *out)
 {
-	return ushp_record_read(object->fd, object->record_at, record_slot_back(first + count - 1),
-			out, count * sizeof *out);
+	return ushp_record_get(object, record_slot_back(first + count - 1), out,
+			count * sizeof *out);
 }
 
 /* ---- The mapping --------------------------------------------------------------- */

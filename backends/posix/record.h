@@ -145,6 +145,16 @@ int ushp_record_check(const struct record_head *head, off_t record_at, off_t fil
 /* Read @size bytes that begin @back bytes before the end of the record. */
 int ushp_record_read(int fd, off_t record_at, size_t back, void *to, size_t size);
 
+static inline int ushp_record_get(const struct object *object, size_t back, void *to, size_t size)
+{
+	return ushp_record_read(object->fd, object->record_at, back, to, size);
+}
+
+static inline int ushp_record_read_tail(const struct object *object, struct record_tail *tail)
+{
+	return ushp_record_get(object, sizeof *tail, tail, sizeof *tail);
+}
+
 /* Write them: by @object's descriptor, which was checked and is writable; or through @map, if
  * that is not NULL and has them. A mapping of a file that another process cuts short raises
  * SIGBUS when it is touched, a descriptor does not: so only attach and detach use @map, after a

@@ -16,9 +16,9 @@
 
 static void say_uncounted(struct posix *p)
 {
+	const size_t back = RECORD_HEAD_FIELD(uncounted);
 	const uint32_t yes = 1;
-	if (ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted), &yes, sizeof yes) ==
-			0)
+	if (ushp_record_write(&p->object, NULL, back, &yes, sizeof yes) == 0)
 		p->uncounted = false;
 }
 
@@ -50,23 +50,22 @@ int ushp_ready(struct unishm *seg)
 /* ---- After ------------------------------------------------------------------- */
 
 /* Mostly there is not even a lock that would have to be looked at. */
-static bool is_unused(const struct unishm *seg, const struct posix *p)
+static bool is_unused(const struct posix *p)
 {
+	const struct range all = { PLACE_SLOTS, PLACE_END };
 	struct lock_file file = ushp_object_locks(&p->object);
 	struct range found;
 	ushp_record_fence();
-	return seg->attached == 0 &&
-			ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false,
-					&found) == 0;
+	return ushp_lock_find(&file, all, false, &found) == 0;
 }
 
 static void see_if_gone(struct unishm *seg, enum end end)
 {
 	struct posix *p = posix_of(seg);
 	struct view view;
-	if (end == END_REMOVED && seg->attached > 0)
+	if (seg->attached > 0)
 		return;
-	if (end == END_REMOVED && is_unused(seg, p))
+	if (end == END_REMOVED && is_unused(p))
 		p->gone = true;
 	else if (ushp_object_check(&p->object, &p->st) == 0)
 		ushp_look(seg, &view);

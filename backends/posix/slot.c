@@ -14,11 +14,6 @@ struct claim {
 	struct record_slot entry, before;
 };
 
-static int read_tail(const struct object *object, struct record_tail *tail)
-{
-	return ushp_record_read(object->fd, object->record_at, sizeof *tail, tail, sizeof *tail);
-}
-
 /* Write a slot, and that the operation @op happened. */
 static int write_slot(const struct object *object, uint32_t index, const struct record_slot *slot,
 		uint64_t op)
@@ -39,7 +34,7 @@ static int clear_slot(const struct object *object, uint32_t index, uint32_t word
 	int rc = ushp_record_read_slots(object, index, 1, &entry);
 	if (rc < 0 || entry.word != word)
 		return rc;
-	rc = read_tail(object, &tail);
+	rc = ushp_record_read_tail(object, &tail);
 	if (rc < 0)
 		return rc;
 	entry.word = ((word >> SLOT_NONCE_SHIFT) + 1) << SLOT_NONCE_SHIFT;
@@ -114,14 +109,15 @@ static void fill_in(struct claim *claim, uint64_t op)
 static int fill_slot(struct claim *claim)
 {
 	struct record_tail tail;
-	int rc = read_tail(&claim->object, &tail);
+	int rc = ushp_record_read_tail(&claim->object, &tail);
 	if (rc == 0 && claim->index < RECORD_INLINE)
 		claim->entry = *tail_slot(&tail, claim->index);
 	else if (rc == 0)
 		rc = ushp_record_read_slots(&claim->object, claim->index, 1, &claim->entry);
+	if (rc == 0 && claim->entry.word & SLOT_COUNT)
+		return -EAGAIN;
 	if (rc == 0)
-		rc = claim->entry.word & SLOT_COUNT ? -EAGAIN
-						    : is_held_on_b(claim, claim->entry.word);
+		rc = is_held_on_b(claim, claim->entry.word);
 	if (rc != 0)
 		return rc > 0 ? -EAGAIN : rc;
 	claim->before = claim->entry;
@@ -147,7 +143,7 @@ static int try_inline(struct claim *claim)
 {
 	struct record_tail tail;
 	uint32_t start = (uint32_t)ushp_random();
-	int rc = read_tail(&claim->object, &tail);
+	int rc = ushp_record_read_tail(&claim->object, &tail);
 	if (rc < 0)
 		return rc;
 	rc = -EAGAIN;
@@ -207,9 +203,10 @@ static int grow(struct claim *claim, uint32_t seen)
 	int rc = ushp_lock_take(claim->file, claim->owner, PLACE_GROW, 1, true);
 	if (rc < 0)
 		return rc;
-	rc = read_tail(&claim->object, &tail);
-	uint32_t used = rc == 0 && tail.head.slots_used < RECORD_SLOTS ? tail.head.slots_used
-								       : RECORD_SLOTS;
+	rc = ushp_record_read_tail(&claim->object, &tail);
+	uint32_t used = RECORD_SLOTS;
+	if (rc == 0 && tail.head.slots_used < RECORD_SLOTS)
+		used = tail.head.slots_used;
 	if (rc == 0 && used == seen) {
 		used = used + RECORD_INLINE < RECORD_SLOTS ? used + RECORD_INLINE : RECORD_SLOTS;
 		rc = ushp_record_write(&claim->object, NULL, RECORD_HEAD_FIELD(slots_used), &used,
@@ -234,7 +231,7 @@ static int try_fresh(struct claim *claim, uint32_t from, uint32_t to)
 static int try_all(struct claim *claim)
 {
 	struct record_tail tail;
-	int rc = read_tail(&claim->object, &tail);
+	int rc = ushp_record_read_tail(&claim->object, &tail);
 	if (rc < 0)
 		return rc;
 	uint32_t used = tail.head.slots_used < RECORD_INLINE ? RECORD_INLINE : tail.head.slots_used;

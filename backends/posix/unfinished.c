@@ -30,8 +30,7 @@ int ushp_stage(const struct object *object, uint32_t state)
 	int rc = ushp_lock_find(&file, claim, true, &found);
 	if (rc != 0)
 		return rc < 0 ? rc : STAGE_MAKING;
-	rc = ushp_record_read(object->fd, object->record_at, RECORD_HEAD_FIELD(state), &state,
-			sizeof state);
+	rc = ushp_record_get(object, RECORD_HEAD_FIELD(state), &state, sizeof state);
 	if (rc < 0)
 		return rc;
 	if (ushp_is_draft_name(object->name + 1))
