@@ -94,11 +94,17 @@ static void read_epoch(struct posix *p)
 		p->epoch = epoch;
 }
 
+static int permit(struct posix *p, unsigned want)
+{
+	p->own = ushp_object_is_own(&p->st);
+	return ushp_object_permit(&p->object, &p->st, p->own, want);
+}
+
 int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct posix *p = posix_of(seg);
 	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
-	int rc = p->st.st_nlink == 0 ? -EIDRM : ushp_object_permit(&p->object, &p->st, want);
+	int rc = p->st.st_nlink == 0 ? -EIDRM : permit(p, want);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
 		rc = ushp_hold_need_writable(seg);
 	/* So that the data keeps the description with the lock. */

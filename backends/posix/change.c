@@ -46,8 +46,20 @@ static int take_name_away(struct posix *p)
 	rc = ushp_object_unlink(&p->object);
 	if (rc == -ENOENT && ushp_object_check(&p->object, &st) == 0 && st.st_nlink == 0)
 		rc = 0; /* another process was faster */
-	ushp_object_end_removal(&p->object);
+	if (rc == 0)
+		ushp_object_after_removal(); /* a close may end the lock: ushp_settle() */
+	else
+		ushp_object_end_removal(&p->object);
+	p->removing = rc == 0;
 	return rc;
+}
+
+/* Nobody can attach any more, and nobody is or was about to: there is no lock. Then the file says all
+ * that has to be known; else the record tells it to those who attach (hold.c). */
+static bool is_past(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	return ushp_is_unused(seg) && ushp_object_check(&p->object, &p->st) == 0 && p->st.st_nlink == 0;
 }
 
 /* Another link keeps the file, but the name is gone, and a remover has written that down. */
@@ -75,6 +87,9 @@ int ushp_remove(struct unishm *seg)
 		return look_as_owner(seg, &view);
 	if (rc < 0)
 		return rc == -ENOENT ? because_unseen(&p->object) : rc;
+	p->gone = is_past(seg);
+	if (p->gone)
+		return 0;
 	write_head(seg, RECORD_HEAD_FIELD(removed), 1);
 	p->end = END_REMOVED;
 	return 0;

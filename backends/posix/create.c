@@ -125,7 +125,7 @@ static int lock_claim(struct claim *claim, int fd)
 	if (rc < 0)
 		return rc;
 	struct lock_file file = { fd, false, claim->file.dev, claim->file.ino };
-	rc = ushp_lock_take(&file, LOCK_OF_DESCRIPTION, PLACE_CLAIM, 1, true);
+	rc = ushp_lock_must_take(&file, LOCK_OF_DESCRIPTION, PLACE_CLAIM, 1, true);
 	if (rc < 0)
 		ushp_unmap_anchor(claim->page);
 	return rc;
@@ -140,7 +140,7 @@ static int take_claim(struct claim *claim, const struct draft *draft)
 			: ushp_sys_reopen_unnamed(draft->fd, O_RDWR);
 	if (fd < 0) {
 		claim->by_process = true;
-		return ushp_lock_take(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1, true);
+		return ushp_lock_must_take(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1, true);
 	}
 	int rc = lock_claim(claim, fd);
 	unishm_sys.close(fd);
@@ -375,7 +375,9 @@ int ushp_create(struct unishm *seg, const char *name, const struct unishm_option
 		ushp_name_of_private((int)ushp_random(), own);
 		rc = create_any(seg, own, opt);
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		seg->created = true;
+		posix_of(seg)->free = (1u << RECORD_INLINE) - 1;
+	}
 	return rc;
 }

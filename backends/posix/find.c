@@ -13,6 +13,7 @@
 #include "descriptor.h"
 #include "object_sys.h"
 #include "pin.h"
+#include "slot.h"
 #include "sys.h"
 
 /* ---- One object -------------------------------------------------------------------- */
@@ -47,7 +48,7 @@ static int because_refused(int rc, const char *name)
 }
 
 /* Is what is open on @fd one of ours? */
-static int identify(int fd, key_t key, struct stat *st, struct record_head *head)
+static int identify(int fd, key_t key, struct stat *st, struct record_tail *tail)
 {
 	if (unishm_sys.fstat(fd, st) < 0)
 		return -errno;
@@ -55,36 +56,38 @@ static int identify(int fd, key_t key, struct stat *st, struct record_head *head
 		return unishm_because(-EBADMSG,
 				"an object that this library did not make has its name; "
 				"move it away, or choose another key");
-	int rc = ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof *head, head, sizeof *head);
+	int rc = ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof *tail, tail, sizeof *tail);
 	if (rc < 0)
 		return rc;
+	const struct record_head *head = &tail->head;
 	return ushp_record_check(head, ushp_sys_record_offset(head->size), st->st_size, key);
 }
 
 int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	struct record_head head;
+	struct record_tail tail;
 	bool writable;
 	int fd = open_file(name, &writable);
 	if (fd < 0)
 		return because_refused(fd, name);
-	int rc = identify(fd, key, st, &head);
+	int rc = identify(fd, key, st, &tail);
 	if (rc < 0 && rc != -EBADF) {
 		ushp_lock_close(fd);
 		return rc;
 	}
-	rc = ushp_bind(seg, fd, writable, st, name, (size_t)head.size, key);
+	rc = ushp_bind(seg, fd, writable, st, name, (size_t)tail.head.size, key);
 	if (rc < 0)
 		return rc;
-	rc = ushp_stage(&p->object, head.state);
+	p->free = ushp_slot_free(&tail);
+	rc = ushp_stage(&p->object, tail.head.state);
 	if (rc == STAGE_READY && st->st_nlink == 0)
-		rc = -EAGAIN; /* removed since; a segment that has the name now is another one */
+		rc = STAGE_GONE;
 	if (rc == STAGE_READY) {
 		int place = ushp_sys_try_place(&p->object);
 		rc = place < 0 ? place : rc;
 	}
-	if (rc < 0)
+	if (rc < 0 || rc == STAGE_GONE)
 		ushp_object_close(&p->object);
 	return rc;
 }
@@ -115,7 +118,7 @@ int ushp_open_ready(struct unishm *seg, const char *name, key_t key)
 	int rc;
 	do
 		rc = ushp_open_any(seg, name, key, &st);
-	while (rc == -EAGAIN);
+	while (rc == STAGE_GONE);
 	if (rc > STAGE_READY) {
 		ushp_object_close(&posix_of(seg)->object);
 		rc = -ENOENT;
@@ -140,7 +143,7 @@ static int look_at_name(struct unishm *seg, const char *name, const struct unish
 	int stage = ushp_open_any(seg, name, opt->key, st);
 	if (stage == -ENOENT)
 		return FOUND_NONE;
-	if (stage == -EAGAIN)
+	if (stage == STAGE_GONE)
 		return FOUND_CHANGE;
 	if (stage < 0)
 		return stage;

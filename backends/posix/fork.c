@@ -78,7 +78,7 @@ static int claim_heir_slot(struct posix *p, unsigned count)
 	struct lock_file file = heir_file(p);
 	struct record_slot wanted = {
 		.word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid() };
-	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), &wanted, &p->heir.index,
+	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), 0, &wanted, &p->heir.index,
 			&p->heir.entry, &p->heir.before);
 	p->heir.taken = rc == 0;
 	return rc;
@@ -99,7 +99,7 @@ static void claim_for_child(struct unishm *seg)
 	struct posix *p = posix_of(seg);
 	unsigned readers = count_readers(seg), in_slot = seg->attached - readers;
 	open_heir(p, in_slot > 0);
-	if (in_slot > 0 && claim_heir_slot(p, in_slot) < 0)
+	if (in_slot > 0 && claim_heir_slot(p, in_slot) != 0)
 		readers = seg->attached;
 	if (readers > 0 && claim_heir_places(p, readers) < 0)
 		nobody_counts_the_child(p);

@@ -32,6 +32,9 @@ struct posix {
 	enum end end;
 	bool gone;      /* seen to be removed and not attached: that is for good */
 	bool uncounted; /* the record is to say so, as soon as it can be written */
+	bool own;       /* when it last attached, the effective user was the file's owner */
+	bool removing;  /* has the lock that removers have, until ushp_settle() */
+	unsigned free;  /* slots that were free when the handle was opened; see ushp_slot_claim() */
 };
 
 static inline struct posix *posix_of(struct unishm *seg)

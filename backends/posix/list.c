@@ -28,10 +28,14 @@ struct walk {
 	void *arg;
 };
 
-/* Gone meanwhile, not ours to read, or not one of ours: go on. What is short is an error. */
+/* Gone meanwhile, not ours to read or to remove, or not one of ours: go on. All else is an error. */
 static bool ends_the_walk(int rc)
 {
-	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+	static const int passed[] = { ENOENT, EIDRM, EACCES, EPERM, EBUSY, EBADMSG, ENOTSUP };
+	for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+		if (rc == -passed[i])
+			return false;
+	return rc < 0;
 }
 
 static int held(struct walk *walk, const struct name *name, struct unishm_status *st)

@@ -36,7 +36,7 @@ static int move_slot(struct posix *p, int fd, bool lost)
 	int rc = ushp_map_anchor(fd, &anchor);
 	if (rc < 0)
 		return rc;
-	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, ushp_slot_place(hold->index, SLOT_MOVED), 1,
+	rc = ushp_lock_must_take(&new, LOCK_OF_DESCRIPTION, ushp_slot_place(hold->index, SLOT_MOVED), 1,
 			true);
 	if (rc < 0) {
 		ushp_unmap_anchor(anchor);
@@ -57,7 +57,7 @@ static int move_slot_to_process(struct posix *p, bool lost)
 	uint64_t b = ushp_slot_place(p->hold.index, SLOT_MOVED);
 	int rc = p->object.writable || p->hold.map.base ? 0 : -EACCES;
 	if (rc == 0)
-		rc = ushp_lock_take(&file, LOCK_OF_PROCESS, b, 1, true);
+		rc = ushp_lock_must_take(&file, LOCK_OF_PROCESS, b, 1, true);
 	if (rc < 0)
 		return rc;
 	p->hold.carrier = HOLD_BY_PROCESS;
@@ -131,12 +131,12 @@ static int retake_slot(struct posix *p)
 	*hold = (struct hold){ 0 };
 	if (wanted.word == 0)
 		return 0;
-	int rc = ushp_slot_claim(&p->object, &file, LOCK_OF_PROCESS, &wanted, &hold->index,
+	int rc = ushp_slot_claim(&p->object, &file, LOCK_OF_PROCESS, 0, &wanted, &hold->index,
 			&hold->entry, &before);
 	hold->taken = rc == 0;
 	hold->carrier = HOLD_BY_PROCESS;
 	hold->place = ushp_slot_place(hold->index, 0);
-	return rc;
+	return rc == LOCK_BUSY ? -EBUSY : rc;
 }
 
 int ushp_hold_retake(struct unishm *seg)

@@ -39,8 +39,8 @@ static int set_lock(int fd, enum lock_owner owner, struct flock lock)
 {
 	int command = owner == LOCK_OF_PROCESS ? F_SETLK : ushp_sys_lock_commands.set;
 	while (unishm_sys.fcntl_lock(fd, command, &lock) < 0) {
-		if (errno == EACCES) /* POSIX allows either for "held by another" */
-			return -EAGAIN;
+		if (errno == EACCES || errno == EAGAIN) /* POSIX allows either */
+			return LOCK_BUSY;
 		if (errno != EINTR)
 			return refused(command, errno);
 	}
@@ -126,7 +126,7 @@ static int take_and_list(const struct lock_file *key, uint64_t at, uint64_t coun
 	if (!file)
 		return -ENOMEM;
 	if (is_refused(file, at, count, exclusive))
-		return -EAGAIN;
+		return LOCK_BUSY;
 	int rc = set_lock(key->fd, LOCK_OF_PROCESS,
 			range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 	if (rc == 0)
@@ -198,9 +198,19 @@ int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t
 				range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 	unishm_mutex_lock(&guard);
 	int rc = take_and_list(file, at, count, exclusive);
-	if (rc < 0)
+	if (rc != 0)
 		drop_empty();
 	unishm_mutex_unlock(&guard);
+	return rc;
+}
+
+int ushp_lock_must_take(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		uint64_t count, bool exclusive)
+{
+	int rc = ushp_lock_take(file, owner, at, count, exclusive);
+	if (rc == LOCK_BUSY)
+		return unishm_because(-EBUSY, "another process, which need not use this library, holds "
+				"a lock on its object; find it (lslocks, fuser), and end it");
 	return rc;
 }
 

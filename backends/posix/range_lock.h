@@ -44,8 +44,15 @@ struct range {
 	uint64_t first, last;
 };
 
-/* Lock [@at, @at + @count). -EAGAIN: a lock of another owner is in the way. */
+/* What ushp_lock_take() and all that build on it say when another owner's lock is in the way. */
+enum { LOCK_BUSY = 1 };
+
+/* Lock [@at, @at + @count). 0, LOCK_BUSY, or a negative errno. */
 int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		uint64_t count, bool exclusive);
+
+/* The same where no process that keeps the rules can be in the way: -EBUSY, with the reason. */
+int ushp_lock_must_take(const struct lock_file *file, enum lock_owner owner, uint64_t at,
 		uint64_t count, bool exclusive);
 
 /* Without effect on what this owner does not hold. A process may take bytes at once, and drop them

@@ -57,7 +57,7 @@ int ushp_status(struct unishm *seg, struct unishm_status *st)
 	const struct record_head *head = &view.tail.head;
 	int rc = ushp_look(seg, &view);
 	if (rc == 0)
-		rc = ushp_object_permit(&p->object, &p->st, 4);
+		rc = ushp_object_permit(&p->object, &p->st, ushp_object_is_own(&p->st), 4);
 	if (rc == 0)
 		rc = find_last(p, &view, st);
 	if (rc < 0)
