@@ -65,7 +65,8 @@ int ushp_fd_keep(int fd)
 			return rc;
 		fd = higher;
 	}
-	if (!ushp_fd_owned(fd, NULL) && ushp_fd_own(fd, NULL) == 0)
+	const void **slot = owner_of(fd, false);
+	if (slot && __atomic_exchange_n(slot, NULL, __ATOMIC_ACQ_REL))
 		note_loss(); /* what had the number before has it no more */
 	return fd;
 }

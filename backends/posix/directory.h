@@ -17,7 +17,8 @@ struct path {
 	char text[32 + OBJECT_NAME_MAX];
 };
 
-/* What precedes a name without its slash, then that. @prefix has less than 32 characters. */
+/* @prefix, which has less than 32 characters, and then @name without its slash. @name is not
+ * empty. */
 struct path ushp_path(const char *prefix, const char *name);
 
 /* Make an empty file for @draft, with a name that is free, and do with it what @begin says. */

@@ -234,9 +234,10 @@ static int publish_named(const char *from, const char *to)
 
 int ushp_sys_publish(struct draft *draft, const char *name)
 {
-	struct path to = ushp_path(PREFIX, name), from = ushp_path(PREFIX, draft->name);
+	struct path to = ushp_path(PREFIX, name);
 	if (draft->name[0] == '\0')
 		return publish_unnamed(draft->fd, to.text);
+	struct path from = ushp_path(PREFIX, draft->name);
 	int rc = publish_named(from.text, to.text);
 	if (rc == 0)
 		draft->name[0] = '\0';
