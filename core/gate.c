@@ -101,7 +101,8 @@ void unishm_open_gate(void)
 {
 	atomic_store(&gate.closed, false);
 	atomic_fetch_add(&gate.openings, 1);
-	unishm_os_wake(&gate.openings);
+	if (others(is_queued)) /* who queues later sees it open */
+		unishm_os_wake(&gate.openings);
 	unishm_mutex_unlock(&gate.turn);
 }
 
