@@ -61,10 +61,11 @@ static int check_options(const struct unishm_options *opt)
 
 static struct unishm *new_handle(const struct unishm_backend *backend)
 {
-	struct unishm *seg =
-			unishm_sys.calloc(1, offsetof(struct unishm, priv) + backend->priv_size);
+	size_t size = offsetof(struct unishm, priv) + backend->priv_size;
+	struct unishm *seg = unishm_sys.realloc(NULL, size); /* faster than calloc() of glibc */
 	if (!seg)
 		return NULL;
+	memset(seg, 0, size);
 	seg->backend = backend;
 	seg->attachments = seg->inline_room;
 	seg->room = UNISHM_INLINE_ATTACHMENTS;
