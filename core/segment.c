@@ -235,11 +235,13 @@ int unishm_chown(struct unishm *seg, uid_t user, gid_t group)
 
 static int checked_status(struct unishm *seg, struct unishm_status *st)
 {
-	struct unishm_status fresh = {
-		.backend = seg->backend->name, .id = seg->id, .size = seg->size
-	};
+	static const struct unishm_status blank;
+	struct unishm_status fresh = blank; /* a copy is faster than to zero it */
 	if (!st)
 		return unishm_because(-EINVAL, "the place for it is NULL");
+	fresh.backend = seg->backend->name;
+	fresh.id = seg->id;
+	fresh.size = seg->size;
 	int rc = seg->backend->status(seg, &fresh);
 	if (rc == 0)
 		*st = fresh;
