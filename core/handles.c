@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core.h"
+#include "enter.h"
 #include "mapping.h"
 
 static struct unishm_mutex registry = UNISHM_MUTEX_INIT;
@@ -56,25 +57,9 @@ static void tell_missed(struct unishm *seg, bool in_child)
 
 /* A signal handler may have forked since forks are held: then, in the child, the handle was shed,
  * and is of no use to the call before it was told. */
-static void lock(struct unishm *seg)
+void unishm_tell_handle(struct unishm *seg)
 {
-	unishm_mutex_lock(&seg->lock);
-	if (__builtin_expect(seg->missed, 0))
-		tell_missed(seg, true);
-}
-
-int unishm_enter(struct unishm *seg)
-{
-	int rc = unishm_hold_forks();
-	if (rc == 0)
-		lock(seg);
-	return rc;
-}
-
-void unishm_leave(struct unishm *seg)
-{
-	unishm_mutex_unlock(&seg->lock);
-	unishm_release_forks();
+	tell_missed(seg, true);
 }
 
 int unishm_enter_all(struct unishm **all)
@@ -84,7 +69,7 @@ int unishm_enter_all(struct unishm **all)
 		return rc;
 	unishm_mutex_lock(&registry);
 	for (struct unishm *seg = first; seg; seg = seg->next)
-		lock(seg);
+		unishm_lock_handle(&unishm_own, seg);
 	*all = first;
 	return 0;
 }
