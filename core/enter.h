@@ -116,22 +116,37 @@ static inline void unishm_leave(const struct unishm_own *own, struct unishm *seg
 
 /* ---- A public call about a handle ----------------------------------------- */
 
+/* What unishm_end_call() has to give back. */
 struct unishm_call {
 	struct unishm_own *own;
+	enum { UNISHM_KEPT_NOTHING, UNISHM_KEPT_TYPE, UNISHM_KEPT_ALL } kept;
+	int type;
 };
 
-/* unishm_begin() and unishm_end(). */
+/* unishm_begin() and unishm_end() for a call that runs no code of the program. Where the backend
+ * has no cancellation point in it, only asynchronous cancellation, by another thread, matters. */
 static inline struct unishm_call unishm_begin_call(const struct unishm *seg)
 {
-	(void)seg;
-	unishm_begin();
-	return (struct unishm_call){ &unishm_own };
+	struct unishm_call call = { &unishm_own, UNISHM_KEPT_NOTHING, 0 };
+	call.own->why_for = 0;
+	if (!seg || !seg->backend->no_cancellation_points) {
+		unishm_forbid_cancel();
+		call.kept = UNISHM_KEPT_ALL;
+	} else if (!unishm_os_has_one_thread()) {
+		pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &call.type);
+		call.kept = UNISHM_KEPT_TYPE;
+	}
+	return call;
 }
 
 static inline int unishm_end_call(const struct unishm_call *call, int rc)
 {
-	(void)call;
-	return unishm_end(rc);
+	int ours;
+	if (call->kept == UNISHM_KEPT_ALL)
+		return unishm_end(rc);
+	if (call->kept == UNISHM_KEPT_TYPE)
+		pthread_setcanceltype(call->type, &ours);
+	return rc;
 }
 
 /* The body of a public call: run @act, which is about @seg, with the handle locked. */

@@ -19,6 +19,14 @@ void unishm_free_handle(struct unishm *seg)
 	free(seg);
 }
 
+static void forget_mappings(void)
+{
+	int state;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* it closes */
+	unishm_mapping_forget();
+	pthread_setcancelstate(state, &state);
+}
+
 /* By next, the list is whole at every instruction of these two. */
 void unishm_register(struct unishm *seg)
 {
@@ -41,18 +49,22 @@ void unishm_unregister(struct unishm *seg)
 	if (seg->next)
 		seg->next->prev = seg->prev;
 	if (!first)
-		unishm_mapping_forget(); /* a program without handles has its descriptors back */
+		forget_mappings(); /* a program without handles has its descriptors back */
 	unishm_mutex_unlock(&registry);
 }
 
-/* The handle is locked. */
+/* The handle is locked. The call that comes here may be another backend's, without cancellation
+ * points. */
 static void tell_missed(struct unishm *seg, bool in_child)
 {
+	int state;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	if (seg->shed_late && seg->backend->fork_shed)
 		seg->backend->fork_shed(seg);
 	seg->missed = seg->shed_late = false;
 	if (seg->backend->fork_missed)
 		seg->backend->fork_missed(seg, in_child);
+	pthread_setcancelstate(state, &state);
 }
 
 /* A signal handler may have forked since forks are held: then, in the child, the handle was shed,

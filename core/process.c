@@ -33,8 +33,12 @@ void unishm_renew_process(void)
 void unishm_look_for_child(void)
 {
 	const struct unishm_own_fork *own = &unishm_own.fork;
-	if (!*unishm_canary || (own->depth && !own->in_child && getpid() != own_pid))
-		set_right_in_child();
+	if (*unishm_canary && (!own->depth || own->in_child || getpid() == own_pid))
+		return;
+	int state;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	set_right_in_child();
+	pthread_setcancelstate(state, &state);
 }
 
 pid_t unishm_pid(void)
