@@ -480,6 +480,7 @@ static int sysv_list(int (*visit)(const struct unishm_status *, void *), void *a
 const struct unishm_backend unishm_sysv_backend = {
 	.name = "sysv",
 	.priv_size = sizeof(struct sysv_handle),
+	.no_cancellation_points = true,
 	.open = sysv_open,
 	.open_id = sysv_open_id,
 	.close = sysv_close,

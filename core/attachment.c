@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "enter.h"
 #include "mapping.h"
 #include "os.h"
 #include "sys.h"
@@ -132,17 +133,17 @@ static int check_attach_flags(int flags, int allowed)
 
 enum { MAP_FLAGS = UNISHM_RDONLY | UNISHM_EXEC | UNISHM_POPULATE };
 
-static int attach(struct unishm *seg, int flags, void **addr)
+static int attach(const struct unishm_own *own, struct unishm *seg, int flags, void **addr)
 {
 	if (!seg || !addr)
 		return unishm_fail(-EINVAL, "attach: an argument is NULL");
 	void *got;
 	int rc = check_attach_flags(flags, MAP_FLAGS);
 	if (rc == 0)
-		rc = unishm_enter(seg);
+		rc = unishm_enter(own, seg);
 	if (rc == 0) {
 		rc = do_attach(seg, NULL, flags, &got);
-		unishm_leave(seg);
+		unishm_leave(own, seg);
 	}
 	if (rc < 0)
 		return unishm_fail(rc, "attach %s", unishm_label_of(seg).text);
@@ -152,8 +153,8 @@ static int attach(struct unishm *seg, int flags, void **addr)
 
 int unishm_attach(struct unishm *seg, int flags, void **addr)
 {
-	unishm_begin();
-	return unishm_end(attach(seg, flags, addr));
+	struct unishm_call call = unishm_begin_call(seg);
+	return unishm_end_call(&call, attach(call.own, seg, flags, addr));
 }
 
 /* @where, rounded if asked for; NULL, with a reason given, if it will not do. */
@@ -196,11 +197,12 @@ static int attach_over(struct unishm *seg, char *at, int flags, void **got)
 
 static int attach_beside(struct unishm *seg, char *at, int flags, void **got)
 {
-	int rc = unishm_enter(seg);
+	struct unishm_own *own = &unishm_own;
+	int rc = unishm_enter(own, seg);
 	if (rc < 0)
 		return rc;
 	rc = do_attach(seg, at, flags, got);
-	unishm_leave(seg);
+	unishm_leave(own, seg);
 	return rc;
 }
 

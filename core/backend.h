@@ -66,6 +66,9 @@ struct unishm_backend {
 	/* Zeroed bytes wanted in unishm.priv. */
 	size_t priv_size;
 
+	/* No member from close to status makes a call that is a cancellation point. */
+	bool no_cancellation_points;
+
 	/* Open or create as @opt says, and set the facts of @seg. May assume a
 	 * known oflag, a mode within 0777 and known flags; sizes are the
 	 * backend's to judge. Must create whole segments only: @opt->init, if

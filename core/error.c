@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "core.h"
+#include "own.h"
 
 static _Thread_local struct {
-	int why_for; /* the code that @why explains; 0: none */
-	char why[320];
+	char why[320]; /* for unishm_own.why_for */
 	char sentence[560];
 } last;
 
@@ -57,24 +57,19 @@ static const struct {
 	{ EINVAL, "an argument is out of range" },
 };
 
-void unishm_forget_reason(void)
-{
-	last.why_for = 0;
-}
-
 int unishm_because(int rc, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
 	vsnprintf(last.why, sizeof last.why, format, args);
 	va_end(args);
-	last.why_for = rc;
+	unishm_own.why_for = rc;
 	return rc;
 }
 
 static const char *reason(int rc, char *unknown, size_t room)
 {
-	if (last.why_for == rc)
+	if (unishm_own.why_for == rc)
 		return last.why;
 	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
 		if (reasons[i].code == -rc)
@@ -92,7 +87,7 @@ int unishm_fail(int rc, const char *what, ...)
 	va_end(args);
 	snprintf(last.sentence, sizeof last.sentence, "cannot %s: %s", action,
 			reason(rc, unknown, sizeof unknown));
-	last.why_for = 0;
+	unishm_own.why_for = 0;
 	return rc;
 }
 

@@ -21,7 +21,11 @@ const char *unishm_user_text(uid_t user, char *out, size_t room)
 {
 	struct passwd entry, *found = NULL;
 	char buffer[1024];
-	if (getpwuid_r(user, &entry, buffer, sizeof buffer, &found) == 0 && found)
+	int state, ours;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	int rc = getpwuid_r(user, &entry, buffer, sizeof buffer, &found);
+	pthread_setcancelstate(state, &ours);
+	if (rc == 0 && found)
 		snprintf(out, room, "%s (%lu)", found->pw_name, (unsigned long)user);
 	else
 		snprintf(out, room, "%lu", (unsigned long)user);

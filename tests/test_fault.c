@@ -537,7 +537,7 @@ static const struct answer {
 	{ "posix", "attach, attach read-only, attach at, attach again", "pwrite", EDQUOT, 0 },
 	/* Without: what is kept for later, times, who was last, the mapping that makes it quick. */
 	{ "posix", NULL, "open to keep", 0, 0 },
-	{ "posix", "create, create filled", "fstat", 0, 0 },
+	{ "posix", "create, create filled, list", "fstat", 0, 0 },
 	{ "posix", "attach read-only, attach again", "mmap", 0, 0 },
 	{ "posix", "attach read-only, lock", "openat", 0, 0 },
 	{ "posix", "attach read-only, detach, lock, unlock, chmod, chown, remove", "fstat", 0, 0 },
@@ -553,7 +553,8 @@ static const struct answer {
 	{ "posix", "fork", NULL, 0, 0 },
 	/* A list goes on behind what is gone, another's, or not ours. */
 	{ "posix", "list", NULL, ENOENT, 0 },
-	{ "posix", "list", "openat", EOPNOTSUPP, 0 }, /* a record of another version says the same */
+	{ "posix", "list", "openat", EOPNOTSUPP, 0 }, /* as one of another version */
+	{ "posix", "list", "fcntl_lock", EINVAL, 0 },
 	{ "posix", "list", "openat", EISDIR, 0 },
 	{ "posix", "list", "openat", ELOOP, 0 },
 	{ "posix", "list", "openat", ENOTDIR, 0 },

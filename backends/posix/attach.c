@@ -16,8 +16,8 @@
 static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = ushp_sys_open_data(&p->object, seg->size,
-			flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = ushp_sys_open_data(
+			&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
 	if (fd < 0)
 		return fd;
 	*keeps = fd == p->object.fd;
@@ -50,8 +50,8 @@ bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t len
 
 /* UNISHM_REMAP replaces something, so that nothing must fail any more after it: count first. The
  * range is kept meanwhile, if it is free, or the record might be mapped there. */
-static int count_and_replace(struct unishm *seg, void *where, int flags,
-		struct unishm_attachment *new)
+static int count_and_replace(
+		struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	bool keeps;
 	void *held = ushp_hold_range(where, seg->size);
@@ -59,8 +59,8 @@ static int count_and_replace(struct unishm *seg, void *where, int flags,
 	if (rc == 0) {
 		rc = ushp_keeps_in_range(seg, where, seg->size)
 				? unishm_because(-EINVAL,
-						"the library keeps something in that range; "
-						"choose another address")
+						  "the library keeps something in that range; "
+						  "choose another address")
 				: map_as_asked(seg, where, flags, &keeps, &new->addr);
 		if (rc < 0)
 			ushp_hold_undo(seg, new);
@@ -149,8 +149,11 @@ static int unmap_data(const struct object *object, void *addr, size_t length, bo
 		from = to;
 	}
 	*gone = !found;
-	return found ? 0 : unishm_because(-EINVAL, "the attachment at %p is mapped no more; "
-			"the program unmapped it", addr);
+	return found ? 0
+		     : unishm_because(-EINVAL,
+				       "the attachment at %p is mapped no more; "
+				       "the program unmapped it",
+				       addr);
 }
 
 /* Count @old out. @unmap: it is still mapped. The object was checked before, since the mapping may

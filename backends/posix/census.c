@@ -83,8 +83,8 @@ static bool push(struct ranges *ranges, uint64_t first, uint64_t last)
 {
 	if (ranges->count == ranges->room) {
 		bool on_heap = ranges->list != ranges->few;
-		struct range *more = unishm_sys.realloc(on_heap ? ranges->list : NULL,
-				2 * ranges->room * sizeof *more);
+		struct range *more = unishm_sys.realloc(
+				on_heap ? ranges->list : NULL, 2 * ranges->room * sizeof *more);
 		if (!more)
 			return false;
 		if (!on_heap)
@@ -196,8 +196,8 @@ static int read_list(struct counting *c)
 		return rc;
 	c->locked = rc > 0;
 	rc = ushp_sys_count_locks(c->p->object.dev, c->p->object.ino,
-			(struct range){ PLACE_READERS, PLACE_END },
-			READERS_AT_ONCE, &count, &c->places);
+			(struct range){ PLACE_READERS, PLACE_END }, READERS_AT_ONCE, &count,
+			&c->places);
 	if (rc == 0) {
 		c->readers = count;
 		c->hidden = false;

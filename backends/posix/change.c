@@ -59,7 +59,8 @@ static int take_name_away(struct posix *p)
 static bool is_past(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	return ushp_is_unused(seg) && ushp_object_check(&p->object, &p->st) == 0 && p->st.st_nlink == 0;
+	return ushp_is_unused(seg) && ushp_object_check(&p->object, &p->st) == 0 &&
+			p->st.st_nlink == 0;
 }
 
 /* Another link keeps the file, but the name is gone, and a remover has written that down. */

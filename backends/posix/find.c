@@ -184,8 +184,8 @@ static int see_what_is_there(struct unishm *seg, const char *name, const struct 
 	return found == -EMFILE || found == -ENFILE || found == -ENOMEM ? found : -EEXIST;
 }
 
-static int create_or_look_again(struct unishm *seg, const char *name,
-		const struct unishm_options *opt)
+static int create_or_look_again(
+		struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
 	int rc = ushp_create(seg, name, opt);
 	if (rc == -EEXIST)
@@ -239,7 +239,8 @@ int ushp_open(struct unishm *seg, const struct unishm_options *opt)
 {
 	char name[OBJECT_NAME_MAX];
 	if (opt->flags & UNISHM_HUGETLB)
-		return unishm_because(-ENOTSUP, "POSIX shared memory has no huge pages of its own; "
+		return unishm_because(-ENOTSUP,
+				"POSIX shared memory has no huge pages of its own; "
 				"use the System V backend");
 	if (opt->key == UNISHM_PRIVATE)
 		return ushp_create(seg, NULL, opt);

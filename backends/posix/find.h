@@ -26,7 +26,7 @@ struct names {
 		char text[OBJECT_NAME_MAX]; /* with the slash */
 		bool draft;
 		ino_t inode;
-	} *list; /* to be freed */
+	} * list; /* to be freed */
 };
 
 int ushp_list_names(struct names *names);

@@ -110,8 +110,8 @@ static int status_of(struct walk *walk, const struct name *name, struct unishm_s
 
 int ushp_list(ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk __attribute__((cleanup(free_walk))) = {
-		.step = status_of, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((
+			cleanup(free_walk))) = { .step = status_of, .visit = visit, .arg = arg };
 	return walk_names(&walk);
 }
 
@@ -157,8 +157,8 @@ static int remove_abandoned(struct walk *walk, const struct name *name)
 
 int ushp_sweep(int flags, ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk __attribute__((cleanup(free_walk))) = {
-		.step = status_of_abandoned, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((cleanup(
+			free_walk))) = { .step = status_of_abandoned, .visit = visit, .arg = arg };
 	if (!(flags & UNISHM_SWEEP_DRY))
 		walk.after = remove_abandoned;
 	return walk_names(&walk);

@@ -17,8 +17,9 @@ bool ushp_is_unused(const struct unishm *seg)
 	struct lock_file file = ushp_object_locks(&p->object);
 	struct range found;
 	ushp_record_fence();
-	return seg->attached == 0 && ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false,
-			&found) == 0;
+	return seg->attached == 0 &&
+			ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false,
+					&found) == 0;
 }
 
 int ushp_look(struct unishm *seg, struct view *view)

@@ -143,8 +143,7 @@ bool ushp_object_is_own(const struct stat *st)
 
 /* What the mode grants to the owner needs no question. All else has groups without number,
  * user namespaces, capabilities and access lists in it: the kernel knows. */
-int ushp_object_permit(
-		const struct object *object, const struct stat *st, bool own, unsigned want)
+int ushp_object_permit(const struct object *object, const struct stat *st, bool own, unsigned want)
 {
 	if (own && (want & ~((unsigned)st->st_mode >> 6 & 7)) == 0)
 		return 0;

@@ -21,7 +21,7 @@ struct object {
 	bool shared;   /* children have the description of @fd, too: no lock belongs to it */
 	dev_t dev;
 	ino_t ino;
-	off_t record_at; /* where the record begins in the file */
+	off_t record_at;            /* where the record begins in the file */
 	char name[OBJECT_NAME_MAX]; /* "/..." */
 };
 
@@ -63,8 +63,7 @@ bool ushp_object_is_own(const struct stat *st);
 /* The kernel's judgement, for the effective user, on the file that @object has open and whose
  * status is @st: may it be read (4), written (2), executed (1)? @own: what ushp_object_is_own()
  * says. 0 or -EACCES with the reason. */
-int ushp_object_permit(
-		const struct object *object, const struct stat *st, bool own, unsigned want);
+int ushp_object_permit(const struct object *object, const struct stat *st, bool own, unsigned want);
 
 /* And may its owner's rights be used: to change mode and owner, to remove, to lock? 0 or
  * -EPERM with the reason. */

@@ -44,8 +44,8 @@ static uint64_t place_of_now(void)
 }
 
 /* LOCK_BUSY: another process came at the very time, or has the place anyway. */
-static int try_place(const struct lock_file *file, enum lock_owner owner, uint64_t at,
-		unsigned count)
+static int try_place(
+		const struct lock_file *file, enum lock_owner owner, uint64_t at, unsigned count)
 {
 	struct range found;
 	int rc = ushp_lock_take(file, owner, at, count, false);
@@ -70,7 +70,8 @@ int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsig
 			*place = at;
 	}
 	if (rc == LOCK_BUSY)
-		return unishm_because(-EBUSY, "another process holds locks on all of its object; "
+		return unishm_because(-EBUSY,
+				"another process holds locks on all of its object; "
 				"find it (lslocks, fuser), and end it");
 	return rc;
 }
@@ -87,8 +88,7 @@ int ushp_reader_take(struct posix *p, bool data_keeps, struct unishm_attachment 
 	if (rc < 0)
 		return rc;
 	at->own[PAGE] = owner == LOCK_OF_PROCESS ? BY_PROCESS : BY_DESCRIPTOR;
-	if (owner == LOCK_OF_DESCRIPTION && !keeps &&
-			ushp_map_anchor(p->object.fd, &page) == 0)
+	if (owner == LOCK_OF_DESCRIPTION && !keeps && ushp_map_anchor(p->object.fd, &page) == 0)
 		at->own[PAGE] = (uint64_t)(uintptr_t)page | KEEPS_DESCRIPTOR;
 	return 0;
 }
@@ -200,8 +200,8 @@ static void inherit_by_description(struct posix *p, struct unishm_attachment *at
 		ushp_lock_close(own.fd);
 }
 
-void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
-		bool last)
+void ushp_reader_inherit(
+		struct posix *p, struct unishm_attachment *at, int fd, uint64_t place, bool last)
 {
 	at->own[PLACE] = place;
 	at->own[PAGE] = fd < 0 ? (uint64_t)BY_PROCESS : BY_DESCRIPTOR;

@@ -10,9 +10,9 @@
  * slot, and write down the detach. 1: done; 0: it lives, or the slot is another's by now. */
 int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word);
 
-/* Take a free slot for the attachments that @wanted counts, by @owner on @file, at once with who and
- * when. @free: what ushp_slot_free() said, be it long ago; 0: not known. LOCK_BUSY: others are always
- * faster; -ENOSPC: all slots are taken. */
+/* Take a free slot for the attachments that @wanted counts, by @owner on @file, at once with who
+ * and when. @free: what ushp_slot_free() said, be it long ago; 0: not known. LOCK_BUSY: others are
+ * always faster; -ENOSPC: all slots are taken. */
 int ushp_slot_claim(const struct object *object, const struct lock_file *file,
 		enum lock_owner owner, unsigned free, const struct record_slot *wanted,
 		uint32_t *index, struct record_slot *entry, struct record_slot *before);

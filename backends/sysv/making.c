@@ -285,7 +285,7 @@ int ushv_fill(int id, const struct unishm_options *opt)
 	making->id = id;
 	making->claim = -1;
 	int rc = take_through(making, opt);
-	if (making->claimed) /* claims are rare: who makes one has the time to look for those of the dead */
+	if (making->claimed) /* which is rare, so there is time to look for those of the dead */
 		ushv_scan(true, remove_orphan, NULL);
 	free(making);
 	return rc;
