@@ -176,6 +176,12 @@ struct unishm_making {
  * clause without the subject, with the remedy after a semicolon. Returns @rc. */
 int unishm_because(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* "1 byte", "4096 bytes": for such clauses. */
+struct unishm_words {
+	char text[32];
+};
+struct unishm_words unishm_bytes(size_t count);
+
 /* Run @opt->init on @addr, with nothing locked and forks not held back; called with forks held
  * (as open is), and returns with forks held. Returns 0; -ECANCELED when @making->in_child or
  * @making->abandoned: then the backend just lets go of what it has in this process; or, when the

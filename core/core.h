@@ -13,6 +13,9 @@
 /* Forget why an earlier call failed. */
 void unishm_forget_reason(void);
 
+/* Whether unishm_because() has told why the call in progress fails with @rc. */
+bool unishm_has_reason(int rc);
+
 /* Compose unishm_errmsg() for a call that fails with @rc: "cannot @what". Takes
  * the reason that unishm_because() left for @rc, else one for the errno alone.
  * Returns @rc. */
@@ -121,7 +124,7 @@ void unishm_renew_handles(bool missed);
 			unishm_leave(seg);                                        \
 		}                                                                 \
 		if (!(seg))                                                       \
-			unishm_fail(rc_, words ": the handle is NULL");           \
+			unishm_fail(unishm_because(rc_, "the handle is NULL"), words);           \
 		else if (rc_ < 0)                                                 \
 			unishm_fail(rc_, words " %s", unishm_label_of(seg).text); \
 		return unishm_end(rc_);                                           \

@@ -79,7 +79,8 @@ static int print(FILE *out, const struct unishm_status *st)
 {
 	char a[64], b[64], c[64], emulated[240], inexact[240];
 	if (!out || !st)
-		return unishm_fail(-EINVAL, "print a status to or from NULL");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"),
+				"print a status");
 	errno = 0;
 	int rc = fprintf(out,
 			"size: %zu\nnumber_attached: %lu\ncreator_process: %ld\n"

@@ -150,8 +150,8 @@ static int check_wanted_size(struct unishm *seg, const struct unishm_options *op
 		return FOUND_READY;
 	size_t size = seg->size;
 	ushp_object_close(&posix_of(seg)->object);
-	return unishm_because(-EINVAL, "it has %zu bytes, fewer than the %zu asked for; size 0 opens any", size,
-			opt->size);
+	return unishm_because(-EINVAL, "it has %s, fewer than the %zu asked for; size 0 opens any",
+			unishm_bytes(size).text, opt->size);
 }
 
 static int open_existing(struct unishm *seg, const char *name, const struct unishm_options *opt, bool sweep,

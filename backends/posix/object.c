@@ -185,9 +185,11 @@ struct lock_file ushp_object_locks(const struct object *object)
 static int because_denied(int rc, const struct stat *st)
 {
 	char mode[10], owner[64];
+	unishm_user_text(st->st_uid, owner, sizeof owner);
+	if (rc == -EPERM)
+		return unishm_because(rc, "its owner is %s; act as that user, or as root", owner);
 	return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or have it changed",
-			unishm_mode_text(st->st_mode & 0777, mode),
-			unishm_user_text(st->st_uid, owner, sizeof owner));
+			unishm_mode_text(st->st_mode & 0777, mode), owner);
 }
 
 /* Where several users of a namespace look alike, the number proves nothing. */
