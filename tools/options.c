@@ -95,8 +95,7 @@ const struct option_spec option_table[] = {
 
 enum { HELP_AT = 26, HELP_TO = 80 };
 
-/* @text from column @at, which is where the cursor is, to column HELP_TO. */
-static void print_wrapped(FILE *out, const char *text, int at)
+void print_wrapped(FILE *out, const char *text, int at)
 {
 	int column = at;
 	while (*text) {

@@ -96,7 +96,7 @@ static void tell_left_out(const struct choice *choice)
 {
 	if (choice->attached)
 		tell("%zu attached segment%s not chosen; --attached chooses attached ones too",
-				choice->attached, choice->attached == 1 ? " was" : "s were");
+				choice->attached, were(choice->attached));
 	if (choice->foreign)
 		tell("%zu segment%s of other users %s not chosen; --foreign chooses %s too",
 				choice->foreign, plural(choice->foreign),

@@ -10,6 +10,9 @@ test_terminal() {
 	check 'no colours with NO_COLOR' "$(has "${esc}[")" = ''
 	TERM=dumb on_terminal 100 "$unishm" list -B "$b"
 	check 'no colours on a dumb terminal' "$(has "${esc}[")" = ''
+	on_terminal 100 "$unishm" doctor
+	check 'doctor: 80 columns are enough' "$(sed "s/${esc}\[[0-9;]*m//g" "$tmp/out" |
+		tr -d '\r' | awk 'length > 80' | wc -l)" = 0
 	on_terminal 100 "$unishm" read "$b:0x5c110001"
 	check 'no binary to a terminal' "$(has '[status 1]') $(has --hex)" = 'yes yes'
 	on_terminal 100 "$unishm" read --force "$b:0x5c110001"
