@@ -36,7 +36,7 @@ static void tell_attached(const char *text, const struct unishm_status *st,
 	const struct text_long names = attached_names(all, st);
 	tell("%s is attached %lu time%s%s%s; its memory is freed when the last process detaches",
 			text, st->number_attached, plural(st->number_attached),
-			*names.text ? ", by " : "", names.text);
+			*names.text ? ", mapped by " : "", names.text);
 }
 
 static int remove_named(struct unishm *seg, const char *text, void *arg)

@@ -191,6 +191,24 @@ unishm-$(printf '\346\227\245\346\234\254') foreign"
 	rm /dev/shm/unishm-*
 }
 
+# The first segment of an IPC namespace has the id 0, and so the inode 0.
+test_first() {
+	if [ -z "$UNISHM_TEST_INSIDE" ] || [ -n "$UNISHM_TEST_EMULATOR" ]; then
+		skip 'the id 0' 'needs namespaces, and processes that the system sees'
+		return
+	fi
+	mkfifo "$tmp/first"
+	run unshare -i sh -c '"$1" create sysv:0x5c110001 1 >/dev/null
+		"$1" write sysv:0x5c110001 <"$2" &
+		exec 8>"$2"
+		while "$1" list -B sysv --unattached --noheadings | grep -q 0x5c11; do sleep 0.1; done
+		"$1" show sysv:0x5c110001
+		exec 8>&-
+		wait' sh "$unishm" "$tmp/first"
+	check 'who attaches the segment with the id 0' "$(grep -c '^id:  *0$' "$tmp/out") $(
+		grep -c '^  [0-9]* unishm$' "$tmp/out")" = '1 1'
+}
+
 for_each_backend list_and_show columns
-case $backends in *sysv*) test_removed ;; esac
+case $backends in *sysv*) test_removed; test_first ;; esac
 case $backends in *posix*) test_foreign; test_wide ;; esac
