@@ -201,7 +201,7 @@ test_first() {
 	run unshare -i sh -c '"$1" create sysv:0x5c110001 1 >/dev/null
 		"$1" write sysv:0x5c110001 <"$2" &
 		exec 8>"$2"
-		while "$1" list -B sysv --unattached --noheadings | grep -q 0x5c11; do sleep 0.1; done
+		while "$1" list -B sysv --unattached | grep -q 0x5c11; do sleep 0.1; done
 		"$1" show sysv:0x5c110001
 		exec 8>&-
 		wait' sh "$unishm" "$tmp/first"
