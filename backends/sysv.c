@@ -68,13 +68,7 @@ static int because_forbidden(int rc)
 
 static int because_denied(int rc, const struct shmid_ds *ds)
 {
-	char mode[10], owner[64];
-	unishm_user_text(ds->shm_perm.uid, owner, sizeof owner);
-	if (rc == -EPERM)
-		return unishm_because(rc, "its owner is %s; act as that user, or as root", owner);
-	return unishm_because(rc,
-			"its mode is %s and its owner %s; act as that user, or have it changed",
-			unishm_mode_text(ds->shm_perm.mode & 0777, mode), owner);
+	return unishm_because_denied(rc, ds->shm_perm.mode, ds->shm_perm.uid);
 }
 
 static bool is_owner(const struct shmid_ds *ds)

@@ -212,6 +212,9 @@ const char *unishm_mode_text(mode_t mode, char *out);
 const char *unishm_user_text(uid_t user, char *out, size_t room);
 const char *unishm_group_text(gid_t group, char *out, size_t room);
 
+/* unishm_because() for -EACCES and -EPERM, on a segment with this mode and owner. */
+int unishm_because_denied(int rc, mode_t mode, uid_t owner);
+
 /* This process: getpid() without the system call. */
 pid_t unishm_pid(void);
 

@@ -29,7 +29,9 @@ static const struct {
 	{ ENOSPC,
 			"the system has no room for it; remove segments that nobody needs, or "
 			"raise the limits" },
-	{ EMFILE, "this process has no file descriptors left; close some, or raise RLIMIT_NOFILE" },
+	{ EMFILE,
+			"this process has no file descriptors left; close some, or raise "
+			"RLIMIT_NOFILE (ulimit -n)" },
 	{ ENFILE,
 			"the system has no file descriptors left; close files, or raise the "
 			"system's limit" },

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core.h"
+#include "sys.h"
 
 const char *unishm_mode_text(mode_t mode, char *out)
 {
@@ -37,6 +38,20 @@ const char *unishm_group_text(gid_t group, char *out, size_t room)
 	else
 		snprintf(out, room, "%lu", (unsigned long)group);
 	return out;
+}
+
+int unishm_because_denied(int rc, mode_t mode, uid_t owner)
+{
+	char letters[10], name[64];
+	unishm_user_text(owner, name, sizeof name);
+	unishm_mode_text(mode & 0777, letters);
+	if (rc == -EPERM) /* the mode has no say in what owners may do */
+		return unishm_because(rc, "its owner is %s; act as that user, or as root", name);
+	if (owner != unishm_sys.geteuid())
+		return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or "
+				"have it changed", letters, name);
+	return unishm_because(rc, "its mode is %s, which refuses this to its owner, this user; %s",
+			letters, mode & 0400 ? "change the mode" : "have root change the mode");
 }
 
 static const char *time_text(int64_t seconds, char *out, size_t room)

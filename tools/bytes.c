@@ -149,6 +149,7 @@ static int copy_out(const char *bytes, size_t length, const char *text)
 	size_t done = 0;
 	int error = 0;
 	fflush(stdout);
+	transfer_progress("read", 0, length);
 	while (done < length && !error && !transfer_interrupted()) {
 		ssize_t put = write(STDOUT_FILENO, bytes + done, transfer_chunk(length - done));
 		if (put < 0 && errno != EINTR)
@@ -236,6 +237,7 @@ static int copy_in(char *bytes, size_t room, const char *text, size_t offset, bo
 	size_t done = 0, expected = input_left(); /* 0: not known */
 	bool more = true;
 	int error = 0;
+	transfer_progress("written", 0, 0);
 	while (more && done < room && !error && !transfer_interrupted()) {
 		ssize_t got = read(STDIN_FILENO, bytes + done, transfer_chunk(room - done));
 		if (got < 0 && errno != EINTR)

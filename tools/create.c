@@ -141,6 +141,8 @@ static int no_place(const struct unishm_options *opt, const char *text)
 
 static int not_created(int rc, const struct unishm_options *opt, const char *text, bool told)
 {
+	char why[700]; /* before other calls fail */
+	snprintf(why, sizeof why, "%s", library_message());
 	if (opt->init && transfer_interrupted())
 		return fail("create %s: interrupted; nothing was created", text);
 	if (rc == -ETIMEDOUT)
@@ -155,7 +157,7 @@ static int not_created(int rc, const struct unishm_options *opt, const char *tex
 		return FAILED;
 	if ((rc == -EACCES || rc == -EROFS) && no_place(opt, text) != DONE)
 		return FAILED;
-	return library_failed();
+	return fail("%s", why);
 }
 
 static int create(struct unishm_options *opt, struct source *source, const char *text,

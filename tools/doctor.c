@@ -136,6 +136,7 @@ static int try_backend(const char *backend)
 	return rc;
 }
 
+/* NULL: what the message says. */
 static const char *remedy_for(int rc, const char *backend)
 {
 	bool posix = strcmp(backend, "posix") == 0;
@@ -159,8 +160,16 @@ static const char *remedy_for(int rc, const char *backend)
 	case -ENOENT:
 		return "mount a tmpfs on /dev/shm";
 	default:
-		return "use the other backend";
+		return NULL;
 	}
+}
+
+static void report_failed(const char *backend, int rc)
+{
+	const char *said = library_message(), *own = strstr(said, "; ");
+	const char *remedy = remedy_for(rc, backend);
+	find(PROBLEM, backend, remedy ? remedy : own ? own + 2 : "use the other backend", "%.*s",
+			(int)strcspn(said, ";"), said);
 }
 
 static void check_backends(void)
@@ -173,8 +182,7 @@ static void check_backends(void)
 			find(OK, *name, "", "a segment can be created, attached and removed%s",
 					*name == unishm_backends()[0] ? "; it is the default" : "");
 		else
-			find(PROBLEM, *name, remedy_for(rc, *name), "%.*s",
-					(int)strcspn(library_message(), ";"), library_message());
+			report_failed(*name, rc);
 	}
 }
 
@@ -191,7 +199,8 @@ static void check_shmmax(void)
 		return;
 	}
 	find(small ? NOTE : OK, "sysv", small ? "sysctl -w kernel.shmmax=BYTES" : "",
-			"a segment can have %s (kernel.shmmax)", human_size(most).text);
+			"a segment can have %s%s at most (kernel.shmmax)", human_size(most).text,
+			most < 1024 ? most == 1 ? " byte" : " bytes" : "");
 }
 
 static void check_shmmni(uint64_t segments)

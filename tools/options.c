@@ -59,7 +59,7 @@ const struct option_spec option_table[] = {
 	{ CREATE, 'f', 0, "from", "FILE", WORD_FILE,
 		"Fill it from FILE (-: standard input). Implies --exclusive. SIZE is optional." },
 	{ CREATE, OPT_NORESERVE, 0, "noreserve", NULL, WORD_NONE,
-		"Set no memory aside." },
+		"Reserve no memory: a full system then shows when pages are first used." },
 	{ CREATE, OPT_HUGETLB, 0, "hugetlb", NULL, WORD_NONE,
 		"Use huge pages." },
 	{ LOCK, OPT_HOLD, 0, "hold", NULL, WORD_NONE,

@@ -36,12 +36,9 @@ static int open_file(const char *name, bool *writable)
 static int because_refused(int rc, const char *name)
 {
 	struct stat st;
-	char mode[10], owner[64];
 	if (rc != -EACCES || ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) < 0)
 		return ushp_sys_because_missing(rc);
-	return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or have it changed",
-			unishm_mode_text(st.st_mode & 0777, mode),
-			unishm_user_text(st.st_uid, owner, sizeof owner));
+	return unishm_because_denied(rc, st.st_mode, st.st_uid);
 }
 
 /* Is what is open on @fd one of ours? */

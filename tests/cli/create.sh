@@ -119,6 +119,16 @@ test_no_place() {
 			'the directory /dev/shm, whose mode is rwx------' "$tmp/err")" = '1 1'
 	done
 	chmod 1777 /dev/shm
+	"$unishm" create posix:0x5c110001 1 -m 000 >/dev/null
+	"$unishm" chown 65534 posix:0x5c110001
+	run as_nobody "$unishm" show posix:0x5c110001
+	check 'an owner whom the mode refuses is not told to act as owner' "$status $(
+		grep -c 'refuses this to its owner, this user; have root' "$tmp/err")" = '1 1'
+	u remove posix:0x5c110001
+	run unshare -m sh -c 'mount -t tmpfs tmpfs /dev; "$1" show posix:0x5c110001 2>&1
+		"$1" list -B posix 2>&1' sh "$unishm"
+	check 'a missing /dev/shm is said to be missing' \
+		"$(grep -c 'there is no directory /dev/shm here' "$tmp/out")" = 2
 	mount -o remount,ro /dev/shm
 	u create posix:0x5c110001 1
 	check 'create in a read-only /dev/shm says so' "$status $(grep -c \
@@ -126,5 +136,21 @@ test_no_place() {
 	mount -o remount,rw /dev/shm
 }
 
+# Why it failed is what the first call said, not what was looked at afterwards.
+test_small_shmmax() {
+	if [ -z "$UNISHM_TEST_INSIDE" ] || ! echo 10 2>/dev/null >/proc/sys/kernel/shmmax; then
+		skip 'a small SHMMAX' 'cannot be set here'
+		return
+	fi
+	u create sysv:0x5c110001 11
+	check 'create beyond SHMMAX says so' "$status $(grep -c 'SHMMAX is less than 11 bytes' \
+		"$tmp/err")" = '1 1'
+	u doctor -B sysv
+	check 'and so does doctor' "$status $(has 'SHMMAX is less than 4096 bytes') $(
+		has 'a segment can have 10 bytes at most')" = '1 yes yes'
+	echo 18446744073692774399 >/proc/sys/kernel/shmmax
+}
+
 for_each_backend create_and_remove sizes_and_modes bad_arguments
 case $backends in *posix*) test_no_place ;; esac
+case $backends in *sysv*) test_small_shmmax ;; esac

@@ -31,6 +31,10 @@ test_terminal() {
 	on_terminal 300 sh -c "'$unishm' read $b:0x5c110002 | { head -c 1M; sleep 1; cat; } >$tmp/x"
 	check 'progress of read, with the time left' \
 		"$(grep -c 'read .* of 4M ([0-9]*%), .*/s, .* left' "$tmp/out")" = 1
+	"$pty" 24x80 300 sh -c "'$unishm' read --force $b:0x5c110002 >/dev/tty" |
+		{ sleep 1; cat; } >"$tmp/out"
+	check 'no progress among the bytes, also by another name of the terminal' \
+		"$(grep -c 'left' "$tmp/out") $(has '[status 0]')" = '0 yes'
 	"$unishm" remove "$b:0x5c110002"
 
 	if [ -n "$UNISHM_TEST_INSIDE" ]; then
