@@ -97,7 +97,7 @@ test_scrolling() {
 		"$(screen | grep -c '^  BACKEND .*>$') $(screen |
 		awk 'length > 40 && !/^ *$/' | wc -l)" = '1 0'
 	run "$pty" 10x40 400,send=llllllll,400,send=q "$unishm" watch -B "$b"
-	check 'watch scrolls sideways' "$(screen | grep -c '^<.*LAST-ATTACH$') $(screen |
+	check 'watch scrolls sideways' "$(screen | grep -c '^<.*ATTACH$') $(screen |
 		grep -c '^<.*>$')" != '0 0'
 	run "$pty" 10x40 "400,send=${esc}[C,400,send=${esc}[D,400,send=q" "$unishm" watch -B "$b"
 	check 'and by arrow keys, there and back' \
