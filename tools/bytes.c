@@ -23,9 +23,9 @@ static int find_part(struct unishm *seg, const char *text, const struct request 
 {
 	size_t size = unishm_size(seg);
 	if (request->offset > size)
-		return fail("%s %s: offset %zu lies behind the end of the segment; it has %zu "
-				"byte%s", this_command->name, text, request->offset, size,
-				plural(size));
+		return fail("%s %s: offset %zu lies behind the end of the segment, which has %zu "
+				"byte%s; give a smaller one", this_command->name, text,
+				request->offset, size, plural(size));
 	*length = size - request->offset;
 	*left_out = 0;
 	if (request->length_given && request->length > *length)
