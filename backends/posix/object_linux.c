@@ -103,20 +103,11 @@ static const char *name_at(enum place place, const char *name, struct path *path
 	return place == AT_SYSTEM_PLACE ? path->text : name + 1;
 }
 
-static int because_closed(int rc, const struct stat *st)
-{
-	char mode[10], owner[64];
-	return unishm_because(rc, "this user may not do that in the directory %s, whose mode is %s and owner "
-			"%s; have its mode changed to 1777, or use the System V backend", DIRECTORY,
-			unishm_mode_text(st->st_mode & 0777, mode),
-			unishm_user_text(st->st_uid, owner, sizeof owner));
-}
-
 int ushp_sys_because_missing(int rc)
 {
 	struct stat st;
-	if (rc == -EACCES && unishm_sys.stat(DIRECTORY, &st) == 0 && (st.st_mode & 07777) != 01777)
-		return because_closed(rc, &st);
+	if (rc == -EACCES)
+		return unishm_because_closed(rc, DIRECTORY);
 	if (rc != -ENOENT && rc != -ENOTDIR)
 		return rc;
 	if (unishm_sys.stat(DIRECTORY, &st) < 0 ? errno != ENOENT && errno != ENOTDIR : S_ISDIR(st.st_mode))
