@@ -27,6 +27,20 @@ static int make_room(struct unishm *seg)
 	return 0;
 }
 
+/* What the errno alone would not tell of an attachment. */
+static int because_not_attached(int rc, const void *where)
+{
+	if (unishm_has_reason(rc))
+		return rc;
+	if (rc == -ENOMEM && where)
+		return unishm_because(rc, "the address space has no room at that address; choose "
+				"another address, or raise RLIMIT_AS");
+	if (rc == -EROFS)
+		return unishm_because(rc, "the file system of shared memory is mounted read-only "
+				"here; attach with UNISHM_RDONLY, or mount it for writing");
+	return rc;
+}
+
 static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
 {
 	int rc = make_room(seg);
@@ -42,7 +56,7 @@ static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
 		*addr = new->addr;
 	}
 	unishm_settle(seg);
-	return rc;
+	return rc < 0 ? because_not_attached(rc, where) : 0;
 }
 
 static void forget(struct unishm *seg, unsigned index)
@@ -136,7 +150,7 @@ enum { MAP_FLAGS = UNISHM_RDONLY | UNISHM_EXEC | UNISHM_POPULATE };
 static int attach(const struct unishm_own *own, struct unishm *seg, int flags, void **addr)
 {
 	if (!seg || !addr)
-		return unishm_fail(-EINVAL, "attach: an argument is NULL");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
 	void *got;
 	int rc = check_attach_flags(flags, MAP_FLAGS);
 	if (rc == 0)
@@ -171,8 +185,8 @@ static char *check_address(const struct unishm *seg, void *where, int flags)
 		unishm_because(-EINVAL, "the address is NULL or rounds down to it; "
 				"unishm_attach() takes any that is free");
 	else if (address + seg->size < address)
-		unishm_because(-EINVAL, "%zu bytes from %p on are more than the address space",
-				seg->size, where);
+		unishm_because(-EINVAL, "%s from %p on are more than the address space; "
+				"choose a lower address", unishm_bytes(seg->size).text, where);
 	else
 		return (char *)where - ((uintptr_t)where - address);
 	return NULL;
@@ -209,7 +223,7 @@ static int attach_beside(struct unishm *seg, char *at, int flags, void **got)
 static int attach_at(struct unishm *seg, void *where, int flags, void **addr)
 {
 	if (!seg || !addr)
-		return unishm_fail(-EINVAL, "attach: an argument is NULL");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
 	void *got;
 	char *at = NULL;
 	int rc = check_attach_flags(flags, MAP_FLAGS | UNISHM_RND | UNISHM_REMAP);
@@ -235,8 +249,9 @@ static int find_attachment(const struct unishm *seg, const void *addr)
 	if (!addr && seg->attached == 1)
 		return 0;
 	if (!addr)
-		return unishm_because(-EINVAL, "this handle has %u attachments; name the address",
-				seg->attached);
+		return seg->attached ? unishm_because(-EINVAL, "this handle has %u attachments; "
+				"name the address", seg->attached)
+				: unishm_because(-EINVAL, "this handle has no attachment");
 	for (unsigned i = seg->attached; i-- > 0;)
 		if (seg->attachments[i].addr == addr)
 			return (int)i;

@@ -192,6 +192,12 @@ struct unishm_making {
  * clause without the subject, with the remedy after a semicolon. Returns @rc. */
 int unishm_because(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* "1 byte", "4096 bytes": for such clauses. */
+struct unishm_words {
+	char text[32];
+};
+struct unishm_words unishm_bytes(size_t count);
+
 /* Run @opt->init on @addr, with nothing locked and forks not held back; called with forks held
  * (as open is), and returns with forks held. Returns 0; -ECANCELED when @making->in_child or
  * @making->abandoned: then the backend just lets go of what it has in this process; or, when the
@@ -221,6 +227,11 @@ const char *unishm_mode_text(mode_t mode, char *out);
 /* "root (0)" in @out; returns it. */
 const char *unishm_user_text(uid_t user, char *out, size_t room);
 const char *unishm_group_text(gid_t group, char *out, size_t room);
+
+/* unishm_because() for -EACCES and -EPERM, on a segment with this mode and owner. */
+int unishm_because_denied(int rc, mode_t mode, uid_t owner);
+/* The same where the directory of all segments may be what refuses. */
+int unishm_because_closed(int rc, const char *directory);
 
 /* This process: getpid() without the system call. */
 pid_t unishm_pid(void);

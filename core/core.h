@@ -10,6 +10,9 @@
 
 /* ---- error.c ------------------------------------------------------------ */
 
+/* Whether unishm_because() has told why the call in progress fails with @rc. */
+bool unishm_has_reason(int rc);
+
 /* Compose unishm_errmsg() for a call that fails with @rc: "cannot @what". Takes
  * the reason that unishm_because() left for @rc, else one for the errno alone.
  * Returns @rc. */

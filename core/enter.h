@@ -160,7 +160,7 @@ static inline int unishm_end_call(const struct unishm_call *call, int rc)
 			unishm_leave(call_.own, seg);                             \
 		}                                                                 \
 		if (!(seg))                                                       \
-			unishm_fail(rc_, words ": the handle is NULL");           \
+			unishm_fail(unishm_because(rc_, "the handle is NULL"), words); \
 		else if (__builtin_expect(rc_ < 0, 0))                            \
 			unishm_fail(rc_, words " %s", unishm_label_of(seg).text); \
 		return unishm_end_call(&call_, rc_);                              \

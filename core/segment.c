@@ -82,6 +82,14 @@ __attribute__((constructor(101))) static void set_up_early(void)
 	unishm_set_up();
 }
 
+/* An id is given by the system: creating is no remedy. */
+static int because_no_id(int rc)
+{
+	if (rc != -ENOENT || unishm_has_reason(rc))
+		return rc;
+	return unishm_because(rc, "there is none; check id and backend, or open it by its key");
+}
+
 /* Open by @opt, or, when that is NULL, by @id. */
 static int dispatch_open(const struct unishm_own *own, struct unishm *seg,
 		const struct unishm_options *opt, int id)
@@ -97,7 +105,8 @@ static int dispatch_open(const struct unishm_own *own, struct unishm *seg,
 	if (rc == 0)
 		unishm_register(seg);
 	unishm_release(own);
-	return unishm_answer_of_open(rc);
+	rc = unishm_answer_of_open(rc);
+	return opt ? rc : because_no_id(rc);
 }
 
 static int open_handle(struct unishm **out, const struct unishm_backend *backend,
@@ -132,7 +141,8 @@ static int open_with(struct unishm **seg, const struct unishm_options *opt)
 	struct unishm_options known;
 	const struct unishm_backend *backend;
 	if (!seg || !opt)
-		return unishm_fail(-EINVAL, "open a segment with a NULL argument");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"),
+				"open a segment");
 	int rc = read_options(&known, opt);
 	if (rc == 0)
 		rc = check_options(&known);
@@ -161,7 +171,8 @@ static int open_id(struct unishm **seg, int id)
 {
 	const struct unishm_backend *backend;
 	if (!seg)
-		return unishm_fail(-EINVAL, "open a segment with a NULL argument");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"),
+				"open a segment");
 	int rc = unishm_find_backend(NULL, &backend);
 	if (rc == 0 && id < 0)
 		rc = unishm_because(-EINVAL, "ids are not negative");
@@ -292,7 +303,8 @@ static int list(const char *name, int (*visit)(const struct unishm_status *, voi
 	const struct unishm_backend *backend;
 	struct visitor visitor = { visit, arg, 0 };
 	if (!visit)
-		return unishm_fail(-EINVAL, "list segments: the callback is NULL");
+		return unishm_fail(unishm_because(-EINVAL, "the callback is NULL"),
+				"list segments");
 	int rc = unishm_find_backend(name, &backend);
 	if (rc < 0)
 		return unishm_fail(rc, "list segments");

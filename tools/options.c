@@ -59,7 +59,7 @@ const struct option_spec option_table[] = {
 	{ CREATE, 'f', 0, "from", "FILE", WORD_FILE,
 		"Fill it from FILE (-: standard input). Implies --exclusive. SIZE is optional." },
 	{ CREATE, OPT_NORESERVE, 0, "noreserve", NULL, WORD_NONE,
-		"Set no memory aside." },
+		"Reserve no memory: a full system then shows when pages are first used." },
 	{ CREATE, OPT_HUGETLB, 0, "hugetlb", NULL, WORD_NONE,
 		"Use huge pages." },
 	{ LOCK, OPT_HOLD, 0, "hold", NULL, WORD_NONE,
@@ -95,8 +95,7 @@ const struct option_spec option_table[] = {
 
 enum { HELP_AT = 26, HELP_TO = 80 };
 
-/* @text from column @at, which is where the cursor is, to column HELP_TO. */
-static void print_wrapped(FILE *out, const char *text, int at)
+void print_wrapped(FILE *out, const char *text, int at)
 {
 	int column = at;
 	while (*text) {

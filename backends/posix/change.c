@@ -54,8 +54,8 @@ static int take_name_away(struct posix *p)
 	return rc;
 }
 
-/* Nobody can attach any more, and nobody is or was about to: there is no lock. Then the file says all
- * that has to be known; else the record tells it to those who attach (hold.c). */
+/* No process can attach any more, and none has or had begun to: there is no lock. Then the links of
+ * the file say all that has to be known; else the record says it to those who attach (hold.c). */
 static bool is_past(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);

@@ -33,15 +33,17 @@ static int check_size(const struct unishm_options *opt)
 		return unishm_because(-EINVAL, "a new segment needs a size of 1 or more");
 	off_t record_at = ushp_sys_record_offset(opt->size);
 	if (record_at < 0 || opt->size > PTRDIFF_MAX)
-		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached",
-				opt->size);
+		return unishm_because(
+				-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
 	/* Growing beyond this limit would raise SIGXFSZ. */
 	if (unishm_sys.getrlimit_fsize(&limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
 			(opt->size > (uint64_t)limit.rlim_cur ||
-			(uint64_t)record_at + RECORD_SIZE > (uint64_t)limit.rlim_cur))
+					(uint64_t)record_at + RECORD_SIZE >
+							(uint64_t)limit.rlim_cur))
 		return unishm_because(-EFBIG,
-				"%zu bytes are more than RLIMIT_FSIZE allows; raise it (ulimit -f)",
-				opt->size);
+				"%s and the record are more than RLIMIT_FSIZE allows; raise "
+				"it (ulimit -f)",
+				unishm_bytes(opt->size).text);
 	return 0;
 }
 
@@ -52,9 +54,9 @@ static int because_no_room(int rc, const struct unishm_options *opt)
 	if (rc == -ENOSPC)
 		return unishm_because(rc,
 				"the shared memory file system, or this user's quota there, has no "
-				"room for %zu bytes; remove unused segments, or enlarge it "
-				"(mount -o remount,size=...)",
-				opt->size);
+				"room for %s; remove unused segments, or enlarge it (mount -o "
+				"remount,size=...)",
+				unishm_bytes(opt->size).text);
 	return rc;
 }
 
@@ -91,8 +93,8 @@ static int begin_record(const struct draft *draft, const struct unishm_options *
 static int finish_record(int fd, const struct unishm_options *opt)
 {
 	struct record_tail tail;
-	int rc = ushp_record_read(fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail,
-			sizeof tail);
+	int rc = ushp_record_read(
+			fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail, sizeof tail);
 	if (rc < 0)
 		return rc;
 	tail.head.state = RECORD_READY;
@@ -137,7 +139,7 @@ static int take_claim(struct claim *claim, const struct draft *draft)
 	*claim = (struct claim){ .file = { draft->fd, false, draft->st.st_dev, draft->st.st_ino } };
 	int fd = ushp_sys_lock_owner == LOCK_OF_PROCESS ? -EBADF
 			: draft->name[0] ? ushp_sys_open(draft->name, AT_SYSTEM_PLACE, O_RDWR)
-			: ushp_sys_reopen_unnamed(draft->fd, O_RDWR);
+					 : ushp_sys_reopen_unnamed(draft->fd, O_RDWR);
 	if (fd < 0) {
 		claim->by_process = true;
 		return ushp_lock_must_take(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1, true);
@@ -176,8 +178,8 @@ static struct work *work_of(struct unishm_making *making)
 
 static void close_draft(struct work *work)
 {
-	ushp_lock_close_own(work->draft.fd, &draft_owner, work->claim.file.dev,
-			work->claim.file.ino);
+	ushp_lock_close_own(
+			work->draft.fd, &draft_owner, work->claim.file.dev, work->claim.file.ino);
 }
 
 /* Others who use this library take away only what has no claim; but somebody may have deleted
@@ -305,8 +307,8 @@ static int try_place(const struct draft *draft, const struct unishm_options *opt
 }
 
 /* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
-static int fill_and_publish(struct draft *draft, char *name,
-		const struct unishm_options *opt, bool *published)
+static int fill_and_publish(
+		struct draft *draft, char *name, const struct unishm_options *opt, bool *published)
 {
 	struct claim claim;
 	bool claimed = ushp_sys_needs_claim(opt) || draft->name[0];

@@ -38,13 +38,9 @@ static int open_file(const char *name, bool *writable)
 static int because_refused(int rc, const char *name)
 {
 	struct stat st;
-	char mode[10], owner[64];
 	if (rc != -EACCES || ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) < 0)
 		return ushp_sys_because_missing(rc);
-	return unishm_because(rc,
-			"its mode is %s and its owner %s; act as that user, or have it changed",
-			unishm_mode_text(st.st_mode & 0777, mode),
-			unishm_user_text(st.st_uid, owner, sizeof owner));
+	return unishm_because_denied(rc, st.st_mode, st.st_uid);
 }
 
 /* Is what is open on @fd one of ours? */
@@ -160,9 +156,8 @@ static int check_wanted_size(struct unishm *seg, const struct unishm_options *op
 		return FOUND_READY;
 	size_t size = seg->size;
 	ushp_object_close(&posix_of(seg)->object);
-	return unishm_because(-EINVAL,
-			"it has %zu bytes, fewer than the %zu asked for; size 0 opens any", size,
-			opt->size);
+	return unishm_because(-EINVAL, "it has %s, fewer than the %zu asked for; size 0 opens any",
+			unishm_bytes(size).text, opt->size);
 }
 
 static int open_existing(struct unishm *seg, const char *name, const struct unishm_options *opt,

@@ -28,7 +28,7 @@ struct walk {
 	void *arg;
 };
 
-/* Gone meanwhile, not ours to read or to remove, or not one of ours: go on. All else is an error. */
+/* Gone meanwhile, not ours to read or to remove, or not one of ours: go on. */
 static bool ends_the_walk(int rc)
 {
 	static const int passed[] = { ENOENT, EIDRM, EACCES, EPERM, EBUSY, EBADMSG, ENOTSUP };

@@ -124,15 +124,6 @@ enum lock_owner ushp_object_lock_owner(const struct object *object)
 
 /* ---- Permission ---------------------------------------------------------------- */
 
-static int because_denied(int rc, const struct stat *st)
-{
-	char mode[10], owner[64];
-	return unishm_because(rc,
-			"its mode is %s and its owner %s; act as that user, or have it changed",
-			unishm_mode_text(st->st_mode & 0777, mode),
-			unishm_user_text(st->st_uid, owner, sizeof owner));
-}
-
 /* Where several users of a namespace look alike, the number proves nothing. */
 enum { OVERFLOW_USER = 65534 };
 
@@ -150,7 +141,7 @@ int ushp_object_permit(const struct object *object, const struct stat *st, bool 
 	int rc = ushp_sys_access(object->fd, want);
 	if (rc == -EACCES && want & 1 && ushp_is_noexec(object->fd))
 		return ushp_because_noexec();
-	return rc == -EACCES ? because_denied(rc, st) : rc;
+	return rc == -EACCES ? unishm_because_denied(rc, st->st_mode, st->st_uid) : rc;
 }
 
 int ushp_object_must_own(const struct object *object, const struct stat *st)
@@ -158,7 +149,7 @@ int ushp_object_must_own(const struct object *object, const struct stat *st)
 	if (ushp_object_is_own(st))
 		return 0;
 	int rc = ushp_sys_may_act_as_owner(object->fd, st->st_uid);
-	return rc == -EPERM ? because_denied(rc, st) : rc;
+	return rc == -EPERM ? unishm_because_denied(rc, st->st_mode, st->st_uid) : rc;
 }
 
 /* ---- Removal of the name --------------------------------------------------------- */

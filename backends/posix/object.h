@@ -73,7 +73,7 @@ int ushp_object_must_own(const struct object *object, const struct stat *st);
 int ushp_object_begin_removal(const struct object *object);
 void ushp_object_end_removal(const struct object *object);
 
-/* The same in two steps: this thread is done; and the lock, which ends with the description, too. */
+/* The same in two steps: this thread is done; the lock, which the description's end ends, too. */
 void ushp_object_after_removal(void);
 void ushp_object_unlock_removal(const struct object *object);
 bool ushp_object_close_ends_removal(const struct object *object);
