@@ -48,7 +48,7 @@ void unishm_unregister(struct unishm *seg)
 static void tell_missed(struct unishm *seg, bool in_child)
 {
 	if (seg->shed_late && seg->backend->fork_shed)
-		seg->backend->fork_shed(seg);
+		seg->backend->fork_shed(seg, false);
 	seg->missed = seg->shed_late = false;
 	if (seg->backend->fork_missed)
 		seg->backend->fork_missed(seg, in_child);

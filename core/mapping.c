@@ -142,6 +142,8 @@ static int look(uintptr_t addr, struct unishm_mapping *out)
 
 int unishm_mapping_at(const void *addr, struct unishm_mapping *out)
 {
+	if (unishm_mutex_is_mine(&lock))
+		return -EOPNOTSUPP; /* a signal handler that interrupted this has forked */
 	unishm_mutex_lock(&lock);
 	int rc = look((uintptr_t)addr, out);
 	unishm_mutex_unlock(&lock);

@@ -204,7 +204,7 @@ static void *page_of(const struct unishm_attachment *at)
 	return (void *)(uintptr_t)(at->own[PAGE] & ~(uint64_t)PAGE_BITS);
 }
 
-const void *ushp_hold_page(const struct unishm_attachment *at)
+void *ushp_hold_page(const struct unishm_attachment *at)
 {
 	return page_of(at);
 }
@@ -533,9 +533,8 @@ int ushp_hold_retake(struct unishm *seg)
 
 /* ---- In a child -------------------------------------------------------------------------------- */
 
-void ushp_hold_drop_page(struct unishm_attachment *at)
+void ushp_hold_forget_page(struct unishm_attachment *at)
 {
-	ushp_drop_inherited(page_of(at), 1);
 	if (page_of(at))
 		at->own[PAGE] = BY_DESCRIPTOR;
 }

@@ -126,7 +126,7 @@ int ushp_hold_retake(struct unishm *seg);
 /* ---- For fork.c and census.c ------------------------------------------------------ */
 
 /* The page by which a reader hold is kept; NULL. */
-const void *ushp_hold_page(const struct unishm_attachment *at);
+void *ushp_hold_page(const struct unishm_attachment *at);
 
 /* Is @at counted by a reader hold? */
 bool ushp_hold_is_reader(const struct unishm_attachment *at);
@@ -134,11 +134,11 @@ bool ushp_hold_is_reader(const struct unishm_attachment *at);
 /* How many reader holds of this handle its descriptor does not see by asking. */
 unsigned ushp_hold_unseen(struct unishm *seg);
 
-/* In a child. The page of a reader hold, which only an emulator has let through; the list entry of
- * a lock by process; and what the parent took for it: byte @place (0: nothing, take one), by the
- * description of @fd (of which @at is the @last user), or, if that is -1, by process. */
+/* In a child. The page of a reader hold, which it does not have; the list entry of a lock by
+ * process; and what the parent took for it: byte @place (0: nothing, take one), by the description
+ * of @fd (of which @at is the @last user), or, if that is -1, by process. */
 struct posix;
-void ushp_hold_drop_page(struct unishm_attachment *at);
+void ushp_hold_forget_page(struct unishm_attachment *at);
 void ushp_hold_forget(struct posix *p, struct unishm_attachment *at);
 void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last);
 

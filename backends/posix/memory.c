@@ -172,12 +172,24 @@ void ushp_unmap_anchor(void *page)
 		unishm_sys.munmap(page, 1);
 }
 
-/* Emulators (qemu-user) claim to keep such a mapping from children and do not. Memory is not
- * touched otherwise: another library's fork handler may have put something there. */
-void ushp_drop_inherited(void *addr, size_t length)
+#ifdef MADV_DONTFORK
+static const bool is_kept_from_children = true;
+#else
+static const bool is_kept_from_children;
+#endif
+
+/* Emulators (qemu-user) claim to keep such a mapping from children and do not. Other memory must
+ * not be touched: a fork handler, or a child of a raw clone(2), may have put something there. */
+bool ushp_is_inherited(const struct object *object, void *addr, size_t length)
 {
-	if (addr && msync(addr, length, MS_ASYNC) == 0)
-		unishm_sys.munmap(addr, length);
+	struct unishm_mapping at;
+	if (!addr || msync(addr, length, MS_ASYNC) < 0)
+		return false;
+	int rc = unishm_mapping_at(addr, &at);
+	if (rc == -EOPNOTSUPP)
+		return !is_kept_from_children;
+	return rc == 0 && at.start == (uintptr_t)addr && at.offset == 0 &&
+			ushp_sys_is_data(object, &at);
 }
 
 void *ushp_hold_range(void *where, size_t length)
