@@ -558,6 +558,9 @@ static long fail_to_fork(long unused)
 	struct unishm_status before = status_of(seg);
 	expect_ok(refuse(SYS_clone, 0, 0, EAGAIN));
 	expect_ok(refuse(SYS_clone3, 0, 0, ENOSYS));
+#ifdef SYS_fork /* musl */
+	expect_ok(refuse(SYS_fork, 0, 0, EAGAIN));
+#endif
 	next_second();
 	for (int i = 0; i < 50; i++)
 		expect(fork() < 0 && errno == EAGAIN, "errno %d", errno);

@@ -104,8 +104,12 @@ END_TEST
 /* Old sandboxes know no locks of open file descriptions. */
 static void refuse_description_locks(void)
 {
-	for (unsigned command = F_OFD_GETLK; command <= F_OFD_SETLKW; command++)
+	for (unsigned command = F_OFD_GETLK; command <= F_OFD_SETLKW; command++) {
 		expect_ok(refuse_equal(SYS_fcntl, 1, command, EINVAL));
+#ifdef SYS_fcntl64 /* of 32 bits */
+		expect_ok(refuse_equal(SYS_fcntl64, 1, command, EINVAL));
+#endif
+	}
 }
 
 static long use_without_description_locks(long unused)

@@ -724,6 +724,8 @@ static void meet_stranger(int n, int theirs, size_t size)
 	struct shmid_ds was, now;
 	struct unishm *seg = make(n, SMALL, 0600);
 	int id = unishm_id(seg);
+	memset(&was, 0, sizeof was); /* the C library may leave parts out */
+	memset(&now, 0, sizeof now);
 	detach(seg, attach(seg, 0));
 	expect_ok(shmctl(id, IPC_RMID, NULL));
 	expect(stranger(id, key(theirs), size), "errno %d", errno);
