@@ -160,12 +160,14 @@ int unishm_end(int rc)
 	return rc;
 }
 
+/* The type last: musl (seen with 1.2.3) forgets a request that came while the state said no, until
+ * the next cancellation point, unless the type becomes asynchronous later. */
 void unishm_let_cancel(void)
 {
 	int ours;
 	end_pauses();
-	pthread_setcanceltype(callers.type, &ours);
 	pthread_setcancelstate(callers.state, &ours);
+	pthread_setcanceltype(callers.type, &ours);
 }
 
 /* The type is set as well, for glibc (seen with 2.36): a request that is on its way to a thread
