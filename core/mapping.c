@@ -25,7 +25,7 @@ static struct unishm_mutex lock = UNISHM_MUTEX_INIT; /* of @maps */
 static struct {
 	int fd;
 	pid_t reader; /* in a child, the file still tells of its parent */
-	bool is_copy; /* an emulator (qemu-user) gives a file that tells of the moment of its opening */
+	bool is_copy; /* made when it was opened: by an emulator (qemu-user) */
 	dev_t dev;
 	ino_t ino;
 } maps = { .fd = -1 };

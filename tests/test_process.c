@@ -1236,8 +1236,8 @@ START_TEST(a_removed_segment_of_a_program_that_closed_all_descriptors_ends_well)
 }
 END_TEST
 
-/* A child has mappings of its parent's under qemu-user that it should not inherit, and so keeps what
- * its parent held until it runs. */
+/* Under qemu-user a child has mappings of its parent's that it should not inherit, and so keeps
+ * what its parent held until it runs. */
 static void await_child_of_emulator(struct unishm *seg)
 {
 	for (int i = 0; emulator() && number_attached(seg) > 1 && i < 5000; i++)

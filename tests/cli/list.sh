@@ -180,7 +180,7 @@ test_columns() {
 test_wide() {
 	locale=$(locale -a 2>/dev/null | grep -im1 'utf-*8')
 	if [ -n "${UNISHM_TEST_EMULATOR-}" ]; then
-		skip 'wide characters' "qemu-user finds this machine's locales, of another byte order"
+		skip 'wide characters' "qemu-user finds locales of another byte order"
 		return
 	fi
 	if [ -z "$UNISHM_TEST_INSIDE" ] || [ -z "$locale" ]; then
