@@ -346,9 +346,10 @@ static int sysv_detach(struct unishm *seg, struct unishm_attachment *old)
 }
 
 /* In a child: the creator may have another pid, if the child has a namespace of its own. */
-static void sysv_fork_shed(struct unishm *seg)
+static void sysv_fork_shed(struct unishm *seg, bool is_under_way)
 {
-	handle_of(seg)->creator = 0;
+	if (!is_under_way)
+		handle_of(seg)->creator = 0;
 }
 
 /* ---- Change and ask ------------------------------------------------------ */

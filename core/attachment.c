@@ -11,19 +11,22 @@
 #include "os.h"
 #include "sys.h"
 
+/* The list can be read at every instruction: a signal handler that interrupts this may fork. */
 static int make_room(struct unishm *seg)
 {
 	if (seg->attached < seg->room)
 		return 0;
-	struct unishm_attachment *old =
-			seg->attachments == seg->inline_room ? NULL : seg->attachments;
-	struct unishm_attachment *grown = unishm_sys.realloc(old, 2 * seg->room * sizeof *grown);
+	struct unishm_attachment *old = seg->attachments, *grown;
+	grown = unishm_sys.realloc(NULL, 2 * seg->room * sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
-	if (!old)
-		memcpy(grown, seg->inline_room, sizeof seg->inline_room);
+	memcpy(grown, old, seg->attached * sizeof *grown);
+	atomic_signal_fence(memory_order_seq_cst);
 	seg->attachments = grown;
+	atomic_signal_fence(memory_order_seq_cst);
 	seg->room *= 2;
+	if (old != seg->inline_room)
+		free(old);
 	return 0;
 }
 

@@ -43,7 +43,7 @@ struct unishm {
 	struct unishm *next;  /* of all handles: core/handles.c */
 	struct unishm *prev;
 	bool missed;    /* in a child: fork_missed has still to run; */
-	bool shed_late; /* and fork_shed before it, since a call was under way */
+	bool shed_late; /* and fork_shed once more before it, since a call was under way */
 
 	/* Facts, set by open and open_id, constant afterwards. */
 	size_t size;
@@ -145,10 +145,11 @@ struct unishm_backend {
 	 * parent runs after it there, and is told whether the fork failed:
 	 * then nothing must have changed. In the child, where only async-signal-safe calls are
 	 * allowed, shed runs for every handle, and drops what a child must not have inherited; then
-	 * child, for each. */
+	 * child, for each. If a call of the handle @is_under_way (see fork_missed), shed keeps what
+	 * that may be using, and forgets what was not inherited; it runs once more at its end. */
 	void (*fork_prepare)(struct unishm *seg);
 	void (*fork_parent)(struct unishm *seg, bool failed);
-	void (*fork_shed)(struct unishm *seg);
+	void (*fork_shed)(struct unishm *seg, bool is_under_way);
 	void (*fork_child)(struct unishm *seg);
 
 	/* Optional. The handle went through a fork without fork_prepare: the process was made

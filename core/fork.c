@@ -68,12 +68,12 @@ static void parent(void)
 }
 
 /* A handle whose call was interrupted by the handler that forked keeps what the call may be
- * using until its end. */
+ * using until its end, when it is shed once more. */
 static void shed(void)
 {
 	for (struct unishm *seg = unishm_first_handle(); seg; seg = seg->next)
-		if (seg->backend->fork_shed && !seg->shed_late)
-			seg->backend->fork_shed(seg);
+		if (seg->backend->fork_shed)
+			seg->backend->fork_shed(seg, seg->shed_late);
 }
 
 /* This process has one thread: nobody can look while it sets things right. What other threads

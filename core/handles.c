@@ -60,7 +60,7 @@ static void tell_missed(struct unishm *seg, bool in_child)
 	int state;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	if (seg->shed_late && seg->backend->fork_shed)
-		seg->backend->fork_shed(seg);
+		seg->backend->fork_shed(seg, false);
 	seg->missed = seg->shed_late = false;
 	if (seg->backend->fork_missed)
 		seg->backend->fork_missed(seg, in_child);

@@ -163,14 +163,16 @@ int unishm_end(int rc)
 	return rc;
 }
 
+/* The type last: musl (seen with 1.2.3) forgets a request that came while the state said no, until
+ * the next cancellation point, unless the type becomes asynchronous later. */
 void unishm_let_cancel(void)
 {
 	int ours;
 	struct unishm_own *own = &unishm_own;
 	if (__builtin_expect(own->pausing, 0))
 		end_pauses(own);
-	pthread_setcanceltype(own->callers.type, &ours);
 	pthread_setcancelstate(own->callers.state, &ours);
+	pthread_setcanceltype(own->callers.type, &ours);
 }
 
 void unishm_forbid_cancel(void)

@@ -244,10 +244,11 @@ static int bad_option(char **argv)
 	return stop(usage_error("there is no option -%c", optopt));
 }
 
-static int no_value(char **argv)
+/* musl's optind may be beyond the end, and the option elsewhere. */
+static int no_value(int argc, char **argv)
 {
-	const char *last = argv[optind - 1];
-	if (strncmp(last, "--", 2) == 0)
+	const char *last = optind <= argc ? argv[optind - 1] : NULL;
+	if (last && strncmp(last, "--", 2) == 0)
 		return stop(usage_error("option %s needs a value", last));
 	return stop(usage_error("option -%c needs a value", optopt));
 }
@@ -290,7 +291,7 @@ static int take_option(int argc, char **argv)
 		case 'V':
 			return stop(print_version());
 		case ':':
-			return no_value(argv);
+			return no_value(argc, argv);
 		case '?':
 			return bad_option(argv);
 		default:

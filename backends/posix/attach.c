@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "data.h"
 #include "entries.h"
 #include "mapping.h"
 #include "memory.h"
@@ -122,40 +123,6 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 	return 0;
 }
 
-/* Unmap what is left at [@addr, @addr + @length) of a mapping of @object's data. Programs may
- * have unmapped it, and have something else there by now, which stays. -EINVAL and @gone:
- * nothing is left. */
-static int unmap_data(const struct object *object, void *addr, size_t length, bool *gone)
-{
-	*gone = false;
-	size_t page = unishm_os_page_size();
-	uintptr_t base = (uintptr_t)addr, from = base;
-	uintptr_t end = base + (length + page - 1) / page * page;
-	bool found = false;
-	while (from < end) {
-		struct unishm_mapping at;
-		int rc = unishm_mapping_at((void *)from, &at);
-		if (rc == -EOPNOTSUPP)
-			return unishm_sys.munmap(addr, length) < 0 ? -errno : 0;
-		if (rc < 0 || at.start >= end)
-			break;
-		uintptr_t to = at.end < end ? at.end : end;
-		from = at.start > from ? at.start : from;
-		if (at.offset == at.start - base && ushp_sys_is_data(object, &at)) {
-			if (unishm_sys.munmap((void *)from, to - from) < 0)
-				return -errno;
-			found = true;
-		}
-		from = to;
-	}
-	*gone = !found;
-	return found ? 0
-		     : unishm_because(-EINVAL,
-				       "the attachment at %p is mapped no more; "
-				       "the program unmapped it",
-				       addr);
-}
-
 /* Count @old out. @unmap: it is still mapped. The object was checked before, since the mapping may
  * be what still keeps the lock. */
 static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
@@ -163,7 +130,7 @@ static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 	struct posix *p = posix_of(seg);
 	bool usable = p->checked == 0;
 	bool gone = false;
-	int rc = unmap ? unmap_data(&p->object, old->addr, seg->size, &gone) : 0;
+	int rc = unmap ? ushp_data_unmap(&p->object, old->addr, seg->size, &gone) : 0;
 	if (rc < 0 && !gone)
 		return rc; /* it is still mapped, and counted */
 	if (rc < 0)

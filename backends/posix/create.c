@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "data.h"
 #include "descriptor.h"
 #include "handle.h"
 #include "memory.h"
@@ -206,10 +207,11 @@ static void abandon(struct unishm_making *making)
 static void leave(struct unishm_making *making)
 {
 	struct work *work = work_of(making);
+	struct object object = { .dev = work->claim.file.dev, .ino = work->claim.file.ino };
 	if (work->claim.by_process)
-		ushp_lock_forget(work->claim.file.dev, work->claim.file.ino, PLACE_CLAIM);
-	else
-		ushp_drop_inherited(work->claim.page, 1);
+		ushp_lock_forget(object.dev, object.ino, PLACE_CLAIM);
+	else if (ushp_data_is_inherited(&object, work->claim.page, 1))
+		ushp_unmap_anchor(work->claim.page);
 	close_draft(work);
 }
 

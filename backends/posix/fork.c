@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 
+#include "data.h"
 #include "descriptor.h"
 #include "entries.h"
 #include "handle.h"
@@ -196,14 +197,31 @@ void ushp_fork_parent(struct unishm *seg, bool failed)
 
 /* ---- In the child: async-signal-safe calls only ------------------------------------------- */
 
-void ushp_fork_shed(struct unishm *seg)
+/* True: it is gone, or was not inherited. */
+static bool shed(struct unishm *seg, void *addr, size_t length, bool is_under_way)
+{
+	if (!ushp_data_is_inherited(&posix_of(seg)->object, addr, length))
+		return true;
+	for (unsigned i = 0; i < seg->attached; i++)
+		if (seg->attachments[i].addr == addr)
+			return true; /* the call has mapped the data there */
+	if (!is_under_way)
+		unishm_sys.munmap(addr, length);
+	return !is_under_way;
+}
+
+/* While a call is under way, it may map something where the parent had what is not inherited. So
+ * that is forgotten at once, or the call would take its own for that. */
+void ushp_fork_shed(struct unishm *seg, bool is_under_way)
 {
 	struct posix *p = posix_of(seg);
-	ushp_drop_inherited(p->hold.anchor, 1);
-	ushp_drop_inherited(p->pin.addr, seg->size);
-	p->hold.anchor = NULL;
+	if (shed(seg, p->hold.anchor, 1, is_under_way))
+		p->hold.anchor = NULL;
+	if (shed(seg, p->pin.addr, seg->size, is_under_way))
+		p->pin.addr = NULL;
 	for (unsigned i = 0; i < seg->attached; i++)
-		ushp_reader_drop_page(&seg->attachments[i]);
+		if (shed(seg, ushp_reader_page(&seg->attachments[i]), 1, is_under_way))
+			ushp_reader_forget_page(&seg->attachments[i]);
 }
 
 /* What our parent holds as a process is not ours, though we have inherited the list. */
@@ -214,7 +232,7 @@ static void forget_parents_locks(struct unishm *seg)
 		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place);
 	for (unsigned i = 0; i < seg->attached; i++)
 		ushp_reader_forget(p, &seg->attachments[i]);
-	if (p->pin.addr && p->pin.by_process)
+	if (p->pin.by_process)
 		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch);
 	p->pin = (struct pin){ 0 }; /* locks in RAM are not inherited */
 }

@@ -19,7 +19,7 @@ static void *page_of(const struct unishm_attachment *at)
 	return (void *)(uintptr_t)(at->own[PAGE] & ~(uint64_t)PAGE_BITS);
 }
 
-const void *ushp_reader_page(const struct unishm_attachment *at)
+void *ushp_reader_page(const struct unishm_attachment *at)
 {
 	return page_of(at);
 }
@@ -170,9 +170,8 @@ void ushp_reader_clear(struct unishm_attachment *at)
 
 /* ---- In a child --------------------------------------------------------------- */
 
-void ushp_reader_drop_page(struct unishm_attachment *at)
+void ushp_reader_forget_page(struct unishm_attachment *at)
 {
-	ushp_drop_inherited(page_of(at), 1);
 	if (page_of(at))
 		at->own[PAGE] = BY_DESCRIPTOR;
 }

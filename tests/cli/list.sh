@@ -179,6 +179,10 @@ test_columns() {
 # Names as wide as the terminal shows them.
 test_wide() {
 	locale=$(locale -a 2>/dev/null | grep -im1 'utf-*8')
+	if [ -n "${UNISHM_TEST_EMULATOR-}" ]; then
+		skip 'wide characters' "qemu-user finds locales of another byte order"
+		return
+	fi
 	if [ -z "$UNISHM_TEST_INSIDE" ] || [ -z "$locale" ]; then
 		skip 'wide characters' 'needs namespaces and a UTF-8 locale'
 		return
