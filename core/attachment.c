@@ -227,7 +227,7 @@ static int attach_at(struct unishm *seg, void *where, int flags, void **addr)
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
-	void *got;
+	void *got = NULL;
 	char *at = NULL;
 	int rc = check_attach_flags(flags, MAP_FLAGS | UNISHM_RND | UNISHM_REMAP);
 	if (rc == 0 && !(at = check_address(seg, where, flags)))

@@ -150,11 +150,20 @@ static bool unlist(struct process_file *file, uint64_t at)
 static const char kept; /* their owner */
 static bool keeps;      /* some */
 
-/* What it leads to may not be told for want of memory: then it is lost, rather than a lock. */
+/* A second try: the first one may fail for want of memory. */
+static bool leads_to(int fd, struct stat *st)
+{
+	for (int tries = 0; tries < 2; tries++)
+		if (unishm_sys.fstat(fd, st) == 0)
+			return true;
+	return false;
+}
+
+/* Where that cannot be told, the descriptor is lost rather than a lock. */
 static bool has_locks(int fd)
 {
 	struct stat st;
-	if (unishm_sys.fstat(fd, &st) < 0 && unishm_sys.fstat(fd, &st) < 0)
+	if (!leads_to(fd, &st))
 		return true;
 	struct process_file *file = find_file(st.st_dev, st.st_ino);
 	return file && file->count > 0;
