@@ -154,7 +154,7 @@ static int attach(const struct unishm_own *own, struct unishm *seg, int flags, v
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
-	void *got;
+	void *got = NULL;
 	int rc = check_attach_flags(flags, MAP_FLAGS);
 	if (rc == 0)
 		rc = unishm_enter(own, seg);
