@@ -246,6 +246,19 @@ int ushp_lock_inherit(const struct lock_file *key, uint64_t from, uint64_t at, u
 			range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 }
 
+int ushp_lock_briefly(const struct lock_file *file, uint64_t at)
+{
+	int rc = LOCK_BUSY;
+	for (unsigned tries = 0; rc == LOCK_BUSY && tries < 10000; tries++)
+		rc = set_lock(file->fd, LOCK_OF_PROCESS, range_of(F_WRLCK, at, 1));
+	return rc;
+}
+
+void ushp_lock_end_briefly(const struct lock_file *file, uint64_t at)
+{
+	set_lock(file->fd, LOCK_OF_PROCESS, range_of(F_UNLCK, at, 1));
+}
+
 /* Frees nothing: a child handler calls it. */
 void ushp_lock_forget(dev_t dev, ino_t ino, uint64_t at)
 {
