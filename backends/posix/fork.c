@@ -295,9 +295,10 @@ static void take_by_description(struct posix *p, const struct lock_file *file)
 	sign_slot(p, file->fd);
 }
 
-/* A parent that was killed within fork() holds A no more. Then a process that counts clears the slot,
- * and it may be another's. It does so with the slot's byte in PLACE_CLEARS locked, and so is the slot
- * looked at and signed here: as long as the word is the heir's, no process can take the slot. */
+/* A parent that was killed within fork() holds A no more. Then a process that counts clears the
+ * slot, and it may be another's. It does so with the slot's byte in PLACE_CLEARS locked. With that
+ * lock the slot is looked at and signed here: as long as the word is the heir's, no process can
+ * take the slot. */
 static void take_by_process(struct posix *p, const struct lock_file *file)
 {
 	struct hold *hold = &p->hold;

@@ -79,8 +79,8 @@ bool ushp_lock_by_process(dev_t dev, ino_t ino);
 int ushp_lock_inherit(const struct lock_file *file, uint64_t from, uint64_t at, uint64_t count,
 		bool exclusive);
 
-/* In a child handler: a lock of the process for a moment, which is in no list and allocates nothing.
- * Gives up, with LOCK_BUSY, after some milliseconds. The second drops it. */
+/* In a child handler: a lock of the process for a moment. It is in no list, and nothing is
+ * allocated. LOCK_BUSY after some milliseconds. The second drops it. */
 int ushp_lock_briefly(const struct lock_file *file, uint64_t at);
 void ushp_lock_end_briefly(const struct lock_file *file, uint64_t at);
 

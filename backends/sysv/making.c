@@ -385,7 +385,7 @@ static int settle_filling(int id, const struct shmid_ds *ds, const struct unishm
 	return rc == 1 || rc == -ETIMEDOUT ? because_slow(-ETIMEDOUT, ds) : rc;
 }
 
-/* O_EXCL does not wait for a maker that lives. Of one in another pid namespace that cannot be said. */
+/* O_EXCL does not wait for a maker that lives. A pid of another pid namespace does not tell. */
 static bool is_plainly_taken(const struct shmid_ds *ds, const struct unishm_options *opt)
 {
 	return opt->oflag & O_EXCL && ds->shm_cpid > 0 && !ushv_is_dead(ds->shm_cpid);
