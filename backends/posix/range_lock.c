@@ -170,9 +170,9 @@ static bool leads_to(int fd, struct stat *st)
 	return false;
 }
 
-/* Would closing @fd drop a lock? What it leads to may not be told for want of memory: then it is lost,
- * rather than a lock. In a child whose parent had all locks on the file, those that were kept for them
- * have to be kept no more. */
+/* Would closing @fd drop a lock? Where it cannot be told what @fd leads to, the descriptor is lost
+ * rather than a lock. In a child whose parent had all locks on the file, those that were kept for
+ * them have to be kept no more. */
 static bool has_locks(int fd)
 {
 	struct stat st;
