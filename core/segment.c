@@ -139,7 +139,7 @@ static int open_known(struct unishm **seg, const struct unishm_options *opt,
 static int open_with(struct unishm **seg, const struct unishm_options *opt)
 {
 	struct unishm_options known;
-	const struct unishm_backend *backend = NULL;
+	const struct unishm_backend *backend;
 	if (!seg || !opt)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"),
 				"open a segment");
