@@ -3,7 +3,7 @@
  * Processes that have no descriptor left when they fork (POSIX backend): the process itself has to
  * hold what the descriptions held.
  */
-#include <signal.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -33,25 +33,64 @@ static long open_no_more(long arg)
 	return setrlimit(RLIMIT_NOFILE, &none) < 0 ? -errno : 0;
 }
 
+static long open_one_more(long arg)
+{
+	int next = dup(0);
+	struct rlimit one = { (rlim_t)next + 1, usual.rlim_max };
+	(void)arg;
+	if (next < 0)
+		return -errno;
+	close(next);
+	return setrlimit(RLIMIT_NOFILE, &one) < 0 ? -errno : 0;
+}
+
 static long open_again(long arg)
 {
 	(void)arg;
 	return setrlimit(RLIMIT_NOFILE, &usual) < 0 ? -errno : 0;
 }
 
+/* The child ends by itself, when it is told so without a descriptor. */
+static _Noreturn void wait_for_end(void)
+{
+	while (atomic_load(&board->count) == 0)
+		sched_yield();
+	_exit(0);
+}
+
 static long have_child(long arg)
 {
 	(void)arg;
+	atomic_store(&board->count, 0);
 	child = fork();
 	if (child == 0)
-		wait_to_be_killed();
+		wait_for_end();
 	return child < 0 ? -errno : 0;
+}
+
+/* The child leaves one by one, and says so without a descriptor. */
+static long have_child_that_detaches(long arg)
+{
+	int rc = 0;
+	(void)arg;
+	atomic_store(&board->flag, 0);
+	atomic_store(&board->count, 0);
+	child = fork();
+	if (child == 0) {
+		for (int i = 0; rc == 0 && i < TWICE; i++)
+			rc = unishm_detach(held, places[i]);
+		atomic_store(&board->flag, rc == 0 ? 1 : rc);
+		wait_for_end();
+	}
+	while (child > 0 && atomic_load(&board->flag) == 0)
+		sched_yield();
+	return child < 0 ? -errno : atomic_load(&board->flag) - 1;
 }
 
 static long end_child(long arg)
 {
 	(void)arg;
-	kill(child, SIGKILL);
+	atomic_store(&board->count, 1);
 	return waitpid(child, NULL, 0) == child ? 0 : -errno;
 }
 
@@ -138,6 +177,26 @@ START_TEST(a_writer_that_can_open_nothing_forks_and_stays_counted)
 }
 END_TEST
 
+/* The description that serves all holds of the child lets go of them when the last one ends. */
+START_TEST(a_child_with_one_descriptor_for_all_leaves_when_it_has_detached_all)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root() && can_share(), "needs another user");
+	mine = make(0, SMALL, 0644);
+	struct agent agent = agent_start_as(OTHER);
+	expect_ok(ask(&agent, attach_twice, UNISHM_RDONLY));
+	expect_ok(ask(&agent, open_one_more, 0));
+	expect_ok(ask(&agent, have_child_that_detaches, 0));
+	check_number(TWICE);
+	expect_ok(ask(&agent, end_child, 0));
+	ck_assert_uint_eq(number_attached(mine), TWICE);
+	expect_ok(ask(&agent, open_again, 0));
+	leave_one_by_one(&agent);
+	agent_end(&agent);
+	drop(mine);
+}
+END_TEST
+
 /* What the process holds goes with any close of the object: the next call takes it anew. */
 static void close_all_and_ask(struct agent *agent)
 {
@@ -178,6 +237,7 @@ static void fill(Suite *suite)
 	TCase *t = group(suite, "scarce", "native", 20);
 	EACH(t, a_reader_that_can_open_nothing_forks_and_stays_counted);
 	EACH(t, a_writer_that_can_open_nothing_forks_and_stays_counted);
+	EACH(t, a_child_with_one_descriptor_for_all_leaves_when_it_has_detached_all);
 	EACH(t, a_reader_held_by_its_process_is_counted_again_after_all_was_closed);
 	EACH(t, a_writer_held_by_its_process_is_counted_again_after_all_was_closed);
 }
