@@ -46,6 +46,9 @@ struct unishm_sys {
 	int (*fstatat)(int dirfd, const char *path, struct stat *st, int flags);
 	int (*rename_new)(const char *from, const char *to); /* EEXIST if @to is there */
 	int (*access)(int fd, int want); /* R_OK ... for the effective user, by descriptor */
+	/* Another mapping of what is mapped at @addr, by the same description, @length bytes from
+	 * there on. ENOSYS. */
+	void *(*map_again)(void *addr, size_t length);
 	int (*try_noatime)(int fd); /* EPERM: neither owner nor CAP_FOWNER */
 	bool (*overrides_modes)(void); /* has CAP_DAC_OVERRIDE, effective */
 	int (*drop_access_list)(int fd); /* beyond the mode */

@@ -111,21 +111,39 @@ int ushp_lock(struct unishm *seg)
 
 /* A new epoch counts out all locks. Our own ends at once; others' memory can page again when their
  * process next uses the segment, or ends. */
-int ushp_unlock(struct unishm *seg)
+static int end_all_locks(struct unishm *seg, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
+	int rc = ushp_record_write(
+			&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch, sizeof epoch);
+	if (rc == 0)
+		p->epoch = epoch;
+	return rc;
+}
+
+/* An owner whom the mode does not let write cannot say so to others. */
+static int end_own_lock(struct unishm *seg)
+{
+	struct view view;
+	ushp_unpin(seg);
+	int rc = ushp_look(seg, &view);
+	if (rc == 0 && view.census.locked)
+		return unishm_because(-EACCES,
+				"another process locked it, and the mode does not let its owner "
+				"write, which ending that lock needs; change the mode first");
+	return rc;
+}
+
+int ushp_unlock(struct unishm *seg)
+{
 	struct view view;
 	int rc = look_as_owner(seg, &view);
 	if (rc < 0 || !view.census.locked)
 		return rc;
-	uint32_t epoch = view.tail.head.lock_epoch + 1;
 	rc = ushp_hold_need_writable(seg);
-	if (rc == 0)
-		rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch,
-				sizeof epoch);
-	if (rc == 0)
-		p->epoch = epoch;
-	return rc;
+	if (rc == -EACCES)
+		return end_own_lock(seg);
+	return rc < 0 ? rc : end_all_locks(seg, view.tail.head.lock_epoch + 1);
 }
 
 /* ---- Mode and owner ---------------------------------------------------------------- */

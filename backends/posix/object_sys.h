@@ -25,6 +25,7 @@
 
 #include "lock_sys.h"
 #include "object.h"
+#include "record.h"
 
 struct unishm_mapping;
 struct unishm_options;
@@ -101,6 +102,12 @@ int ushp_sys_open_data(const struct object *object, size_t size, int access);
 
 /* Is that a mapping of @object's data? Yes, too, where a mapping does not tell. */
 bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping);
+
+/* Map the end of the record, with slot @index in it, for writing, by the description that keeps
+ * @data mapped: for who has lost its descriptor and may open none for writing. @size: of the data.
+ * -EACCES: that description, or this system, does not allow it. */
+int ushp_sys_map_record_by_data(const struct object *object, void *data, size_t size,
+		uint32_t index, struct record_map *map);
 
 /* Mode and owner, of all that belongs to the segment. @named: it has its name still. */
 int ushp_sys_chmod(const struct object *object, bool named, mode_t mode);

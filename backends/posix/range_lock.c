@@ -161,17 +161,14 @@ static void close_kept_of(const struct process_file *file)
 	}
 }
 
-/* Would closing @fd drop a lock? What it leads to may not be told for want of memory: then it is lost,
- * rather than a lock. In a child whose parent had all locks on the file, those that were kept for them
- * have to be kept no more. */
+/* Would closing @fd drop a lock? What it leads to may not be told for want of memory: then it is
+ * lost, rather than a lock. */
 static bool has_locks(int fd)
 {
 	struct stat st;
 	if (unishm_sys.fstat(fd, &st) < 0 && unishm_sys.fstat(fd, &st) < 0)
 		return true;
 	struct process_file *file = find_file(st.st_dev, st.st_ino);
-	if (file && file->count == 0 && keeps)
-		close_kept_of(file);
 	return file && file->count > 0;
 }
 
@@ -261,6 +258,17 @@ int ushp_lock_briefly(const struct lock_file *file, uint64_t at)
 void ushp_lock_end_briefly(const struct lock_file *file, uint64_t at)
 {
 	set_lock(file->fd, LOCK_OF_PROCESS, range_of(F_UNLCK, at, 1));
+}
+
+void ushp_lock_close_kept(void)
+{
+	if (none())
+		return;
+	unishm_mutex_lock(&guard);
+	for (const struct process_file *file = files; keeps && file; file = file->next)
+		close_kept_of(file);
+	keeps = false;
+	unishm_mutex_unlock(&guard);
 }
 
 /* Frees nothing: a child handler calls it. */

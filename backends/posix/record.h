@@ -171,6 +171,9 @@ int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t
 int ushp_record_map(int fd, const struct object *object, uint32_t index, struct record_map *map);
 void ushp_record_unmap(struct record_map *map);
 
+/* How much of the record's end is mapped then. */
+size_t ushp_record_map_length(uint32_t index);
+
 /* The head, in @map. */
 struct record_head *ushp_record_head(const struct record_map *map);
 
