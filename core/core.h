@@ -38,6 +38,9 @@ int unishm_find_backend(const char *name, const struct unishm_backend **backend)
 void unishm_begin(void);
 int unishm_end(int rc);
 
+/* Is this thread between the two, and not at code of the program? */
+bool unishm_is_calling(void);
+
 /* Around the program's code within a call: the caller's cancel state and signals. */
 void unishm_let_cancel(void);
 void unishm_forbid_cancel(void);
@@ -93,16 +96,17 @@ void unishm_unregister(struct unishm *seg);
 int unishm_enter(struct unishm *seg);
 void unishm_leave(struct unishm *seg);
 
-/* The same with all handles of the process, for a call that may touch any of them:
- * -ENOMEM, or 0 and the first. */
-int unishm_enter_all(struct unishm **all);
-void unishm_leave_all(void);
+/* The same with all handles of the process that are @beneath, or all that are not, for a call that
+ * may touch any of them: -ENOMEM, or 0 and the first. */
+int unishm_enter_all(bool beneath, struct unishm **all);
+void unishm_leave_all(bool beneath);
 
 /* Free the memory of a handle, which is not registered. */
 void unishm_free_handle(struct unishm *seg);
 
-/* The handles, while no other thread can change the list. */
-struct unishm *unishm_first_handle(void);
+/* The handle after @seg, of all there are, while no other thread can change the lists; the first
+ * one if @seg is NULL. */
+struct unishm *unishm_next_handle(const struct unishm *seg);
 
 /* Tell each backend, handle by handle, that a fork went past it. Forks are held. */
 void unishm_tell_missed(bool in_child);
@@ -126,6 +130,21 @@ void unishm_renew_handles(bool missed);
 			unishm_fail(rc_, words " %s", unishm_label_of(seg).text); \
 		return unishm_end(rc_);                                           \
 	} while (0)
+
+/* ---- segment.c and attachment.c, for the shim ---------------------------- */
+
+/* Have @open fill in a new handle that is beneath those of the program. Forks are held. */
+int unishm_open_beneath(struct unishm **seg, const struct unishm_backend *backend,
+		int (*open)(struct unishm *seg, void *arg), void *arg);
+
+/* As their public namesakes, within a call: @where is NULL, or as unishm_attach_at() has it. */
+void unishm_close_beneath(struct unishm *seg);
+int unishm_attach_beneath(struct unishm *seg, void *where, int flags, void **addr);
+int unishm_detach_beneath(struct unishm *seg, const void *addr);
+
+/* What other handles beneath had attached where @seg was attached last, the program has taken away
+ * by itself: count it out. */
+void unishm_drop_displaced(struct unishm *seg);
 
 /* ---- callback.c --------------------------------------------------------- */
 

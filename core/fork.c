@@ -10,7 +10,8 @@
 
 #define EACH_HANDLE(member, arguments)                                                     \
 	do {                                                                               \
-		for (struct unishm *seg_ = unishm_first_handle(); seg_; seg_ = seg_->next) \
+		for (struct unishm *seg_ = unishm_next_handle(NULL); seg_;                 \
+				seg_ = unishm_next_handle(seg_))                           \
 			if (seg_->backend->member)                                         \
 				seg_->backend->member arguments;                           \
 	} while (0)
@@ -61,7 +62,7 @@ static void parent(void)
  * using until its end. */
 static void shed(void)
 {
-	for (struct unishm *seg = unishm_first_handle(); seg; seg = seg->next)
+	for (struct unishm *seg = unishm_next_handle(NULL); seg; seg = unishm_next_handle(seg))
 		if (seg->backend->fork_shed && !seg->shed_late)
 			seg->backend->fork_shed(seg);
 }

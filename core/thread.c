@@ -25,6 +25,7 @@ static struct unishm_thread spare;
 static _Thread_local struct unishm_thread *record;
 static _Thread_local struct {
 	int state, type;
+	bool calling; /* of the thread itself: whether it is at a call */
 } callers;
 
 static bool take(struct unishm_thread *thread)
@@ -164,6 +165,7 @@ void unishm_let_cancel(void)
 {
 	int ours;
 	end_pauses();
+	callers.calling = false;
 	pthread_setcanceltype(callers.type, &ours);
 	pthread_setcancelstate(callers.state, &ours);
 }
@@ -175,4 +177,10 @@ void unishm_forbid_cancel(void)
 {
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &callers.state);
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &callers.type);
+	callers.calling = true;
+}
+
+bool unishm_is_calling(void)
+{
+	return callers.calling;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "by_id.h"
 #include "entries.h"
 #include "object_sys.h"
 #include "pin.h"
@@ -38,7 +39,9 @@ static int take_name_away(struct posix *p)
 	int rc = ushp_object_begin_removal(&p->object);
 	if (rc < 0)
 		return rc;
-	rc = ushp_object_unlink(&p->object);
+	rc = p->by_id ? ushp_by_id_take_names(&p->object) : -ENOENT;
+	if (rc == -ENOENT)
+		rc = ushp_object_unlink(&p->object);
 	if (rc == -ENOENT && ushp_object_check(&p->object, &st) == 0 && st.st_nlink == 0)
 		rc = 0; /* another process was faster */
 	ushp_object_end_removal(&p->object);
@@ -50,7 +53,8 @@ static bool says_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
 	ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
-	return removed && !ushp_object_has_name(&p->object);
+	return removed && (ushp_is_removed_name(p->object.name + 1) ||
+			!ushp_object_has_name(&p->object));
 }
 
 /* Mostly there is not even a lock that would have to be looked at. */
@@ -63,7 +67,8 @@ static void let_go_if_unused(struct unishm *seg)
 	ushp_record_fence();
 	if (seg->attached > 0)
 		return;
-	if (ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false, &found) == 0)
+	if (!p->by_id &&
+			ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false, &found) == 0)
 		ushp_let_go(seg);
 	else
 		ushp_look(seg, &view);

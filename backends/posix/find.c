@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "by_id.h"
 #include "create.h"
 #include "entries.h"
 #include "descriptor.h"
@@ -44,8 +45,8 @@ static int because_refused(int rc, const char *name)
 			unishm_user_text(st.st_uid, owner, sizeof owner));
 }
 
-/* Is what is open on @fd one of ours? */
-static int identify(int fd, key_t key, struct stat *st, struct record_head *head)
+/* Is what is open on @fd one of ours? By a name that has no key, its record tells the key. */
+static int identify(int fd, const char *name, key_t *key, struct stat *st, struct record_head *head)
 {
 	if (unishm_sys.fstat(fd, st) < 0)
 		return -errno;
@@ -53,7 +54,13 @@ static int identify(int fd, key_t key, struct stat *st, struct record_head *head
 		return unishm_because(-EBADMSG, "an object that this library did not make has its name; "
 				"move it away, or choose another key");
 	int rc = ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof *head, head, sizeof *head);
-	return rc < 0 ? rc : ushp_record_check(head, st->st_size, key);
+	if (rc < 0)
+		return rc;
+	if (!head->by_id || !ushp_is_name_by_id(name + 1))
+		return ushp_record_check(head, st->st_size, *key);
+	rc = ushp_record_check(head, st->st_size, (key_t)head->key);
+	*key = ushp_by_id_key(name, head, st);
+	return rc;
 }
 
 int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st)
@@ -64,7 +71,7 @@ int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *
 	int fd = open_file(name, &writable);
 	if (fd < 0)
 		return because_refused(fd, name);
-	int rc = identify(fd, key, st, &head);
+	int rc = identify(fd, name, &key, st, &head);
 	if (rc < 0 && rc != -EBADF) {
 		ushp_lock_close(fd);
 		return rc;
@@ -72,6 +79,7 @@ int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *
 	rc = ushp_bind(seg, fd, writable, st, name, (size_t)head.size, key);
 	if (rc < 0)
 		return rc;
+	p->by_id = head.by_id;
 	rc = ushp_stage(&p->object, head.state);
 	if (rc == STAGE_READY && st->st_nlink == 0)
 		rc = -EAGAIN; /* removed since; a segment that has the name now is another one */
@@ -252,7 +260,10 @@ static int open_listed(struct unishm *seg, int id)
 	unsigned matches = 0;
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
 		struct stat st = { .st_ino = names.list[i].inode };
-		if (names.list[i].draft || ushp_id_of(&st) != id)
+		if (names.list[i].draft || ushp_id_of(&st) != id ||
+				ushp_is_removed_name(names.list[i].text + 1))
+			continue;
+		if (names.list[i].twin)
 			continue;
 		match = &names.list[i];
 		matches++;
@@ -273,6 +284,40 @@ int ushp_open_id(struct unishm *seg, int id)
 	ushp_name_of_private(id, name);
 	int rc = open_if_id(seg, name, id);
 	return rc == -ENOENT || rc == -EBADMSG ? open_listed(seg, id) : rc;
+}
+
+/* ---- For the shim: by_id.h ---------------------------------------------------------------- */
+
+int ushp_open_by_id(struct unishm *seg, int id)
+{
+	char name[OBJECT_NAME_MAX];
+	int rc = ushp_open_id(seg, id);
+	if (rc != -ENOENT)
+		return rc;
+	ushp_name_of_removed(id, name);
+	return open_if_id(seg, name, id);
+}
+
+int ushp_open_as_owner(struct unishm *seg, const char *name)
+{
+	struct posix *p = posix_of(seg);
+	struct record_head head;
+	struct stat st;
+	key_t key = ushp_key_in_name(name + 1);
+	int fd = ushp_sys_open_as_owner(name);
+	int rc = fd < 0 ? fd : identify(fd, name, &key, &st, &head);
+	if (rc < 0) {
+		if (fd >= 0)
+			ushp_lock_close(fd);
+		return rc;
+	}
+	rc = ushp_bind(seg, fd, true, &st, name, (size_t)head.size, key);
+	p->by_id = head.by_id;
+	if (rc == 0 && (head.state != RECORD_READY || st.st_nlink == 0)) {
+		ushp_object_close(&p->object);
+		rc = -ENOENT;
+	}
+	return rc;
 }
 
 /* ---- Close --------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ struct posix {
 	struct hold hold;
 	struct heir heir;
 	struct pin pin;
+	bool by_id;     /* it has, or had, a name by its id: see by_id.h */
 	bool gone;      /* seen to be removed and not attached: that is for good */
 	bool leaving;   /* one of the attachments is about to go: do not count it */
 	bool uncounted; /* the record is to say so, as soon as it can be written */

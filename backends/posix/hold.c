@@ -105,7 +105,14 @@ static bool is_removed(const struct posix *p)
 				sizeof removed);
 	}
 	return removed && ushp_object_check(&p->object, &st) == 0 &&
-			(st.st_nlink == 0 || !ushp_object_has_name(&p->object));
+			(st.st_nlink == 0 || ushp_is_removed_name(p->object.name + 1) ||
+			!ushp_object_has_name(&p->object));
+}
+
+/* May the hold that was just taken stay on a removed segment? For the shim, as long as it lives. */
+static bool may_stay(const struct unishm *seg, const struct posix *p)
+{
+	return seg->beneath && p->by_id && ushp_object_outlives_removal(&p->object);
 }
 
 /* ---- Slot holds -------------------------------------------------------------------- */
@@ -302,7 +309,7 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 	if (rc < 0)
 		return rc;
 	p->hold.noted = reader && ushp_note_in_others(p, true, &p->hold.before);
-	if (is_removed(p)) {
+	if (is_removed(p) && !may_stay(seg, p)) {
 		ushp_hold_undo(seg, new);
 		return -EIDRM;
 	}

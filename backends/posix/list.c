@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "by_id.h"
 #include "create.h"
 #include "entries.h"
 #include "find.h"
@@ -31,13 +32,35 @@ static int remember(const char *name, ino_t inode, void *arg)
 	struct name *entry = &names->list[names->count++];
 	entry->inode = inode;
 	entry->draft = draft;
+	entry->twin = false;
 	snprintf(entry->text, sizeof entry->text, "/%.13s", name);
 	return 0;
 }
 
+/* By inode, and the name by key before others. */
+static int by_file(const void *one, const void *other)
+{
+	const struct name *a = one, *b = other;
+	if (a->inode != b->inode)
+		return a->inode < b->inode ? -1 : 1;
+	return strcmp(a->text, b->text);
+}
+
+/* A file that has a name by its key and one by its id is one segment. */
+static void find_twins(struct names *names)
+{
+	if (names->count > 1)
+		qsort(names->list, names->count, sizeof *names->list, by_file);
+	for (size_t i = 1; i < names->count; i++)
+		names->list[i].twin = names->list[i].inode == names->list[i - 1].inode &&
+				ushp_is_name_by_id(names->list[i].text + 1);
+}
+
 int ushp_list_names(struct names *names)
 {
-	return ushp_sys_list(remember, names);
+	int rc = ushp_sys_list(remember, names);
+	find_twins(names);
+	return rc;
 }
 
 /* A handle for the occasion, which is in no list. */
@@ -58,6 +81,7 @@ struct walk {
 	int (*after)(struct walk *walk, const struct name *name); /* NULL: nothing */
 	ushp_visit_fn *visit;
 	void *arg;
+	unsigned names, left;
 };
 
 /* Gone meanwhile, not ours to read, or not one of ours: go on. What is short is an error. */
@@ -113,6 +137,7 @@ static int walk_names(struct walk *walk)
 		rc = ushp_list_names(&names);
 		unishm_release_forks();
 	}
+	walk->names = (unsigned)names.count;
 	for (size_t i = 0; rc == 0 && i < names.count; i++)
 		rc = visit_name(walk, &names.list[i]);
 	return rc;
@@ -127,7 +152,7 @@ static void begin_status(const struct unishm *seg, struct unishm_status *st)
 
 static int status_of(struct walk *walk, const struct name *name, struct unishm_status *st)
 {
-	if (name->draft)
+	if (name->draft || name->twin)
 		return -ENOENT;
 	int rc = ushp_open_ready(walk->seg, name->text, ushp_key_in_name(name->text + 1));
 	if (rc < 0)
@@ -140,6 +165,30 @@ int ushp_list(ushp_visit_fn *visit, void *arg)
 {
 	struct walk walk __attribute__((cleanup(free_walk))) = { .step = status_of, .visit = visit, .arg = arg };
 	return walk_names(&walk);
+}
+
+/* ---- Removed segments that have a name still: by_id.h ----------------------------- */
+
+static int destroy(struct walk *walk, const struct name *name, struct unishm_status *st)
+{
+	(void)st;
+	if (!ushp_is_removed_name(name->text + 1))
+		return -ENOENT;
+	int rc = ushp_open_ready(walk->seg, name->text, UNISHM_PRIVATE);
+	if (rc == -EACCES)
+		rc = ushp_open_as_owner(walk->seg, name->text);
+	if (rc == 0 && ushp_by_id_destroy(walk->seg) != 0)
+		walk->left++;
+	return rc < 0 ? rc : -ENOENT; /* there is nothing to visit */
+}
+
+int ushp_destroy_removed(unsigned *names, unsigned *left)
+{
+	struct walk walk __attribute__((cleanup(free_walk))) = { .step = destroy };
+	int rc = walk_names(&walk);
+	*names = walk.names;
+	*left = walk.left;
+	return rc;
 }
 
 /* ---- Sweep --------------------------------------------------------------------------- */

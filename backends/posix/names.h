@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The names that look like ours, as the directory has them. */
+/* The names that look like ours, by the file that the directory says they lead to. */
 #ifndef UNISHM_POSIX_NAMES_H
 #define UNISHM_POSIX_NAMES_H
 
@@ -10,6 +10,7 @@ struct names {
 	struct name {
 		char text[OBJECT_NAME_MAX]; /* with the slash */
 		bool draft;
+		bool twin; /* the file has another name before this one */
 		ino_t inode;
 	} *list; /* to be freed */
 };

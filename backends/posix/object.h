@@ -29,12 +29,15 @@ struct object {
 /* Names of segments. */
 void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX]);
 void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX]);
+void ushp_name_of_removed(int id, char name[OBJECT_NAME_MAX]);
 int ushp_id_of(const struct stat *st);
 void ushp_name_of_draft(char name[OBJECT_NAME_MAX]);
 
 /* Is @name, without a slash, one of those (not of a draft)? And which key? */
 bool ushp_is_segment_name(const char *name);
 bool ushp_is_draft_name(const char *name);
+bool ushp_is_name_by_id(const char *name); /* also of a removed one */
+bool ushp_is_removed_name(const char *name);
 key_t ushp_key_in_name(const char *name);
 
 /* Bits that are different at each call; neither secret nor equally spread.
@@ -77,6 +80,10 @@ int ushp_object_must_own(const struct object *object, const struct stat *st);
 /* Keep others who would take the name of this file away from doing so meanwhile. -EBUSY. */
 int ushp_object_begin_removal(const struct object *object);
 void ushp_object_end_removal(const struct object *object);
+
+/* After a hold was taken on a removed segment that keeps a name by its id: is it still there, with
+ * nobody about to destroy it who has not seen that hold? See by_id.h. */
+bool ushp_object_outlives_removal(const struct object *object);
 
 /* Does the name lead to this file, where it can be seen? */
 bool ushp_object_has_name(const struct object *object);

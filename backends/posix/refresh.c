@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "by_id.h"
 #include "pin.h"
 #include "sys.h"
 
@@ -41,7 +42,8 @@ int ushp_refresh(struct unishm *seg, struct stat *st)
 
 bool ushp_is_removed(const struct posix *p, const struct stat *st, uint32_t word)
 {
-	return st->st_nlink == 0 || (word && !ushp_object_has_name(&p->object));
+	return st->st_nlink == 0 || ushp_is_removed_name(p->object.name + 1) ||
+			(word && !ushp_object_has_name(&p->object));
 }
 
 void ushp_let_go(struct unishm *seg)
@@ -75,7 +77,7 @@ int ushp_look(struct unishm *seg, struct view *view)
 	if (rc < 0)
 		return rc;
 	ushp_check_pin(seg, view->tail.head.lock_epoch);
-	if (view->removed && view->census.attached == 0) {
+	if (view->removed && view->census.attached == 0 && ushp_by_id_destroy(seg) == 0) {
 		ushp_let_go(seg);
 		return -EIDRM;
 	}

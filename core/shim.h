@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What libunishm has for libunishm-sysv: the four calls of System V shared memory, on the POSIX
+ * backend, with the errors and results that Linux gives. For that library of the same version alone:
+ * nothing here is a promise to programs.
+ */
+#ifndef UNISHM_CORE_SHIM_H
+#define UNISHM_CORE_SHIM_H
+
+#include <sys/shm.h>
+
+#include "unishm.h"
+
+UNISHM_API int unishm_shim_get(key_t key, size_t size, int flags);
+UNISHM_API void *unishm_shim_at(int id, const void *where, int flags);
+UNISHM_API int unishm_shim_dt(const void *addr);
+UNISHM_API int unishm_shim_ctl(int id, int command, struct shmid_ds *buffer);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shmget() of a key that was found before is answered by one look at the segment's file: it has the
+ * same inode still, and two names, so that one of them is the key's. An entry is written under the
+ * table's lock, with an odd number while it changes; a reader takes it only if the number was even and
+ * is the same afterwards.
+ */
+#include "shim.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "posix/handle.h"
+#include "posix/object_sys.h"
+#include "posix/record.h"
+#include "sys.h"
+
+enum { ENTRIES = 64 };
+
+static struct entry {
+	atomic_uint number;
+	struct shim_known known; /* fd 0: none */
+} entries[ENTRIES];
+
+static struct entry *entry_of(key_t key)
+{
+	return &entries[((uint32_t)key * UINT32_C(2654435769)) >> 26];
+}
+
+/* Words, each whole; what was torn apart is not used. */
+static void copy(struct shim_known *to, const struct shim_known *from)
+{
+	volatile unsigned char *out = (volatile unsigned char *)to;
+	const volatile unsigned char *in = (const volatile unsigned char *)from;
+	for (size_t i = 0; i < sizeof *to; i++)
+		out[i] = in[i];
+}
+
+static void change(struct entry *entry, const struct shim_known *known)
+{
+	unsigned number = atomic_load(&entry->number);
+	atomic_store(&entry->number, number + 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	copy(&entry->known, known);
+	atomic_thread_fence(memory_order_seq_cst);
+	atomic_store(&entry->number, number + 2);
+}
+
+void shim_remember(struct unishm *seg)
+{
+	const struct posix *p = posix_of(seg);
+	if (seg->key == UNISHM_PRIVATE || p->object.fd <= 0 || p->gone)
+		return;
+	const struct shim_known known = {
+		.key = seg->key, .id = seg->id, .fd = p->object.fd, .dev = p->object.dev,
+		.ino = p->object.ino, .size = seg->size,
+		.removed_at = p->object.record_at + RECORD_SIZE - (off_t)RECORD_HEAD_FIELD(removed),
+	};
+	struct entry *entry = entry_of(seg->key);
+	if (memcmp(&entry->known, &known, sizeof known) != 0)
+		change(entry, &known);
+}
+
+void shim_forget(struct unishm *seg)
+{
+	struct entry *entry = entry_of(seg->key);
+	if (entry->known.fd && entry->known.key == seg->key && entry->known.ino == posix_of(seg)->object.ino)
+		change(entry, &(const struct shim_known){ .fd = 0 });
+}
+
+bool shim_find_known(key_t key, struct shim_known *known, struct stat *st)
+{
+	enum { NAMES = 2 };
+	struct entry *entry = entry_of(key);
+	uint32_t removed;
+	unsigned number = atomic_load(&entry->number);
+	copy(known, &entry->known);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (number % 2 || atomic_load(&entry->number) != number || !known->fd || known->key != key)
+		return false;
+	return unishm_sys.fstat(known->fd, st) == 0 && st->st_dev == known->dev &&
+			st->st_ino == known->ino && st->st_nlink == NAMES &&
+			unishm_sys.pread(known->fd, &removed, sizeof removed, known->removed_at) ==
+					sizeof removed && !removed;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shim: shmget(), shmat(), shmdt() and shmctl() as Linux has them, on POSIX shared memory.
+ *
+ *   get.c, attach.c, control.c     the calls, by subject
+ *   index.c                        which segments there are: SHM_STAT and SHM_INFO
+ *   table.c                        this process's handles by id, its attachments by address
+ *   known.c                        what shmget() is answered from without a lock
+ *   call.c                         around each call
+ *   system.c                       the system's limits; whether memory can be read or written
+ *
+ * Its handles are beneath those of the program (core/handles.c), because a program, or the System V
+ * backend of this library, may be at a call of the library when it calls the shim.
+ */
+#ifndef UNISHM_SHIM_H
+#define UNISHM_SHIM_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+
+#include "core.h"
+
+/* ---- call.c ------------------------------------------------------------------- */
+
+/* Around each call. Signals are blocked meanwhile: a handler may use the same calls, as it may on
+ * System V. Forks are held. */
+struct shim_call {
+	bool inner;    /* the library itself calls; the rest is unused then */
+	sigset_t mask;
+};
+
+int shim_begin(struct shim_call *call);
+void shim_end(const struct shim_call *call);
+
+/* A result for the program: @rc, or -1 with errno. errno stays as it was if nothing failed. */
+int shim_answer(int rc, int saved_errno);
+
+/* ---- table.c ------------------------------------------------------------------ */
+
+/* A segment of which this process has a handle: one, however many attachments it has. */
+struct shim_segment {
+	struct shim_segment *next; /* in its bucket */
+	struct unishm *seg;
+	unsigned uses;     /* calls that are at it */
+	unsigned attached;
+	uint64_t last_use; /* when it was left idle */
+};
+
+/* The segment with this id, for a use; it is opened if it is not yet. -ENOENT, -EACCES. */
+int shim_use(int id, struct shim_segment **out);
+
+/* The same for a handle that was just opened, which is closed if there is one already. */
+int shim_use_opened(struct unishm *seg, struct shim_segment **out);
+
+/* The same for the owner, also if its mode does not let them open it. -EPERM: another's. */
+int shim_use_as_owner(int id, struct shim_segment **out);
+
+/* The end of a use. */
+void shim_leave(struct shim_segment *segment);
+
+/* Close the idle handles of segments that are destroyed: they keep memory. */
+void shim_let_go_of_destroyed(void);
+
+/* @segment was attached at @addr: remember it. -ENOMEM. */
+int shim_note_attachment(struct shim_segment *segment, void *addr, bool replaced);
+
+/* Which segment is attached at @addr, for a use, and take it off the list; NULL: none. If it could
+ * not be detached, it comes back by shim_note_attachment(). */
+struct shim_segment *shim_take_attachment(const void *addr);
+
+/* For each segment that is attached; called with the table locked. */
+void shim_each_attached(void (*visit)(struct unishm *seg));
+
+/* ---- known.c ------------------------------------------------------------------ */
+
+/* What is known of a segment that was found by its key; it stays true as long as the descriptor
+ * leads to the file, and the file has both its names. */
+struct shim_known {
+	key_t key;
+	int id;
+	int fd;
+	dev_t dev;
+	ino_t ino;
+	size_t size;
+	off_t removed_at; /* where in the file head.removed is */
+};
+
+/* Found without a lock: fills in @st, of now. Async-signal-safe. */
+bool shim_find_known(key_t key, struct shim_known *known, struct stat *st);
+
+/* Remember, and forget, that of @seg. With the table locked. */
+void shim_remember(struct unishm *seg);
+void shim_forget(struct unishm *seg);
+
+/* ---- index.c ------------------------------------------------------------------ */
+
+/* Destroy what is removed and not attached any more, unless that was looked for just now. @now: in
+ * any case. */
+void shim_sweep(bool now);
+
+/* The highest index in use; how many there are in @used. */
+int shim_highest_index(unsigned *used);
+/* The id that index @index leads to, or @index itself if it is an id. -EINVAL. */
+int shim_id_of_index(int index);
+/* For each id that there is. */
+int shim_each_id(void (*visit)(int id, void *arg), void *arg);
+
+/* ---- system.c ----------------------------------------------------------------- */
+
+unsigned long shim_limit(const char *name, unsigned long otherwise);
+
+/* Can @size bytes there be read, or written? What was there may be lost by the second. */
+bool shim_can_read(const void *from, size_t size);
+bool shim_can_write(void *to, size_t size);
+
+/* ---- attach.c, get.c, control.c ------------------------------------------------ */
+
+int shim_get(key_t key, size_t size, int flags);
+int shim_attach(int id, const void *where, int flags, void **addr);
+int shim_detach(const void *addr);
+int shim_control(int id, int command, void *buffer);
+
+#endif
