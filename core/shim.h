@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What libunishm has for libunishm-sysv: the four calls of System V shared memory, on the POSIX
- * backend, with the errors and results that Linux gives. For that library of the same version alone:
- * nothing here is a promise to programs.
+ * backend, with the errors and results that Linux gives. For that library of the same version
+ * alone: nothing here is a promise to programs.
  */
 #ifndef UNISHM_CORE_SHIM_H
 #define UNISHM_CORE_SHIM_H

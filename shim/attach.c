@@ -60,7 +60,7 @@ static int attach_used(struct shim_segment *segment, void *where, int flags, voi
 	int rc = unishm_attach_beneath(segment->seg, where, library_flags(flags, where), &got);
 	if (rc < 0)
 		return rc;
-	rc = shim_note_attachment(segment, got, replaced);
+	rc = ushs_note_attachment(segment, got, replaced);
 	if (rc < 0)
 		unishm_detach_beneath(segment->seg, got);
 	else
@@ -73,22 +73,22 @@ static int attach(int id, const void *where, int flags, void **addr)
 	struct shim_segment *segment;
 	int rc = id < 0 ? -EINVAL : check_address(where, flags);
 	if (rc == 0)
-		rc = shim_use(id, &segment);
+		rc = ushs_use(id, &segment);
 	if (rc < 0)
 		return attach_error(rc);
 	rc = attach_used(segment, (void *)(uintptr_t)where, flags, addr);
-	shim_leave(segment);
+	ushs_leave(segment);
 	return attach_error(rc);
 }
 
-int shim_attach(int id, const void *where, int flags, void **addr)
+int ushs_attach(int id, const void *where, int flags, void **addr)
 {
 	struct shim_call call;
-	int rc = shim_begin(&call);
+	int rc = ushs_begin(&call);
 	if (rc < 0)
 		return rc;
 	rc = attach(id, where, flags, addr);
-	shim_end(&call);
+	ushs_end(&call);
 	return rc;
 }
 
@@ -96,23 +96,23 @@ int shim_attach(int id, const void *where, int flags, void **addr)
 
 static int detach(const void *addr)
 {
-	struct shim_segment *segment = shim_take_attachment(addr);
+	struct shim_segment *segment = ushs_take_attachment(addr);
 	if (!segment)
 		return -EINVAL;
 	int rc = unishm_detach_beneath(segment->seg, addr);
 	if (rc < 0 && rc != -EINVAL) /* it is still there */
-		shim_note_attachment(segment, (void *)(uintptr_t)addr, false);
-	shim_leave(segment);
+		ushs_note_attachment(segment, (void *)(uintptr_t)addr, false);
+	ushs_leave(segment);
 	return rc < 0 ? -EINVAL : 0;
 }
 
-int shim_detach(const void *addr)
+int ushs_detach(const void *addr)
 {
 	struct shim_call call;
-	int rc = shim_begin(&call);
+	int rc = ushs_begin(&call);
 	if (rc < 0)
 		return rc;
 	rc = detach(addr);
-	shim_end(&call);
+	ushs_end(&call);
 	return rc;
 }

@@ -6,12 +6,13 @@
 #include "../core/shim.h"
 
 /* What the library calls from within its own calls is a part of those. */
-int shim_begin(struct shim_call *call)
+int ushs_begin(struct shim_call *call)
 {
 	call->inner = unishm_is_calling();
 	if (!call->inner) {
 		/* Not those that an instruction raises: the kernel would end the process. */
-		static const int raised[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+		static const int raised[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT,
+				SIGSYS };
 		sigset_t blocked;
 		sigfillset(&blocked);
 		for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
@@ -27,7 +28,7 @@ int shim_begin(struct shim_call *call)
 	return rc;
 }
 
-void shim_end(const struct shim_call *call)
+void ushs_end(const struct shim_call *call)
 {
 	unishm_release_forks();
 	if (call->inner)
@@ -36,7 +37,7 @@ void shim_end(const struct shim_call *call)
 	pthread_sigmask(SIG_SETMASK, &call->mask, NULL);
 }
 
-int shim_answer(int rc, int saved_errno)
+int ushs_answer(int rc, int saved_errno)
 {
 	errno = rc < 0 ? -rc : saved_errno;
 	return rc < 0 ? -1 : rc;
@@ -47,25 +48,25 @@ int shim_answer(int rc, int saved_errno)
 int unishm_shim_get(key_t key, size_t size, int flags)
 {
 	int saved = errno;
-	return shim_answer(shim_get(key, size, flags), saved);
+	return ushs_answer(ushs_get(key, size, flags), saved);
 }
 
 void *unishm_shim_at(int id, const void *where, int flags)
 {
 	int saved = errno;
 	void *addr = (void *)-1;
-	shim_answer(shim_attach(id, where, flags, &addr), saved);
+	ushs_answer(ushs_attach(id, where, flags, &addr), saved);
 	return addr;
 }
 
 int unishm_shim_dt(const void *addr)
 {
 	int saved = errno;
-	return shim_answer(shim_detach(addr), saved);
+	return ushs_answer(ushs_detach(addr), saved);
 }
 
 int unishm_shim_ctl(int id, int command, struct shmid_ds *buffer)
 {
 	int saved = errno;
-	return shim_answer(shim_control(id, command, buffer), saved);
+	return ushs_answer(ushs_control(id, command, buffer), saved);
 }

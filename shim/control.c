@@ -75,12 +75,12 @@ static int stat_of(int id, struct shmid_ds *ds)
 {
 	struct shim_segment *segment;
 	struct unishm_status st;
-	int rc = shim_use(id, &segment);
+	int rc = ushs_use(id, &segment);
 	if (rc < 0)
 		return rc;
 	rc = look(segment->seg, &st);
-	shim_leave(segment);
-	if (rc == 0 && !shim_can_write(ds, sizeof *ds))
+	ushs_leave(segment);
+	if (rc == 0 && !ushs_can_write(ds, sizeof *ds))
 		rc = -EFAULT;
 	if (rc == 0)
 		fill(ds, &st);
@@ -136,17 +136,17 @@ static int change_of(int id, int command, const void *buffer)
 	struct shim_segment *segment;
 	struct shmid_ds ds;
 	if (command == IPC_SET) {
-		if (!shim_can_read(buffer, sizeof ds))
+		if (!ushs_can_read(buffer, sizeof ds))
 			return -EFAULT;
 		memcpy(&ds, buffer, sizeof ds);
 	}
-	int rc = shim_use_as_owner(id, &segment);
+	int rc = ushs_use_as_owner(id, &segment);
 	if (rc < 0)
 		return rc;
 	rc = change(segment->seg, command, &ds);
-	shim_leave(segment);
+	ushs_leave(segment);
 	if (rc == 0 && command == IPC_RMID)
-		shim_let_go_of_destroyed();
+		ushs_let_go_of_destroyed();
 	return rc;
 }
 
@@ -158,12 +158,12 @@ static int tell_limits(void *buffer)
 	struct shminfo info;
 	const unsigned long most = ~0UL - (1UL << 24);
 	memset(&info, 0, sizeof info);
-	info.shmmax = shim_limit("shmmax", most);
+	info.shmmax = ushs_limit("shmmax", most);
 	info.shmmin = 1;
-	info.shmmni = info.shmseg = shim_limit("shmmni", 4096);
-	info.shmall = shim_limit("shmall", most);
-	int highest = shim_highest_index(&used);
-	if (!shim_can_write(buffer, sizeof info))
+	info.shmmni = info.shmseg = ushs_limit("shmmni", 4096);
+	info.shmall = ushs_limit("shmall", most);
+	int highest = ushs_highest_index(&used);
+	if (!ushs_can_write(buffer, sizeof info))
 		return -EFAULT;
 	memcpy(buffer, &info, sizeof info);
 	return highest;
@@ -181,7 +181,7 @@ static void add_up(int id, void *arg)
 	struct shm_info *info = arg;
 	struct shim_segment *segment;
 	struct stat st;
-	if (shim_use(id, &segment) < 0)
+	if (ushs_use(id, &segment) < 0)
 		return;
 	if (ushp_object_check(&posix_of(segment->seg)->object, &st) == 0) {
 		unsigned long all = pages_of(segment->seg->size);
@@ -189,7 +189,7 @@ static void add_up(int id, void *arg)
 		info->shm_tot += all;
 		info->shm_rss += there < all ? there : all;
 	}
-	shim_leave(segment);
+	ushs_leave(segment);
 }
 
 static int tell_sums(void *buffer)
@@ -197,10 +197,10 @@ static int tell_sums(void *buffer)
 	unsigned used;
 	struct shm_info info;
 	memset(&info, 0, sizeof info);
-	int highest = shim_each_id(add_up, &info);
-	shim_highest_index(&used);
+	int highest = ushs_each_id(add_up, &info);
+	ushs_highest_index(&used);
 	info.used_ids = (int)used;
-	if (!shim_can_write(buffer, sizeof info))
+	if (!ushs_can_write(buffer, sizeof info))
 		return -EFAULT;
 	memcpy(buffer, &info, sizeof info);
 	return highest;
@@ -208,12 +208,12 @@ static int tell_sums(void *buffer)
 
 static int stat_of_index(int index, struct shmid_ds *ds)
 {
-	int id = shim_id_of_index(index);
+	int id = ushs_id_of_index(index);
 	int rc = id < 0 ? id : stat_of(id, ds);
 	return rc < 0 ? rc : id;
 }
 
-/* ---- shmctl ------------------------------------------------------------------------------------ */
+/* ---- shmctl -------------------------------------------------------------------- */
 
 static int control(int id, int command, void *buffer)
 {
@@ -237,15 +237,15 @@ static int control(int id, int command, void *buffer)
 	}
 }
 
-int shim_control(int id, int command, void *buffer)
+int ushs_control(int id, int command, void *buffer)
 {
 	struct shim_call call;
 	if (id < 0 || command < 0)
 		return -EINVAL;
-	int rc = shim_begin(&call);
+	int rc = ushs_begin(&call);
 	if (rc < 0)
 		return rc;
 	rc = control_error(control(id, command, buffer));
-	shim_end(&call);
+	ushs_end(&call);
 	return rc;
 }

@@ -105,9 +105,9 @@ static int answer_opened(struct unishm *seg, size_t size, int flags)
 	int rc = created ? seg->id : ushp_object_check(&posix_of(seg)->object, &st);
 	if (rc == 0 && !created)
 		rc = answer_existing(posix_of(seg)->object.fd, &st, seg->size, size, flags);
-	int used = shim_use_opened(seg, &segment);
+	int used = ushs_use_opened(seg, &segment);
 	if (used == 0)
-		shim_leave(segment);
+		ushs_leave(segment);
 	return rc;
 }
 
@@ -147,13 +147,13 @@ static int create(key_t key, size_t size, int flags, int oflag)
 	int rc = check_new(size, flags);
 	if (rc < 0)
 		return rc;
-	shim_sweep(true);
+	ushs_sweep(true);
 	return open_with(key, size, flags, oflag);
 }
 
 static int find(key_t key, size_t size, int flags)
 {
-	shim_sweep(false);
+	ushs_sweep(false);
 	int rc = open_with(key, size, flags, 0);
 	if (rc == -ENOENT && flags & IPC_CREAT)
 		rc = create(key, size, flags, O_CREAT);
@@ -185,7 +185,7 @@ static int answer_known(key_t key, size_t size, int flags)
 {
 	struct shim_known known;
 	struct stat st;
-	if (key == IPC_PRIVATE || !shim_find_known(key, &known, &st))
+	if (key == IPC_PRIVATE || !ushs_find_known(key, &known, &st))
 		return -EAGAIN;
 	if ((flags & (IPC_CREAT | IPC_EXCL)) == (IPC_CREAT | IPC_EXCL))
 		return -EEXIST;
@@ -194,16 +194,16 @@ static int answer_known(key_t key, size_t size, int flags)
 	return is_plain(&st, wanted(flags)) ? known.id : -EAGAIN;
 }
 
-int shim_get(key_t key, size_t size, int flags)
+int ushs_get(key_t key, size_t size, int flags)
 {
 	struct shim_call call;
 	int rc = answer_known(key, size, flags);
 	if (rc != -EAGAIN)
 		return rc;
-	rc = shim_begin(&call);
+	rc = ushs_begin(&call);
 	if (rc < 0)
 		return rc;
 	rc = get(key, size, flags);
-	shim_end(&call);
+	ushs_end(&call);
 	return rc;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Linux has its segments in a table, and SHM_STAT takes an index of it, or an id, of which the index
- * is the remainder by the table's size. Here each process makes such a table of the names that there
- * are; the same segment has the same index in all of them, as long as no two fall on one.
+ * Linux has its segments in a table, and SHM_STAT takes an index of it, or an id, of which the
+ * index is the remainder by the table's size. Here each process makes such a table of the names
+ * that there are; the same segment has the same index in all of them, as long as no two fall on
+ * one.
  */
 #include "shim.h"
 
@@ -39,7 +40,7 @@ static int64_t now_of(clockid_t clock)
 /* ---- What nothing holds any more ------------------------------------------------------ */
 
 /* A look at a few names costs less than what calls for it; at many, once a second. */
-void shim_sweep(bool now)
+void ushs_sweep(bool now)
 {
 	enum { FEW = 64, SECOND = 1000 };
 	static struct unishm_mutex sweeping = UNISHM_MUTEX_INIT;
@@ -53,7 +54,7 @@ void shim_sweep(bool now)
 		last = time;
 	unishm_mutex_unlock(&sweeping);
 	if (due)
-		shim_let_go_of_destroyed();
+		ushs_let_go_of_destroyed();
 }
 
 /* ---- The table -------------------------------------------------------------------------- */
@@ -72,7 +73,8 @@ static int slot_of(int id)
 static bool is_segment(const struct name *name)
 {
 	struct stat st;
-	return !name->draft && !name->twin && ushp_sys_stat(name->text, AT_SYSTEM_PLACE, &st) == 0 &&
+	return !name->draft && !name->twin &&
+			ushp_sys_stat(name->text, AT_SYSTEM_PLACE, &st) == 0 &&
 			S_ISREG(st.st_mode) && st.st_size > RECORD_SIZE;
 }
 
@@ -122,9 +124,9 @@ static int refresh(bool anyway)
 	return rc;
 }
 
-int shim_highest_index(unsigned *used)
+int ushs_highest_index(unsigned *used)
 {
-	shim_sweep(true);
+	ushs_sweep(true);
 	unishm_mutex_lock(&guard);
 	int rc = refresh(true);
 	*used = filled;
@@ -133,10 +135,10 @@ int shim_highest_index(unsigned *used)
 	return rc;
 }
 
-int shim_id_of_index(int index)
+int ushs_id_of_index(int index)
 {
 	int id = -EINVAL;
-	shim_sweep(false);
+	ushs_sweep(false);
 	unishm_mutex_lock(&guard);
 	if (refresh(false) == 0) {
 		int at = index < SLOTS && slots[index] ? index : slot_of(index);
@@ -147,11 +149,11 @@ int shim_id_of_index(int index)
 	return id;
 }
 
-int shim_each_id(void (*visit)(int id, void *arg), void *arg)
+int ushs_each_id(void (*visit)(int id, void *arg), void *arg)
 {
 	int last = 0, rc = 0;
 	unsigned used;
-	last = shim_highest_index(&used);
+	last = ushs_highest_index(&used);
 	for (int i = 0; i <= last; i++) {
 		unishm_mutex_lock(&guard);
 		unsigned id = slots[i];

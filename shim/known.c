@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shmget() of a key that was found before is answered by one look at the segment's file: it has the
- * same inode still, and two names, so that one of them is the key's. An entry is written under the
- * table's lock, with an odd number while it changes; a reader takes it only if the number was even and
- * is the same afterwards.
+ * shmget() of a key that was found before is answered by one look at the segment's file: it has
+ * the same inode still, and two names, so that one of them is the key's. An entry is written
+ * under the table's lock, with an odd number while it changes; a reader takes it only if the
+ * number was even and is the same afterwards.
  */
 #include "shim.h"
 
@@ -46,7 +46,7 @@ static void change(struct entry *entry, const struct shim_known *known)
 	atomic_store(&entry->number, number + 2);
 }
 
-void shim_remember(struct unishm *seg)
+void ushs_remember(struct unishm *seg)
 {
 	const struct posix *p = posix_of(seg);
 	if (seg->key == UNISHM_PRIVATE || p->object.fd <= 0 || p->gone)
@@ -61,14 +61,15 @@ void shim_remember(struct unishm *seg)
 		change(entry, &known);
 }
 
-void shim_forget(struct unishm *seg)
+void ushs_forget(struct unishm *seg)
 {
 	struct entry *entry = entry_of(seg->key);
-	if (entry->known.fd && entry->known.key == seg->key && entry->known.ino == posix_of(seg)->object.ino)
+	if (entry->known.fd && entry->known.key == seg->key &&
+			entry->known.ino == posix_of(seg)->object.ino)
 		change(entry, &(const struct shim_known){ .fd = 0 });
 }
 
-bool shim_find_known(key_t key, struct shim_known *known, struct stat *st)
+bool ushs_find_known(key_t key, struct shim_known *known, struct stat *st)
 {
 	enum { NAMES = 2 };
 	struct entry *entry = entry_of(key);

@@ -32,11 +32,11 @@ struct shim_call {
 	sigset_t mask;
 };
 
-int shim_begin(struct shim_call *call);
-void shim_end(const struct shim_call *call);
+int ushs_begin(struct shim_call *call);
+void ushs_end(const struct shim_call *call);
 
 /* A result for the program: @rc, or -1 with errno. errno stays as it was if nothing failed. */
-int shim_answer(int rc, int saved_errno);
+int ushs_answer(int rc, int saved_errno);
 
 /* ---- table.c ------------------------------------------------------------------ */
 
@@ -50,29 +50,29 @@ struct shim_segment {
 };
 
 /* The segment with this id, for a use; it is opened if it is not yet. -ENOENT, -EACCES. */
-int shim_use(int id, struct shim_segment **out);
+int ushs_use(int id, struct shim_segment **out);
 
 /* The same for a handle that was just opened, which is closed if there is one already. */
-int shim_use_opened(struct unishm *seg, struct shim_segment **out);
+int ushs_use_opened(struct unishm *seg, struct shim_segment **out);
 
 /* The same for the owner, also if its mode does not let them open it. -EPERM: another's. */
-int shim_use_as_owner(int id, struct shim_segment **out);
+int ushs_use_as_owner(int id, struct shim_segment **out);
 
 /* The end of a use. */
-void shim_leave(struct shim_segment *segment);
+void ushs_leave(struct shim_segment *segment);
 
 /* Close the idle handles of segments that are destroyed: they keep memory. */
-void shim_let_go_of_destroyed(void);
+void ushs_let_go_of_destroyed(void);
 
 /* @segment was attached at @addr: remember it. -ENOMEM. */
-int shim_note_attachment(struct shim_segment *segment, void *addr, bool replaced);
+int ushs_note_attachment(struct shim_segment *segment, void *addr, bool replaced);
 
 /* Which segment is attached at @addr, for a use, and take it off the list; NULL: none. If it could
- * not be detached, it comes back by shim_note_attachment(). */
-struct shim_segment *shim_take_attachment(const void *addr);
+ * not be detached, it comes back by ushs_note_attachment(). */
+struct shim_segment *ushs_take_attachment(const void *addr);
 
 /* For each segment that is attached; called with the table locked. */
-void shim_each_attached(void (*visit)(struct unishm *seg));
+void ushs_each_attached(void (*visit)(struct unishm *seg));
 
 /* ---- known.c ------------------------------------------------------------------ */
 
@@ -89,38 +89,38 @@ struct shim_known {
 };
 
 /* Found without a lock: fills in @st, of now. Async-signal-safe. */
-bool shim_find_known(key_t key, struct shim_known *known, struct stat *st);
+bool ushs_find_known(key_t key, struct shim_known *known, struct stat *st);
 
 /* Remember, and forget, that of @seg. With the table locked. */
-void shim_remember(struct unishm *seg);
-void shim_forget(struct unishm *seg);
+void ushs_remember(struct unishm *seg);
+void ushs_forget(struct unishm *seg);
 
 /* ---- index.c ------------------------------------------------------------------ */
 
 /* Destroy what is removed and not attached any more, unless that was looked for just now. @now: in
  * any case. */
-void shim_sweep(bool now);
+void ushs_sweep(bool now);
 
 /* The highest index in use; how many there are in @used. */
-int shim_highest_index(unsigned *used);
+int ushs_highest_index(unsigned *used);
 /* The id that index @index leads to, or @index itself if it is an id. -EINVAL. */
-int shim_id_of_index(int index);
+int ushs_id_of_index(int index);
 /* For each id that there is. */
-int shim_each_id(void (*visit)(int id, void *arg), void *arg);
+int ushs_each_id(void (*visit)(int id, void *arg), void *arg);
 
 /* ---- system.c ----------------------------------------------------------------- */
 
-unsigned long shim_limit(const char *name, unsigned long otherwise);
+unsigned long ushs_limit(const char *name, unsigned long otherwise);
 
 /* Can @size bytes there be read, or written? What was there may be lost by the second. */
-bool shim_can_read(const void *from, size_t size);
-bool shim_can_write(void *to, size_t size);
+bool ushs_can_read(const void *from, size_t size);
+bool ushs_can_write(void *to, size_t size);
 
 /* ---- attach.c, get.c, control.c ------------------------------------------------ */
 
-int shim_get(key_t key, size_t size, int flags);
-int shim_attach(int id, const void *where, int flags, void **addr);
-int shim_detach(const void *addr);
-int shim_control(int id, int command, void *buffer);
+int ushs_get(key_t key, size_t size, int flags);
+int ushs_attach(int id, const void *where, int flags, void **addr);
+int ushs_detach(const void *addr);
+int ushs_control(int id, int command, void *buffer);
 
 #endif

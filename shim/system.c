@@ -9,7 +9,7 @@
 
 #include "sys.h"
 
-unsigned long shim_limit(const char *name, unsigned long otherwise)
+unsigned long ushs_limit(const char *name, unsigned long otherwise)
 {
 	char path[64], text[32];
 	snprintf(path, sizeof path, "/proc/sys/kernel/%s", name);
@@ -24,8 +24,8 @@ unsigned long shim_limit(const char *name, unsigned long otherwise)
 	return strtoul(text, NULL, 10);
 }
 
-/* The call that every filter allows, and which reads and writes a set of 8 bytes. With a command that
- * is none it changes nothing; without a set it only tells. */
+/* The call that every filter allows, and which reads and writes a set of 8 bytes. With a command
+ * that is none it changes nothing; without a set it only tells. */
 enum { NO_COMMAND = 99, SET = 8 };
 
 static bool can_read_set(const unsigned char *from)
@@ -39,12 +39,12 @@ static bool can_write_set(unsigned char *to)
 }
 
 /* Structs of less than a page: both ends. */
-bool shim_can_read(const void *from, size_t size)
+bool ushs_can_read(const void *from, size_t size)
 {
 	return can_read_set(from) && can_read_set((const unsigned char *)from + size - SET);
 }
 
-bool shim_can_write(void *to, size_t size)
+bool ushs_can_write(void *to, size_t size)
 {
 	return can_write_set(to) && can_write_set((unsigned char *)to + size - SET);
 }

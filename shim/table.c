@@ -69,7 +69,7 @@ static void take_out(struct shim_segment *segment)
 	while (*at != segment)
 		at = &(*at)->next;
 	*at = segment->next;
-	shim_forget(segment->seg);
+	ushs_forget(segment->seg);
 }
 
 static void close_segment(struct shim_segment *segment)
@@ -95,14 +95,14 @@ static struct shim_segment *end_use(struct shim_segment *segment)
 {
 	segment->uses--;
 	if (!is_idle(segment)) {
-		shim_remember(segment->seg); /* its descriptor may be another one now */
+		ushs_remember(segment->seg); /* its descriptor may be another one now */
 		return NULL;
 	}
 	if (posix_of(segment->seg)->gone || segment->seg->size > LARGE) {
 		take_out(segment);
 		return segment;
 	}
-	shim_remember(segment->seg);
+	ushs_remember(segment->seg);
 	segment->last_use = ++clock_of_uses;
 	if (++idle <= MOST_IDLE)
 		return NULL;
@@ -112,7 +112,7 @@ static struct shim_segment *end_use(struct shim_segment *segment)
 	return oldest;
 }
 
-void shim_leave(struct shim_segment *segment)
+void ushs_leave(struct shim_segment *segment)
 {
 	unishm_mutex_lock(&guard);
 	struct shim_segment *closed = end_use(segment);
@@ -133,7 +133,7 @@ static struct shim_segment *insert(struct shim_segment *fresh)
 		fresh->next = *bucket;
 		*bucket = fresh;
 		fresh->uses = 1;
-		shim_remember(fresh->seg);
+		ushs_remember(fresh->seg);
 	} else {
 		begin_use(segment);
 	}
@@ -141,7 +141,7 @@ static struct shim_segment *insert(struct shim_segment *fresh)
 	return segment;
 }
 
-int shim_use_opened(struct unishm *seg, struct shim_segment **out)
+int ushs_use_opened(struct unishm *seg, struct shim_segment **out)
 {
 	struct shim_segment *fresh = unishm_sys.calloc(1, sizeof *fresh);
 	if (!fresh) {
@@ -183,15 +183,15 @@ static int use(int id, int (*open)(struct unishm *seg, void *arg), struct shim_s
 	if (*out)
 		return 0;
 	int rc = unishm_open_beneath(&seg, &unishm_posix_backend, open, &id);
-	return rc < 0 ? rc : shim_use_opened(seg, out);
+	return rc < 0 ? rc : ushs_use_opened(seg, out);
 }
 
-int shim_use(int id, struct shim_segment **out)
+int ushs_use(int id, struct shim_segment **out)
 {
 	return use(id, open_by_id, out);
 }
 
-int shim_use_as_owner(int id, struct shim_segment **out)
+int ushs_use_as_owner(int id, struct shim_segment **out)
 {
 	int rc = use(id, open_by_id, out);
 	if (rc == -EACCES)
@@ -221,7 +221,7 @@ static struct shim_segment *take_destroyed(void)
 	return NULL;
 }
 
-void shim_let_go_of_destroyed(void)
+void ushs_let_go_of_destroyed(void)
 {
 	struct shim_segment *segment;
 	do {
@@ -255,7 +255,7 @@ static struct shim_segment *use_instead(struct attachment *attachment)
 	return segment;
 }
 
-struct shim_segment *shim_take_attachment(const void *addr)
+struct shim_segment *ushs_take_attachment(const void *addr)
 {
 	unishm_mutex_lock(&guard);
 	struct attachment *found = take_from_bucket(addr);
@@ -274,7 +274,7 @@ static struct attachment *take_in_range(const char *from, const char *to)
 	return NULL;
 }
 
-/* Forget what was attached there before. @at_large: anywhere in the range; else at its beginning. */
+/* Forget what was attached there before. @at_large: anywhere in the range; else at its start. */
 static bool forget_replaced(char *from, size_t size, bool at_large)
 {
 	bool any = false;
@@ -293,7 +293,7 @@ static bool forget_replaced(char *from, size_t size, bool at_large)
 	}
 }
 
-int shim_note_attachment(struct shim_segment *segment, void *addr, bool replaced)
+int ushs_note_attachment(struct shim_segment *segment, void *addr, bool replaced)
 {
 	struct attachment *new = unishm_sys.calloc(1, sizeof *new);
 	if (!new)
@@ -310,7 +310,7 @@ int shim_note_attachment(struct shim_segment *segment, void *addr, bool replaced
 	return 0;
 }
 
-void shim_each_attached(void (*visit)(struct unishm *seg))
+void ushs_each_attached(void (*visit)(struct unishm *seg))
 {
 	unishm_mutex_lock(&guard);
 	for (unsigned i = 0; i < BUCKETS; i++)

@@ -112,7 +112,8 @@ static int destroy_if_unused(struct unishm *seg, const struct names_of_one *name
 	struct census census;
 	int rc = take_live_names(&p->object, names);
 	if (rc == 0)
-		rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
+		rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes,
+				sizeof yes);
 	ushp_record_fence();
 	if (rc == 0)
 		rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Segments of the shim (shim/): they can be opened by id at once, and, as Linux allows, be attached
- * after their removal as long as they live. For that such a segment keeps a name by its id, which is
- * its inode's, beside the one by its key:
+ * Segments of the shim (shim/): they can be opened by id at once, and, as Linux allows, be
+ * attached after their removal as long as they live. For that such a segment keeps a name by its
+ * id, which is its inode's, beside the one by its key:
  *
  *   live                    removed             destroyed
  *   ushm.KEY  ushp.ID       ushr.ID             no name
@@ -12,12 +12,12 @@
  * since only the owner can give it, and it is looked up before anything is done.
  *
  * Making. The name by key comes first and the one by id second, both under the lock of removers
- * (PLACE_REMOVE). Whoever is killed between leaves a segment without a name by id: it is found by its
- * key, by id through the list, and removed as any other.
+ * (PLACE_REMOVE). Whoever is killed between leaves a segment without a name by id: it is found
+ * by its key, by id through the list, and removed as any other.
  *
  * Removing. ushr.ID is made, then ushm.KEY goes, then ushp.ID. ushr.ID proves that the owner has
- * asked for the removal: whoever finds others of the names as well, and may, ends what a remover left
- * when it was killed.
+ * asked for the removal: whoever finds others of the names as well, and may, ends what a remover
+ * left when it was killed.
  *
  * Destroying. The name goes when nothing is attached any more: at the removal, or with the last
  * detach, or, when the last holder was killed or is of a user who may not do it, when somebody next
@@ -25,10 +25,11 @@
  * stores head.removed, then counts, then takes the name away, then drops the lock.
  *
  * An attacher takes its hold, and if head.removed is set then, it waits until nobody holds
- * PLACE_REMOVE, and then looks whether the file has a name. So none is overlooked. If the attacher
- * saw head.removed unset, the destroyer counts later, and sees the hold. If it saw it set and the
- * destroyer did not see the hold, then the count, and so the lock, came before the hold: the attacher
- * has waited for the end of it, and finds no name. A lock of a destroyer that was killed is gone.
+ * PLACE_REMOVE, and then looks whether the file has a name. So none is overlooked. If the
+ * attacher saw head.removed unset, the destroyer counts later, and sees the hold. If it saw it
+ * set and the destroyer did not see the hold, then the count, and so the lock, came before the
+ * hold: the attacher has waited for the end of it, and finds no name. A lock of a destroyer that
+ * was killed is gone.
  */
 #ifndef UNISHM_POSIX_BY_ID_H
 #define UNISHM_POSIX_BY_ID_H

@@ -41,10 +41,12 @@ static const char *error_name(int error)
 		int error;
 		const char *name;
 	} known[] = {
-		{ EACCES, "EACCES" }, { EEXIST, "EEXIST" }, { EFAULT, "EFAULT" }, { EFBIG, "EFBIG" },
+		{ EACCES, "EACCES" }, { EEXIST, "EEXIST" }, { EFAULT, "EFAULT" },
+		{ EFBIG, "EFBIG" },
 		{ EIDRM, "EIDRM" }, { EINTR, "EINTR" }, { EINVAL, "EINVAL" }, { EMFILE, "EMFILE" },
 		{ ENFILE, "ENFILE" }, { ENOENT, "ENOENT" }, { ENOMEM, "ENOMEM" },
-		{ ENOSPC, "ENOSPC" }, { ENOSYS, "ENOSYS" }, { EPERM, "EPERM" }, { EAGAIN, "EAGAIN" },
+		{ ENOSPC, "ENOSPC" }, { ENOSYS, "ENOSYS" }, { EPERM, "EPERM" },
+		{ EAGAIN, "EAGAIN" },
 	};
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (known[i].error == error)
@@ -87,6 +89,11 @@ static const char *role_of(pid_t pid)
 	return pid ? "another" : "none";
 }
 
+static const char *set_or_0(long long value)
+{
+	return value ? "set" : "0";
+}
+
 void say_status(int id)
 {
 	struct shmid_ds ds;
@@ -94,10 +101,12 @@ void say_status(int id)
 		say("[%s]", result(-1));
 		return;
 	}
-	say("[nattch %lu, lpid %s, cpid %s, atime %s, dtime %s, ctime %s, mode %o, size %zu, key %s]",
-			(unsigned long)ds.shm_nattch, role_of(ds.shm_lpid), role_of(ds.shm_cpid),
-			ds.shm_atime ? "set" : "0", ds.shm_dtime ? "set" : "0", ds.shm_ctime ? "set" : "0",
-			(unsigned)ds.shm_perm.mode, ds.shm_segsz, ds.shm_perm.__key ? "set" : "0");
+	say("[nattch %lu, lpid %s, cpid %s, ", (unsigned long)ds.shm_nattch, role_of(ds.shm_lpid),
+			role_of(ds.shm_cpid));
+	say("atime %s, dtime %s, ctime %s, ", set_or_0(ds.shm_atime), set_or_0(ds.shm_dtime),
+			set_or_0(ds.shm_ctime));
+	say("mode %o, size %zu, key %s]", (unsigned)ds.shm_perm.mode, ds.shm_segsz,
+			set_or_0(ds.shm_perm.__key));
 }
 
 /* ---- Segments ------------------------------------------------------------------ */
@@ -224,7 +233,8 @@ char *free_range(size_t size)
 
 void become(uid_t user, gid_t group)
 {
-	if (setgroups(0, NULL) < 0 || setresgid(group, group, group) < 0 || setresuid(user, user, user) < 0)
+	if (setgroups(0, NULL) < 0 || setresgid(group, group, group) < 0 ||
+			setresuid(user, user, user) < 0)
 		say("(cannot become user %u)", (unsigned)user);
 }
 

@@ -73,7 +73,8 @@ static void what_detach_refuses(void)
 	int id = make(SIZE, 0600);
 	char *addr = attach(id), *heap = malloc(10000), on_stack[10000];
 	char *own = mmap(NULL, SIZE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	char *const all[] = { addr + 4096, addr + 1, NULL, heap, on_stack, own, (char *)(uintptr_t)4096 };
+	char *const all[] = { addr + 4096, addr + 1, NULL, heap, on_stack, own,
+		(char *)(uintptr_t)4096 };
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		say("%s ", result(shmdt(all[i])));
 	say("%lu ", count(id));
@@ -149,7 +150,8 @@ static void attach_in_handler(int sig)
 {
 	(void)sig;
 	void *addr = shmat(signalled, NULL, 0);
-	seen_in_handler += addr != (void *)-1 && shmdt(addr) == 0 && shmget(IPC_PRIVATE, 0, 0600) < 0;
+	seen_in_handler += addr != (void *)-1 && shmdt(addr) == 0 &&
+			shmget(IPC_PRIVATE, 0, 0600) < 0;
 }
 
 static void in_a_signal_handler(void)

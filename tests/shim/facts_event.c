@@ -432,7 +432,8 @@ static void mapped_over(void)
 {
 	int id = make(SIZE, 0600);
 	char *addr = attach(id);
-	mmap(addr, 5 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	mmap(addr, 5 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			-1, 0);
 	addr[0] = 3;
 	say("%s ", result(shmdt(addr)));
 	say("%lu %d", count(id), addr[0]);

@@ -57,7 +57,8 @@ static void sizes_of_new(void)
 static void too_large(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-	const size_t sizes[] = { (size_t)pages * 2 * (size_t)page, (size_t)1 << 46, (size_t)1 << 62 };
+	const size_t sizes[] = { (size_t)pages * 2 * (size_t)page, (size_t)1 << 46,
+		(size_t)1 << 62 };
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
 		say("%s ", result(keep(shmget(fresh_key(), sizes[i], IPC_CREAT | 0600))));
 }

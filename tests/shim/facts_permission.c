@@ -11,7 +11,8 @@
 
 enum { OWNER = 1801, GROUP = 1802, OTHER = 1803 };
 
-static const int modes[] = { 0, 0600, 0660, 0666, 0640, 0644, 0604, 0066, 0400, 0200, 0440, 0622, 0777 };
+static const int modes[] = { 0, 0600, 0660, 0666, 0640, 0644, 0604, 0066, 0400, 0200, 0440,
+	0622, 0777 };
 
 static key_t key;
 static int id;
