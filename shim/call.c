@@ -43,6 +43,18 @@ int ushs_answer(int rc, int saved_errno)
 	return rc < 0 ? -1 : rc;
 }
 
+/* When the process ends by exit(). What ends in another way leaves names for whoever looks next. */
+__attribute__((destructor)) static void leave_at_exit(void)
+{
+	struct shim_call call;
+	int saved = errno;
+	if (!unishm_is_calling() && ushs_begin(&call) == 0) {
+		ushs_leave_all();
+		ushs_end(&call);
+	}
+	errno = saved;
+}
+
 /* ---- What libunishm-sysv calls --------------------------------------------------- */
 
 int unishm_shim_get(key_t key, size_t size, int flags)

@@ -71,8 +71,8 @@ int ushs_note_attachment(struct shim_segment *segment, void *addr, bool replaced
  * not be detached, it comes back by ushs_note_attachment(). */
 struct shim_segment *ushs_take_attachment(const void *addr);
 
-/* For each segment that is attached; called with the table locked. */
-void ushs_each_attached(void (*visit)(struct unishm *seg));
+/* This process ends: the names of removed segments that only it has attached can go. */
+void ushs_leave_all(void);
 
 /* ---- known.c ------------------------------------------------------------------ */
 

@@ -310,12 +310,25 @@ int ushs_note_attachment(struct shim_segment *segment, void *addr, bool replaced
 	return 0;
 }
 
-void ushs_each_attached(void (*visit)(struct unishm *seg))
+/* ---- At exit ---------------------------------------------------------------------------- */
+
+/* What others are at goes on; then the rest is for whoever looks next. */
+static void leave(struct unishm *seg)
 {
-	unishm_mutex_lock(&guard);
+	if (!unishm_mutex_try(&seg->lock))
+		return;
+	if (!posix_of(seg)->gone)
+		ushp_by_id_leave(seg);
+	unishm_mutex_unlock(&seg->lock);
+}
+
+void ushs_leave_all(void)
+{
+	if (!unishm_mutex_try(&guard))
+		return;
 	for (unsigned i = 0; i < BUCKETS; i++)
 		for (struct shim_segment *at = segments[i]; at; at = at->next)
 			if (at->attached)
-				visit(at->seg);
+				leave(at->seg);
 	unishm_mutex_unlock(&guard);
 }

@@ -103,8 +103,9 @@ int ushp_by_id_take_names(const struct object *object)
 
 /* ---- Destruction ----------------------------------------------------------------- */
 
-/* Nothing is attached, and nothing that comes will stay: see by_id.h. */
-static int destroy_if_unused(struct unishm *seg, const struct names_of_one *names)
+/* No more than @attached are attached, and nothing that comes will stay: see by_id.h. */
+static int destroy_if_unused(struct unishm *seg, const struct names_of_one *names,
+		unsigned long attached)
 {
 	struct posix *p = posix_of(seg);
 	const uint32_t yes = 1;
@@ -120,12 +121,12 @@ static int destroy_if_unused(struct unishm *seg, const struct names_of_one *name
 				sizeof tail);
 	if (rc == 0)
 		rc = ushp_census(seg, &tail, &census);
-	if (rc < 0 || census.attached > 0 || census.hidden || census.unsettled)
+	if (rc < 0 || census.attached > attached || census.hidden || census.unsettled)
 		return 1;
 	return take_away(&p->object, names->removed) < 0;
 }
 
-int ushp_by_id_destroy(struct unishm *seg)
+static int destroy(struct unishm *seg, unsigned long attached)
 {
 	struct posix *p = posix_of(seg);
 	struct names_of_one names = names_of(p->object.ino);
@@ -138,7 +139,17 @@ int ushp_by_id_destroy(struct unishm *seg)
 		return rc != -ENOENT;
 	if (ushp_object_begin_removal(&p->object) < 0)
 		return 1;
-	rc = destroy_if_unused(seg, &names);
+	rc = destroy_if_unused(seg, &names, attached);
 	ushp_object_end_removal(&p->object);
 	return rc;
+}
+
+int ushp_by_id_destroy(struct unishm *seg)
+{
+	return destroy(seg, 0);
+}
+
+void ushp_by_id_leave(struct unishm *seg)
+{
+	destroy(seg, seg->attached);
 }

@@ -56,6 +56,10 @@ int ushp_by_id_take_names(const struct object *object);
  * 0: it has none; 1: it is attached, or this user may not. */
 int ushp_by_id_destroy(struct unishm *seg);
 
+/* This process ends, and with it the attachments of @seg: if it is removed, and those are all, its
+ * name can go. */
+void ushp_by_id_leave(struct unishm *seg);
+
 /* ushp_by_id_destroy() for all; how many @names there are, and how many removed ones are @left. */
 int ushp_destroy_removed(unsigned *names, unsigned *left);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* facts [SECTION]: what is seen of each fact, a line each. See facts.h. */
-#define _GNU_SOURCE
 #include "facts.h"
 
 #include <errno.h>

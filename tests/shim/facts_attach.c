@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What shmat() and shmdt() answer. */
-#define _GNU_SOURCE
 #include "facts.h"
 
 #include <fcntl.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What shmctl() answers. */
-#define _GNU_SOURCE
 #include "facts.h"
 
 #include <limits.h>

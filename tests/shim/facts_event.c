@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What each event changes in the status. */
-#define _GNU_SOURCE
 #include "facts.h"
 
 #include <sched.h>

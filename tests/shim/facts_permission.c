@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Who may do what, by mode and class of user. */
-#define _GNU_SOURCE
 #include "facts.h"
 
 #include <grp.h>

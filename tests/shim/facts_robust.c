@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Many at once, and killed at any point. */
-#define _GNU_SOURCE
 #include "facts.h"
 
 #include <pthread.h>
