@@ -97,6 +97,8 @@ int ushs_attach(int id, const void *where, int flags, void **addr)
 static int detach(const void *addr)
 {
 	struct shim_segment *segment = ushs_take_attachment(addr);
+	if (!segment && addr && ushs_see_what_moved_to(addr))
+		segment = ushs_take_attachment(addr);
 	if (!segment)
 		return -EINVAL;
 	int rc = unishm_detach_beneath(segment->seg, addr);

@@ -78,6 +78,8 @@ static int stat_of(int id, struct shmid_ds *ds)
 	int rc = ushs_use(id, &segment);
 	if (rc < 0)
 		return rc;
+	if (segment->attached)
+		ushs_see_what_is_mapped(segment);
 	rc = look(segment->seg, &st);
 	ushs_leave(segment);
 	if (rc == 0 && !ushs_can_write(ds, sizeof *ds))
@@ -143,6 +145,8 @@ static int change_of(int id, int command, const void *buffer)
 	int rc = ushs_use_as_owner(id, &segment);
 	if (rc < 0)
 		return rc;
+	if (command == IPC_RMID && segment->attached)
+		ushs_see_what_is_mapped(segment);
 	rc = change(segment->seg, command, &ds);
 	ushs_leave(segment);
 	if (rc == 0 && command == IPC_RMID)

@@ -39,6 +39,16 @@ static int64_t now_of(clockid_t clock)
 
 /* ---- What nothing holds any more ------------------------------------------------------ */
 
+static void see_what_is_mapped(void)
+{
+	struct shim_segment *segment = NULL;
+	for (int id = -1; (segment = ushs_use_next_attached(id));) {
+		id = segment->seg->id;
+		ushs_see_what_is_mapped(segment);
+		ushs_leave(segment);
+	}
+}
+
 /* A look at a few names costs less than what calls for it; at many, once a second. */
 void ushs_sweep(bool now)
 {
@@ -49,7 +59,10 @@ void ushs_sweep(bool now)
 	int64_t time = now_of(CLOCK_MONOTONIC);
 	if (!unishm_mutex_try(&sweeping))
 		return; /* another thread is at it */
-	bool due = !last || time - last >= SECOND || (now && names + 8 * left < FEW);
+	bool second = !last || time - last >= SECOND;
+	bool due = second || (now && names + 8 * left < FEW);
+	if (second)
+		see_what_is_mapped();
 	if (due && ushp_destroy_removed(&names, &left) == 0)
 		last = time;
 	unishm_mutex_unlock(&sweeping);

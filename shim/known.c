@@ -7,12 +7,11 @@
  */
 #include "shim.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <string.h>
 
 #include "posix/handle.h"
 #include "posix/object_sys.h"
-#include "posix/record.h"
 #include "sys.h"
 
 enum { ENTRIES = 64 };
@@ -22,6 +21,8 @@ static struct entry {
 	struct shim_known known; /* fd 0: none */
 } entries[ENTRIES];
 
+static_assert(sizeof(struct shim_known) % sizeof(size_t) == 0, "it is copied by words");
+
 static struct entry *entry_of(key_t key)
 {
 	return &entries[((uint32_t)key * UINT32_C(2654435769)) >> 26];
@@ -30,9 +31,9 @@ static struct entry *entry_of(key_t key)
 /* Words, each whole; what was torn apart is not used. */
 static void copy(struct shim_known *to, const struct shim_known *from)
 {
-	volatile unsigned char *out = (volatile unsigned char *)to;
-	const volatile unsigned char *in = (const volatile unsigned char *)from;
-	for (size_t i = 0; i < sizeof *to; i++)
+	volatile size_t *out = (volatile size_t *)to;
+	const volatile size_t *in = (const volatile size_t *)from;
+	for (size_t i = 0; i < sizeof *to / sizeof *out; i++)
 		out[i] = in[i];
 }
 
@@ -54,7 +55,6 @@ void ushs_remember(struct unishm *seg)
 	const struct shim_known known = {
 		.key = seg->key, .id = seg->id, .fd = p->object.fd, .dev = p->object.dev,
 		.ino = p->object.ino, .size = seg->size,
-		.removed_at = p->object.record_at + RECORD_SIZE - (off_t)RECORD_HEAD_FIELD(removed),
 	};
 	struct entry *entry = entry_of(seg->key);
 	if (memcmp(&entry->known, &known, sizeof known) != 0)
@@ -73,7 +73,6 @@ bool ushs_find_known(key_t key, struct shim_known *known, struct stat *st)
 {
 	enum { NAMES = 2 };
 	struct entry *entry = entry_of(key);
-	uint32_t removed;
 	unsigned number = atomic_load(&entry->number);
 	copy(known, &entry->known);
 	atomic_thread_fence(memory_order_seq_cst);
@@ -81,6 +80,5 @@ bool ushs_find_known(key_t key, struct shim_known *known, struct stat *st)
 		return false;
 	return unishm_sys.fstat(known->fd, st) == 0 && st->st_dev == known->dev &&
 			st->st_ino == known->ino && st->st_nlink == NAMES &&
-			unishm_sys.pread(known->fd, &removed, sizeof removed, known->removed_at) ==
-					sizeof removed && !removed;
+			!(st->st_mode & S_ISVTX); /* see posix/by_id.h */
 }

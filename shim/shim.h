@@ -5,6 +5,7 @@
  *   get.c, attach.c, control.c     the calls, by subject
  *   index.c                        which segments there are: SHM_STAT and SHM_INFO
  *   table.c                        this process's handles by id, its attachments by address
+ *   mapped.c                       what the program unmapped or moved itself
  *   known.c                        what shmget() is answered from without a lock
  *   call.c                         around each call
  *   system.c                       the system's limits; whether memory can be read or written
@@ -71,8 +72,24 @@ int ushs_note_attachment(struct shim_segment *segment, void *addr, bool replaced
  * not be detached, it comes back by ushs_note_attachment(). */
 struct shim_segment *ushs_take_attachment(const void *addr);
 
+/* The attachment at @from is at @to now; NULL: nowhere. */
+void ushs_move_attachment(struct shim_segment *segment, void *from, void *to);
+
+/* A segment with this id that this process has attached, for a use; NULL. And the one with the next
+ * id that is attached; begin with -1. */
+struct shim_segment *ushs_use_attached(int id);
+struct shim_segment *ushs_use_next_attached(int id);
+
 /* This process ends: the names of removed segments that only it has attached can go. */
 void ushs_leave_all(void);
+
+/* ---- mapped.c ----------------------------------------------------------------- */
+
+/* Count out what the program has unmapped by itself. */
+void ushs_see_what_is_mapped(struct shim_segment *segment);
+
+/* @addr is not known: has the program moved an attachment to it? Then it is by now. */
+bool ushs_see_what_moved_to(const void *addr);
 
 /* ---- known.c ------------------------------------------------------------------ */
 
@@ -85,7 +102,6 @@ struct shim_known {
 	dev_t dev;
 	ino_t ino;
 	size_t size;
-	off_t removed_at; /* where in the file head.removed is */
 };
 
 /* Found without a lock: fills in @st, of now. Async-signal-safe. */

@@ -310,6 +310,48 @@ int ushs_note_attachment(struct shim_segment *segment, void *addr, bool replaced
 	return 0;
 }
 
+void ushs_move_attachment(struct shim_segment *segment, void *from, void *to)
+{
+	unishm_mutex_lock(&guard);
+	struct attachment *found = take_from_bucket(from);
+	if (found && to) {
+		found->addr = to;
+		found->next = *bucket_of_addr(to);
+		*bucket_of_addr(to) = found;
+	} else if (found) {
+		segment->attached--;
+		free(found);
+	}
+	unishm_mutex_unlock(&guard);
+}
+
+struct shim_segment *ushs_use_attached(int id)
+{
+	unishm_mutex_lock(&guard);
+	struct shim_segment *segment = find(id);
+	if (segment && segment->attached)
+		begin_use(segment);
+	else
+		segment = NULL;
+	unishm_mutex_unlock(&guard);
+	return segment;
+}
+
+struct shim_segment *ushs_use_next_attached(int id)
+{
+	struct shim_segment *next = NULL;
+	unishm_mutex_lock(&guard);
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (struct shim_segment *at = segments[i]; at; at = at->next)
+			if (at->attached && at->seg->id > id &&
+					(!next || at->seg->id < next->seg->id))
+				next = at;
+	if (next)
+		begin_use(next);
+	unishm_mutex_unlock(&guard);
+	return next;
+}
+
 /* ---- At exit ---------------------------------------------------------------------------- */
 
 /* What others are at goes on; then the rest is for whoever looks next. */

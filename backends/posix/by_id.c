@@ -83,6 +83,14 @@ static int take_live_names(const struct object *object, const struct names_of_on
 	return rc < 0 ? rc : take_away(object, names->live);
 }
 
+/* In the mode, which only the owner can change. */
+static int say_removed(const struct object *object)
+{
+	struct stat st;
+	int rc = ushp_object_check(object, &st);
+	return rc < 0 ? rc : ushp_sys_chmod(object, true, (st.st_mode & 07777) | S_ISVTX);
+}
+
 int ushp_by_id_take_names(const struct object *object)
 {
 	struct names_of_one names = names_of(object->ino);
@@ -95,7 +103,9 @@ int ushp_by_id_take_names(const struct object *object)
 		rc = find(object, names.removed, &place); /* what a dead remover left */
 	if (rc < 0)
 		return rc;
-	rc = take_live_names(object, &names);
+	rc = say_removed(object);
+	if (rc == 0)
+		rc = take_live_names(object, &names);
 	if (rc < 0)
 		take_away(object, names.removed);
 	return rc;

@@ -15,9 +15,10 @@
  * (PLACE_REMOVE). Whoever is killed between leaves a segment without a name by id: it is found
  * by its key, by id through the list, and removed as any other.
  *
- * Removing. ushr.ID is made, then ushm.KEY goes, then ushp.ID. ushr.ID proves that the owner has
- * asked for the removal: whoever finds others of the names as well, and may, ends what a remover
- * left when it was killed.
+ * Removing. ushr.ID is made, then the file gets the mode bit S_ISVTX, then ushm.KEY goes, then
+ * ushp.ID. So a file without that bit and with two names has one by its key. ushr.ID proves that
+ * the owner has asked for the removal: whoever finds others of the names as well, and may, ends
+ * what a remover left when it was killed.
  *
  * Destroying. The name goes when nothing is attached any more: at the removal, or with the last
  * detach, or, when the last holder was killed or is of a user who may not do it, when somebody next

@@ -143,6 +143,7 @@ int ushp_chmod(struct unishm *seg, mode_t mode)
 	if (rc < 0)
 		return rc;
 	have_writable(seg);
+	mode |= view.st.st_mode & S_ISVTX; /* see by_id.h */
 	rc = ushp_sys_chmod(&posix_of(seg)->object, !view.removed, mode);
 	if (rc == 0)
 		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());

@@ -427,6 +427,17 @@ static void unmapped_tail(void)
 	say("%lu %d", count(id), can_read(addr));
 }
 
+static void counted_after_munmap(void)
+{
+	int id = make(SIZE, 0600);
+	char *one = attach(id), *other = attach(id);
+	munmap(one, 5 * 4096);
+	say("%lu ", count(id));
+	shmctl(id, IPC_RMID, NULL);
+	munmap(other, 5 * 4096);
+	say_status(id);
+}
+
 static void mapped_over(void)
 {
 	int id = make(SIZE, 0600);
@@ -454,8 +465,8 @@ static void moved(void)
 	char *addr = attach(id), *to = free_range(4 * 4096);
 	char *now = mremap(addr, 4 * 4096, 4 * 4096, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 	say("%d %lu ", now == to, count(id));
-	say("%s ", result(shmdt(addr)));
 	say("%s ", result(shmdt(now)));
+	say("%s ", result(shmdt(addr)));
 	say("%lu", count(id));
 }
 
@@ -510,6 +521,7 @@ const struct fact event_facts[] = {
 	{ "SHM_REMAP over another attachment", remap_over_another },
 	{ "a segment outlives its processes", outlives_its_processes },
 	{ "munmap of the whole", unmapped_whole },
+	{ "the count after munmap", counted_after_munmap },
 	{ "munmap of the tail", unmapped_tail },
 	{ "mmap over the whole", mapped_over },
 	{ "mprotect of the whole", protected_whole },
