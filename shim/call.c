@@ -2,28 +2,50 @@
 #include "shim.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../core/shim.h"
+
+/* Not those that an instruction raises, for the kernel would end the process; nor those by which
+ * the C library speaks to its threads. */
+static void make_set(struct shim_signals *set)
+{
+	static const int left_out[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS,
+		32, 33, 34 };
+	enum { BITS = 8 * sizeof *set->words };
+	memset(set, 0xff, sizeof *set);
+	for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+		set->words[(left_out[i] - 1) / BITS] &= ~(1UL << (left_out[i] - 1) % BITS);
+}
+
+/* By the system call: the C library's function takes as long again. */
+static void block_signals(struct shim_call *call)
+{
+	struct shim_signals blocked;
+	make_set(&blocked);
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &blocked, &call->mask, sizeof blocked);
+}
+
+static void restore_signals(const struct shim_call *call)
+{
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &call->mask, NULL, sizeof call->mask);
+}
 
 /* What the library calls from within its own calls is a part of those. */
 int ushs_begin(struct shim_call *call)
 {
 	call->inner = unishm_is_calling();
 	if (!call->inner) {
-		/* Not those that an instruction raises: the kernel would end the process. */
-		static const int raised[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT,
-				SIGSYS };
-		sigset_t blocked;
-		sigfillset(&blocked);
-		for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
-			sigdelset(&blocked, raised[i]);
-		pthread_sigmask(SIG_BLOCK, &blocked, &call->mask);
+		block_signals(call);
 		unishm_begin();
 	}
 	int rc = unishm_hold_forks();
 	if (rc < 0 && !call->inner) {
 		unishm_end(rc);
-		pthread_sigmask(SIG_SETMASK, &call->mask, NULL);
+		restore_signals(call);
 	}
 	return rc;
 }
@@ -34,7 +56,7 @@ void ushs_end(const struct shim_call *call)
 	if (call->inner)
 		return;
 	unishm_end(0);
-	pthread_sigmask(SIG_SETMASK, &call->mask, NULL);
+	restore_signals(call);
 }
 
 int ushs_answer(int rc, int saved_errno)

@@ -26,11 +26,17 @@
 
 /* ---- call.c ------------------------------------------------------------------- */
 
+/* The kernel's set; MIPS has 128 signals. */
+enum { SHIM_SET_SIZE = (_NSIG + 6) / 8 };
+struct shim_signals {
+	unsigned long words[SHIM_SET_SIZE / sizeof(long)];
+};
+
 /* Around each call. Signals are blocked meanwhile: a handler may use the same calls, as it may on
  * System V. Forks are held. */
 struct shim_call {
 	bool inner;    /* the library itself calls; the rest is unused then */
-	sigset_t mask;
+	struct shim_signals mask;
 };
 
 int ushs_begin(struct shim_call *call);

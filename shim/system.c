@@ -24,9 +24,9 @@ unsigned long ushs_limit(const char *name, unsigned long otherwise)
 	return strtoul(text, NULL, 10);
 }
 
-/* The call that every filter allows, and which reads and writes a set of 8 bytes. With a command
- * that is none it changes nothing; without a set it only tells. */
-enum { NO_COMMAND = 99, SET = 8 };
+/* The call that every filter allows, and which reads and writes a set of signals. With a
+ * command that is none it changes nothing; without a set it only tells. */
+enum { NO_COMMAND = 99, SET = SHIM_SET_SIZE };
 
 static bool can_read_set(const unsigned char *from)
 {
