@@ -7,8 +7,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../core/shim.h"
-
 /* Not those that an instruction raises, for the kernel would end the process; nor those by which
  * the C library speaks to its threads. */
 static void make_set(struct shim_signals *set)
@@ -57,50 +55,4 @@ void ushs_end(const struct shim_call *call)
 		return;
 	unishm_end(0);
 	restore_signals(call);
-}
-
-int ushs_answer(int rc, int saved_errno)
-{
-	errno = rc < 0 ? -rc : saved_errno;
-	return rc < 0 ? -1 : rc;
-}
-
-/* When the process ends by exit(). What ends in another way leaves names for whoever looks next. */
-__attribute__((destructor)) static void leave_at_exit(void)
-{
-	struct shim_call call;
-	int saved = errno;
-	if (!unishm_is_calling() && ushs_begin(&call) == 0) {
-		ushs_leave_all();
-		ushs_end(&call);
-	}
-	errno = saved;
-}
-
-/* ---- What libunishm-sysv calls --------------------------------------------------- */
-
-int unishm_shim_get(key_t key, size_t size, int flags)
-{
-	int saved = errno;
-	return ushs_answer(ushs_get(key, size, flags), saved);
-}
-
-void *unishm_shim_at(int id, const void *where, int flags)
-{
-	int saved = errno;
-	void *addr = (void *)-1;
-	ushs_answer(ushs_attach(id, where, flags, &addr), saved);
-	return addr;
-}
-
-int unishm_shim_dt(const void *addr)
-{
-	int saved = errno;
-	return ushs_answer(ushs_detach(addr), saved);
-}
-
-int unishm_shim_ctl(int id, int command, struct shmid_ds *buffer)
-{
-	int saved = errno;
-	return ushs_answer(ushs_control(id, command, buffer), saved);
 }

@@ -2,6 +2,7 @@
 /*
  * The shim: shmget(), shmat(), shmdt() and shmctl() as Linux has them, on POSIX shared memory.
  *
+ *   entries.c                      what libunishm-sysv calls
  *   get.c, attach.c, control.c     the calls, by subject
  *   index.c                        which segments there are: SHM_STAT and SHM_INFO
  *   table.c                        this process's handles by id, its attachments by address
@@ -41,9 +42,6 @@ struct shim_call {
 
 int ushs_begin(struct shim_call *call);
 void ushs_end(const struct shim_call *call);
-
-/* A result for the program: @rc, or -1 with errno. errno stays as it was if nothing failed. */
-int ushs_answer(int rc, int saved_errno);
 
 /* ---- table.c ------------------------------------------------------------------ */
 
