@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* shmctl(). */
+#include "../core/shim.h"
 #include "shim.h"
 
 #include <errno.h>
@@ -40,26 +41,6 @@ static int control_error(int rc)
 
 /* ---- IPC_STAT ----------------------------------------------------------------------------- */
 
-static void fill(struct shmid_ds *ds, const struct unishm_status *st)
-{
-	memset(ds, 0, sizeof *ds);
-	ds->shm_perm.__key = st->key;
-	ds->shm_perm.uid = st->owner_user;
-	ds->shm_perm.gid = st->owner_group;
-	ds->shm_perm.cuid = st->creator_user;
-	ds->shm_perm.cgid = st->creator_group;
-	ds->shm_perm.mode = (unsigned short)(st->mode | (st->removed ? SHM_DEST : 0) |
-			(st->locked ? SHM_LOCKED : 0));
-	ds->shm_perm.__seq = (unsigned short)(st->id >> 15);
-	ds->shm_segsz = st->size;
-	ds->shm_atime = (time_t)st->last_attach_time;
-	ds->shm_dtime = (time_t)st->last_detach_time;
-	ds->shm_ctime = (time_t)st->last_change_time;
-	ds->shm_cpid = st->creator_process;
-	ds->shm_lpid = st->last_op_process;
-	ds->shm_nattch = st->number_attached;
-}
-
 static int look(struct unishm *seg, struct unishm_status *st)
 {
 	*st = (struct unishm_status){ .id = seg->id, .size = seg->size };
@@ -71,7 +52,7 @@ static int look(struct unishm *seg, struct unishm_status *st)
 	return rc;
 }
 
-static int stat_of(int id, struct shmid_ds *ds)
+static int stat_of(int id, void *buffer, const struct unishm_shim_layout *layout)
 {
 	struct shim_segment *segment;
 	struct unishm_status st;
@@ -82,43 +63,41 @@ static int stat_of(int id, struct shmid_ds *ds)
 		ushs_see_what_is_mapped(segment);
 	rc = look(segment->seg, &st);
 	ushs_leave(segment);
-	if (rc == 0 && !ushs_can_write(ds, sizeof *ds))
+	if (rc == 0 && !ushs_can_write(buffer, layout->size))
 		rc = -EFAULT;
 	if (rc == 0)
-		fill(ds, &st);
+		layout->fill(buffer, &st);
 	return rc;
 }
 
 /* ---- Changes by the owner -------------------------------------------------------------------- */
 
-static int set_fields(struct unishm *seg, const struct shmid_ds *ds)
+static int set_fields(struct unishm *seg, const struct unishm_shim_owner *to)
 {
 	struct stat st;
-	uid_t user = ds->shm_perm.uid;
-	gid_t group = ds->shm_perm.gid;
 	int rc = posix_of(seg)->gone ? -EIDRM : ushp_refresh(seg, &st);
 	if (rc == 0)
 		rc = ushp_object_must_own(&posix_of(seg)->object, &st);
-	if (rc == 0 && (user == (uid_t)-1 || group == (gid_t)-1))
+	if (rc == 0 && (to->user == (uid_t)-1 || to->group == (gid_t)-1))
 		rc = -EINVAL;
-	bool other = rc == 0 && (user != st.st_uid || group != st.st_gid);
+	bool other = rc == 0 && (to->user != st.st_uid || to->group != st.st_gid);
 	if (other)
-		rc = ushp_chown(seg, user, group);
+		rc = ushp_chown(seg, to->user, to->group);
 	if (rc == 0)
-		rc = ushp_chmod(seg, ds->shm_perm.mode & 0777);
+		rc = ushp_chmod(seg, to->mode & 0777);
 	if (rc < 0 && rc != -EIDRM && other)
 		ushp_chown(seg, st.st_uid, st.st_gid);
 	return rc;
 }
 
-static int change(struct unishm *seg, int command, const struct shmid_ds *ds)
+static int change(struct unishm *seg, int command, const struct unishm_shim_owner *to)
 {
 	int rc = unishm_enter(seg);
 	if (rc < 0)
 		return rc;
 	switch (command) {
 	case IPC_SET:
-		rc = set_fields(seg, ds);
+		rc = set_fields(seg, to);
 		break;
 	case IPC_RMID:
 		rc = ushp_remove(seg);
@@ -133,21 +112,22 @@ static int change(struct unishm *seg, int command, const struct shmid_ds *ds)
 	return rc;
 }
 
-static int change_of(int id, int command, const void *buffer)
+static int change_of(int id, int command, const void *buffer,
+		const struct unishm_shim_layout *layout)
 {
 	struct shim_segment *segment;
-	struct shmid_ds ds;
+	struct unishm_shim_owner to;
 	if (command == IPC_SET) {
-		if (!ushs_can_read(buffer, sizeof ds))
+		if (!ushs_can_read(buffer, layout->size))
 			return -EFAULT;
-		memcpy(&ds, buffer, sizeof ds);
+		layout->read(buffer, &to);
 	}
 	int rc = ushs_use_as_owner(id, &segment);
 	if (rc < 0)
 		return rc;
 	if (command == IPC_RMID && segment->attached)
 		ushs_see_what_is_mapped(segment);
-	rc = change(segment->seg, command, &ds);
+	rc = change(segment->seg, command, &to);
 	ushs_leave(segment);
 	if (rc == 0 && command == IPC_RMID)
 		ushs_let_go_of_destroyed();
@@ -210,38 +190,38 @@ static int tell_sums(void *buffer)
 	return highest;
 }
 
-static int stat_of_index(int index, struct shmid_ds *ds)
+static int stat_of_index(int index, void *buffer, const struct unishm_shim_layout *layout)
 {
 	int id = ushs_id_of_index(index);
-	int rc = id < 0 ? id : stat_of(id, ds);
+	int rc = id < 0 ? id : stat_of(id, buffer, layout);
 	return rc < 0 ? rc : id;
 }
 
 /* ---- shmctl -------------------------------------------------------------------- */
 
-static int control(int id, int command, void *buffer)
+static int control(int id, int command, void *buffer, const struct unishm_shim_layout *layout)
 {
 	switch (command) {
 	case IPC_STAT:
-		return stat_of(id, buffer);
+		return stat_of(id, buffer, layout);
 	case IPC_SET:
 	case IPC_RMID:
 	case SHM_LOCK:
 	case SHM_UNLOCK:
-		return change_of(id, command, buffer);
+		return change_of(id, command, buffer, layout);
 	case IPC_INFO:
 		return tell_limits(buffer);
 	case SHM_INFO:
 		return tell_sums(buffer);
 	case SHM_STAT:
 	case SHM_STAT_ANY:
-		return stat_of_index(id, buffer);
+		return stat_of_index(id, buffer, layout);
 	default:
 		return -EINVAL;
 	}
 }
 
-int ushs_control(int id, int command, void *buffer)
+int ushs_control(int id, int command, void *buffer, const struct unishm_shim_layout *layout)
 {
 	struct shim_call call;
 	if (id < 0 || command < 0)
@@ -249,7 +229,7 @@ int ushs_control(int id, int command, void *buffer)
 	int rc = ushs_begin(&call);
 	if (rc < 0)
 		return rc;
-	rc = control_error(control(id, command, buffer));
+	rc = control_error(control(id, command, buffer, layout));
 	ushs_end(&call);
 	return rc;
 }

@@ -44,8 +44,8 @@ int unishm_shim_dt(const void *addr)
 	return answer(ushs_detach(addr), saved);
 }
 
-int unishm_shim_ctl(int id, int command, struct shmid_ds *buffer)
+int unishm_shim_ctl(int id, int command, void *buffer, const struct unishm_shim_layout *layout)
 {
 	int saved = errno;
-	return answer(ushs_control(id, command, buffer), saved);
+	return answer(ushs_control(id, command, buffer, layout), saved);
 }

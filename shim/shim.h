@@ -141,6 +141,7 @@ bool ushs_can_write(void *to, size_t size);
 int ushs_get(key_t key, size_t size, int flags);
 int ushs_attach(int id, const void *where, int flags, void **addr);
 int ushs_detach(const void *addr);
-int ushs_control(int id, int command, void *buffer);
+struct unishm_shim_layout;
+int ushs_control(int id, int command, void *buffer, const struct unishm_shim_layout *layout);
 
 #endif
