@@ -69,16 +69,17 @@ static void failures_change_nothing(void)
 	say_status(id);
 }
 
+static void do_nothing(void *arg)
+{
+	(void)arg;
+}
+
 static void fork_counts(void)
 {
 	int id = make(SIZE, 0600);
 	attach(id);
 	attach(id);
-	pid_t pid = fork();
-	if (pid == 0) {
-		pause();
-		_exit(0);
-	}
+	pid_t pid = staying_child(do_nothing, NULL);
 	call_it(pid, "child");
 	say_status(id);
 	end_by_kill(pid);
@@ -311,13 +312,6 @@ static void remove_then_attach(void)
 	say_status(id);
 }
 
-static void attach_in_other(void *arg)
-{
-	char path[32];
-	snprintf(path, sizeof path, "%d", *(int *)arg);
-	execl("/proc/self/exe", "facts", "--attach", path, NULL);
-}
-
 static void killed_last_holder_of_removed(void)
 {
 	int id = make_key(fresh_key(), SIZE, 0600);
@@ -326,7 +320,6 @@ static void killed_last_holder_of_removed(void)
 	say_status(id);
 	end_by_kill(pid);
 	say_status(id);
-	(void)attach_in_other;
 }
 
 static void fork_of_removed(void)
@@ -334,11 +327,7 @@ static void fork_of_removed(void)
 	int id = make_key(fresh_key(), SIZE, 0600);
 	char *addr = attach(id);
 	shmctl(id, IPC_RMID, NULL);
-	pid_t pid = fork();
-	if (pid == 0) {
-		pause();
-		_exit(0);
-	}
+	pid_t pid = staying_child(do_nothing, NULL);
 	call_it(pid, "child");
 	say_status(id);
 	shmdt(addr);
