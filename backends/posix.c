@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The POSIX backend: shm_open, mmap, mlock, and what the kernel does not keep for such memory. This is
- * its table; what stands behind it is in backends/posix/. Calls go downwards only:
+ * The POSIX backend: shm_open, mmap, mlock, and what the kernel does not keep for such memory.
+ * This is its table; the code is in backends/posix/. Calls go downwards only:
  *
  *   find, list, attach, change, status, fork     the members, by subject
- *   create, unfinished, refresh, pin             what several of them do
- *   census, hold, slot                           who is attached: hold.h is the page to read
- *   record, object                               what is written down; the file of a segment
- *   object_linux or object_sidecar               where systems differ
+ *   refresh                                      the steps before and after each member
+ *   create, unfinished, look, pin                what several of them do
+ *   census, move, hold, slot, reader             who is attached: read hold.h first
+ *   data, object, directory                      the file of a segment, its data and its name
+ *   record                                       what the library keeps about a segment
  *   range_lock, descriptor, memory               the system's locks, descriptors, address space
+ *   names                                        names of segments, ids
+ *
+ * data_*, object_* and lock_* exist for Linux (_linux) and for other systems (_sidecar).
  */
 #include "os.h"
 #include "posix/entries.h"
@@ -16,11 +20,13 @@
 #include "posix/handle.h"
 
 const struct unishm_backend unishm_posix_backend = {
-	.name = "posix",
+	.name = POSIX_NAME,
 	.priv_size = sizeof(struct posix),
 	.open = ushp_open,
 	.open_id = ushp_open_id,
 	.close = ushp_close,
+	.ready = ushp_ready,
+	.settle = ushp_settle,
 	.granularity = unishm_os_page_size,
 	.attach = ushp_attach,
 	.detach = ushp_detach,

@@ -33,12 +33,15 @@ static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
 		return rc;
 	struct unishm_attachment *new = &seg->attachments[seg->attached];
 	*new = (struct unishm_attachment){ 0 };
-	rc = seg->backend->attach(seg, where, flags, new);
-	if (rc < 0)
-		return rc;
-	seg->attached++;
-	*addr = new->addr;
-	return 0;
+	rc = unishm_ready(seg);
+	if (rc == 0)
+		rc = seg->backend->attach(seg, where, flags, new);
+	if (rc == 0) {
+		seg->attached++;
+		*addr = new->addr;
+	}
+	unishm_settle(seg);
+	return rc;
 }
 
 static void forget(struct unishm *seg, unsigned index)
@@ -62,9 +65,11 @@ static void drop_displaced(struct unishm *all, const struct unishm *by, char *fr
 			char *addr = seg->attachments[i].addr;
 			if (addr < from || addr + whole_pages(seg->size) > to)
 				continue;
+			unishm_ready(seg);
 			if (seg->backend->displaced)
 				seg->backend->displaced(seg, &seg->attachments[i]);
 			forget(seg, i);
+			unishm_settle(seg);
 		}
 	}
 }
@@ -256,6 +261,7 @@ static int detach(struct unishm *seg, const void *addr)
 	if (rc < 0)
 		return rc;
 	unsigned index = (unsigned)rc;
+	unishm_ready(seg);
 	rc = seg->backend->detach(seg, &seg->attachments[index]);
 	if (rc == 0 || !seg->attachments[index].addr) /* the program had ended it already */
 		forget(seg, index);
@@ -267,6 +273,7 @@ int unishm_detach_beneath(struct unishm *seg, const void *addr)
 	int rc = unishm_enter(seg);
 	if (rc == 0) {
 		rc = detach(seg, addr);
+		unishm_settle(seg);
 		unishm_leave(seg);
 	}
 	return rc;

@@ -85,6 +85,19 @@ struct unishm_backend {
 	/* Addresses of attachments are multiples of this. */
 	size_t (*granularity)(void);
 
+	/* Optional. Called with the handle locked, right before each of attach, detach, displaced,
+	 * remove, lock, unlock, chmod, chown, status and fork_prepare: see that what the handle
+	 * needs is there, and get back what the program took away (its descriptors, say). These
+	 * members check nothing of that again. 0; or a negative errno, -EIDRM if the segment is
+	 * gone: then that is the answer to the call, and the member is not called. But detach,
+	 * displaced and fork_prepare are called in any case, and do what they can. */
+	int (*ready)(struct unishm *seg);
+
+	/* Optional. Called after each of them but fork_prepare, when the list of attachments is up
+	 * to date, and also after one that failed: let go of what the handle keeps of a segment
+	 * that is gone. Cannot fail. */
+	void (*settle)(struct unishm *seg);
+
 	/* Map seg->size bytes, and set @new->addr. @where is NULL (any address) or aligned, not
 	 * wrapping, and then exact: what is mapped there is -EINVAL and stays
 	 * unharmed unless UNISHM_REMAP. Counted, with pid and time, by all who
@@ -156,8 +169,8 @@ struct unishm_making {
 	struct unishm_making *next; /* the core's, as all up to (b) */
 	struct unishm *seg;
 	pthread_t thread;
-	const struct unishm_backend *backend; /* (b) */
-	key_t key;                            /* (b) */
+	const struct unishm_backend *backend;
+	key_t key; /* (b) */
 	bool in_child;  /* set by the core: this process is a child that was forked during the
 			   callback; everything here is the parent's */
 	bool abandoned; /* set by the core: abandon() was called */

@@ -31,6 +31,7 @@ void unishm_set_opening(struct unishm *seg)
 static void enlist(struct unishm_making *making)
 {
 	making->seg = opening;
+	making->backend = opening->backend;
 	making->thread = pthread_self();
 	making->in_child = making->abandoned = making->orphan = false;
 	unishm_mutex_lock(&lock);

@@ -101,6 +101,18 @@ void unishm_leave(struct unishm *seg);
 int unishm_enter_all(bool beneath, struct unishm **all);
 void unishm_leave_all(bool beneath);
 
+/* Around a member of the backend that uses the segment of @seg: see core/backend.h. */
+static inline int unishm_ready(struct unishm *seg)
+{
+	return seg->backend->ready ? seg->backend->ready(seg) : 0;
+}
+
+static inline void unishm_settle(struct unishm *seg)
+{
+	if (seg->backend->settle)
+		seg->backend->settle(seg);
+}
+
 /* Free the memory of a handle, which is not registered. */
 void unishm_free_handle(struct unishm *seg);
 
@@ -122,6 +134,7 @@ void unishm_renew_handles(bool missed);
 		int rc_ = (seg) ? unishm_enter(seg) : -EINVAL;                    \
 		if (rc_ == 0) {                                                   \
 			rc_ = (call);                                             \
+			unishm_settle(seg);                                       \
 			unishm_leave(seg);                                        \
 		}                                                                 \
 		if (!(seg))                                                       \

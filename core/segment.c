@@ -180,6 +180,7 @@ static void close_handle(struct unishm *seg)
 		return;
 	if (unishm_enter(seg) == 0) {
 		while (seg->attached) {
+			unishm_ready(seg);
 			seg->backend->detach(seg, &seg->attachments[seg->attached - 1]);
 			seg->attached--;
 		}
@@ -223,24 +224,32 @@ void unishm_close(struct unishm *seg)
 
 /* ---- Changing, removing, asking ------------------------------------------ */
 
+static int change(struct unishm *seg, int (*member)(struct unishm *seg))
+{
+	int rc = unishm_ready(seg);
+	return rc < 0 ? rc : member(seg);
+}
+
 int unishm_remove(struct unishm *seg)
 {
-	UNISHM_LOCKED(seg, "remove", seg->backend->remove(seg));
+	UNISHM_LOCKED(seg, "remove", change(seg, seg->backend->remove));
 }
 
 int unishm_lock(struct unishm *seg)
 {
-	UNISHM_LOCKED(seg, "lock", seg->backend->lock(seg));
+	UNISHM_LOCKED(seg, "lock", change(seg, seg->backend->lock));
 }
 
 int unishm_unlock(struct unishm *seg)
 {
-	UNISHM_LOCKED(seg, "unlock", seg->backend->unlock(seg));
+	UNISHM_LOCKED(seg, "unlock", change(seg, seg->backend->unlock));
 }
 
 static int checked_chmod(struct unishm *seg, mode_t mode)
 {
 	int rc = check_mode(mode);
+	if (rc == 0)
+		rc = unishm_ready(seg);
 	return rc < 0 ? rc : seg->backend->chmod(seg, mode);
 }
 
@@ -249,9 +258,15 @@ int unishm_chmod(struct unishm *seg, mode_t mode)
 	UNISHM_LOCKED(seg, "change the mode of", checked_chmod(seg, mode));
 }
 
+static int checked_chown(struct unishm *seg, uid_t user, gid_t group)
+{
+	int rc = unishm_ready(seg);
+	return rc < 0 ? rc : seg->backend->chown(seg, user, group);
+}
+
 int unishm_chown(struct unishm *seg, uid_t user, gid_t group)
 {
-	UNISHM_LOCKED(seg, "change the owner of", seg->backend->chown(seg, user, group));
+	UNISHM_LOCKED(seg, "change the owner of", checked_chown(seg, user, group));
 }
 
 static int checked_status(struct unishm *seg, struct unishm_status *st)
@@ -261,7 +276,9 @@ static int checked_status(struct unishm *seg, struct unishm_status *st)
 	};
 	if (!st)
 		return unishm_because(-EINVAL, "the place for it is NULL");
-	int rc = seg->backend->status(seg, &fresh);
+	int rc = unishm_ready(seg);
+	if (rc == 0)
+		rc = seg->backend->status(seg, &fresh);
 	if (rc == 0)
 		*st = fresh;
 	return rc;

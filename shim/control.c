@@ -11,7 +11,6 @@
 #include "posix/handle.h"
 #include "posix/object_sys.h"
 #include "posix/record.h"
-#include "posix/refresh.h"
 
 #ifndef SHM_STAT_ANY
 #define SHM_STAT_ANY 15
@@ -45,10 +44,13 @@ static int look(struct unishm *seg, struct unishm_status *st)
 {
 	*st = (struct unishm_status){ .id = seg->id, .size = seg->size };
 	int rc = unishm_enter(seg);
-	if (rc == 0) {
+	if (rc < 0)
+		return rc;
+	rc = unishm_ready(seg);
+	if (rc == 0)
 		rc = ushp_status(seg, st);
-		unishm_leave(seg);
-	}
+	unishm_settle(seg);
+	unishm_leave(seg);
 	return rc;
 }
 
@@ -72,22 +74,41 @@ static int stat_of(int id, void *buffer, const struct unishm_shim_layout *layout
 
 /* ---- Changes by the owner -------------------------------------------------------------------- */
 
+/* The members see the file as it was before this step. */
+static int set_mode(struct unishm *seg, mode_t mode)
+{
+	int rc = unishm_ready(seg);
+	return rc < 0 ? rc : ushp_chmod(seg, mode);
+}
+
 static int set_fields(struct unishm *seg, const struct unishm_shim_owner *to)
 {
-	struct stat st;
-	int rc = posix_of(seg)->gone ? -EIDRM : ushp_refresh(seg, &st);
-	if (rc == 0)
-		rc = ushp_object_must_own(&posix_of(seg)->object, &st);
+	const struct stat st = posix_of(seg)->st;
+	int rc = ushp_object_must_own(&posix_of(seg)->object, &st);
 	if (rc == 0 && (to->user == (uid_t)-1 || to->group == (gid_t)-1))
 		rc = -EINVAL;
 	bool other = rc == 0 && (to->user != st.st_uid || to->group != st.st_gid);
 	if (other)
 		rc = ushp_chown(seg, to->user, to->group);
 	if (rc == 0)
-		rc = ushp_chmod(seg, to->mode & 0777);
+		rc = set_mode(seg, to->mode & 0777);
 	if (rc < 0 && rc != -EIDRM && other)
 		ushp_chown(seg, st.st_uid, st.st_gid);
 	return rc;
+}
+
+static int change_ready(struct unishm *seg, int command, const struct unishm_shim_owner *to)
+{
+	switch (command) {
+	case IPC_SET:
+		return set_fields(seg, to);
+	case IPC_RMID:
+		return ushp_remove(seg);
+	case SHM_LOCK:
+		return ushp_lock(seg);
+	default:
+		return ushp_unlock(seg);
+	}
 }
 
 static int change(struct unishm *seg, int command, const struct unishm_shim_owner *to)
@@ -95,19 +116,10 @@ static int change(struct unishm *seg, int command, const struct unishm_shim_owne
 	int rc = unishm_enter(seg);
 	if (rc < 0)
 		return rc;
-	switch (command) {
-	case IPC_SET:
-		rc = set_fields(seg, to);
-		break;
-	case IPC_RMID:
-		rc = ushp_remove(seg);
-		break;
-	case SHM_LOCK:
-		rc = ushp_lock(seg);
-		break;
-	default:
-		rc = ushp_unlock(seg);
-	}
+	rc = unishm_ready(seg);
+	if (rc == 0)
+		rc = change_ready(seg, command, to);
+	unishm_settle(seg);
 	unishm_leave(seg);
 	return rc;
 }

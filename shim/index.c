@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "posix/by_id.h"
-#include "posix/names.h"
+#include "posix/find.h"
 #include "posix/object_sys.h"
 #include "posix/record.h"
 

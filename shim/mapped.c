@@ -65,6 +65,7 @@ static void see_to(struct shim_segment *segment, unsigned index)
 	at->addr = to;
 	if (to)
 		return;
+	unishm_ready(seg);
 	ushp_displaced(seg, at);
 	seg->attachments[index] = seg->attachments[--seg->attached];
 }
@@ -77,6 +78,7 @@ void ushs_see_what_is_mapped(struct shim_segment *segment)
 	for (unsigned i = seg->attached; i-- > 0;)
 		if (!is_there(seg, seg->attachments[i].addr))
 			see_to(segment, i);
+	unishm_settle(seg);
 	unishm_leave(seg);
 }
 

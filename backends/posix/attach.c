@@ -5,9 +5,10 @@
 #include "entries.h"
 #include "mapping.h"
 #include "memory.h"
+#include "move.h"
 #include "object_sys.h"
-#include "pin.h"
-#include "refresh.h"
+#include "os.h"
+#include "reader.h"
 #include "sys.h"
 
 /* Map what is asked for. @keeps: by the handle's descriptor, so that the mapping keeps its
@@ -15,7 +16,8 @@
 static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = ushp_sys_open_data(&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = ushp_sys_open_data(&p->object, seg->size,
+			flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
 	if (fd < 0)
 		return fd;
 	*keeps = fd == p->object.fd;
@@ -41,22 +43,24 @@ bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t len
 			overlaps(where, length, p->pin.addr, seg->size))
 		return true;
 	for (unsigned i = 0; i < seg->attached; i++)
-		if (overlaps(where, length, ushp_hold_page(&seg->attachments[i]), 1))
+		if (overlaps(where, length, ushp_reader_page(&seg->attachments[i]), 1))
 			return true;
 	return false;
 }
 
 /* UNISHM_REMAP replaces something, so that nothing must fail any more after it: count first. The
  * range is kept meanwhile, if it is free, or the record might be mapped there. */
-static int count_and_replace(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+static int count_and_replace(struct unishm *seg, void *where, int flags,
+		struct unishm_attachment *new)
 {
 	bool keeps;
 	void *held = ushp_hold_range(where, seg->size);
 	int rc = ushp_hold_add(seg, false, new);
 	if (rc == 0) {
 		rc = ushp_keeps_in_range(seg, where, seg->size)
-				? unishm_because(-EINVAL, "the library keeps something in that range; choose "
-						"another address")
+				? unishm_because(-EINVAL,
+						"the library keeps something in that range; "
+						"choose another address")
 				: map_as_asked(seg, where, flags, &keeps, &new->addr);
 		if (rc < 0)
 			ushp_hold_undo(seg, new);
@@ -66,7 +70,8 @@ static int count_and_replace(struct unishm *seg, void *where, int flags, struct 
 	return rc;
 }
 
-/* Otherwise map first: the record, which may be mapped now, could take the place that is asked for. */
+/* Otherwise map first: the record, which may be mapped now, could take the place that is asked
+ * for. */
 static int map_and_count(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	bool keeps;
@@ -80,69 +85,85 @@ static int map_and_count(struct unishm *seg, void *where, int flags, struct unis
 }
 
 /* An unlock elsewhere may have ended our lock in RAM. */
-static void check_pin(struct unishm *seg)
+static void read_epoch(struct posix *p)
 {
-	struct posix *p = posix_of(seg);
 	uint32_t epoch;
-	if (p->pin.addr && ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(lock_epoch),
-			&epoch, sizeof epoch) == 0)
-		ushp_check_pin(seg, epoch);
-}
-
-/* Removed: and if nobody is attached, let go of it at once. */
-static int is_past(struct unishm *seg)
-{
-	struct view view;
-	ushp_look(seg, &view);
-	return -EIDRM;
+	if (!p->pin.addr)
+		return;
+	if (ushp_record_get(&p->object, RECORD_HEAD_FIELD(lock_epoch), &epoch, sizeof epoch) == 0)
+		p->epoch = epoch;
 }
 
 int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
 	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
-	int rc = p->gone ? -EIDRM : ushp_refresh(seg, &st);
-	if (rc == 0 && st.st_nlink == 0)
-		return is_past(seg);
-	if (rc == 0)
-		rc = ushp_object_permit(&p->object, &st, want);
+	int rc = p->st.st_nlink == 0 ? -EIDRM : ushp_object_permit(&p->object, &p->st, want);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
 		rc = ushp_hold_need_writable(seg);
+	/* So that the data keeps the description with the lock. */
 	if (rc == 0 && p->object.shared && !p->hold.taken)
-		ushp_object_renew(&p->object); /* so that the data keeps the description with the lock */
+		ushp_object_renew(&p->object);
 	if (rc == 0)
 		rc = flags & UNISHM_REMAP ? count_and_replace(seg, where, flags, new)
-				: map_and_count(seg, where, flags, new);
-	if (rc == 0)
-		check_pin(seg);
-	if (rc == 0)
-		unishm_mapping_prepare(); /* for detach */
-	return rc == -EIDRM ? is_past(seg) : rc;
+					  : map_and_count(seg, where, flags, new);
+	if (rc == -EIDRM)
+		p->end = END_POSSIBLE; /* let go of it at once */
+	if (rc < 0)
+		return rc;
+	read_epoch(p);
+	unishm_mapping_prepare(); /* for detach */
+	return 0;
 }
 
-/* Count @old out, and if that was the last of a removed segment, let go of it. @unmap: it is still
- * mapped. The descriptor is looked at first, since it may be lost, and the mapping what still keeps
- * the lock. */
+/* Unmap what is left at [@addr, @addr + @length) of a mapping of @object's data. Programs may
+ * have unmapped it, and have something else there by now, which stays. -EINVAL and @gone:
+ * nothing is left. */
+static int unmap_data(const struct object *object, void *addr, size_t length, bool *gone)
+{
+	*gone = false;
+	size_t page = unishm_os_page_size();
+	uintptr_t base = (uintptr_t)addr, from = base;
+	uintptr_t end = base + (length + page - 1) / page * page;
+	bool found = false;
+	while (from < end) {
+		struct unishm_mapping at;
+		int rc = unishm_mapping_at((void *)from, &at);
+		if (rc == -EOPNOTSUPP)
+			return unishm_sys.munmap(addr, length) < 0 ? -errno : 0;
+		if (rc < 0 || at.start >= end)
+			break;
+		uintptr_t to = at.end < end ? at.end : end;
+		from = at.start > from ? at.start : from;
+		if (at.offset == at.start - base && ushp_sys_is_data(object, &at)) {
+			if (unishm_sys.munmap((void *)from, to - from) < 0)
+				return -errno;
+			found = true;
+		}
+		from = to;
+	}
+	*gone = !found;
+	return found ? 0 : unishm_because(-EINVAL, "the attachment at %p is mapped no more; "
+			"the program unmapped it", addr);
+}
+
+/* Count @old out. @unmap: it is still mapped. The object was checked before, since the mapping may
+ * be what still keeps the lock. */
 static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
-	int checked = ushp_refresh(seg, &st);
-	bool usable = checked == 0;
+	bool usable = p->checked == 0;
 	bool gone = false;
-	int rc = unmap ? ushp_unmap_data(&p->object, old->addr, seg->size, &gone) : 0;
+	int rc = unmap ? unmap_data(&p->object, old->addr, seg->size, &gone) : 0;
 	if (rc < 0 && !gone)
 		return rc; /* it is still mapped, and counted */
 	if (rc < 0)
 		old->addr = NULL; /* there is nothing to detach a second time */
-	ushp_hold_remove(seg, old, usable, checked != -EBADMSG);
+	ushp_hold_remove(seg, old, usable, p->checked != -EBADMSG);
 	if (usable)
-		check_pin(seg);
-	p->leaving = true;
-	if (p->hold.saw_removed || (usable && st.st_nlink == 0))
-		is_past(seg); /* was it the last one? */
-	p->leaving = false;
+		read_epoch(p);
+	if (p->hold.saw_removed || (usable && p->st.st_nlink == 0))
+		p->end = END_POSSIBLE; /* was it the last one? */
 	return rc;
 }
 

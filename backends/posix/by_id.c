@@ -74,8 +74,7 @@ static int take_live_names(const struct object *object, const struct names_of_on
 {
 	char by_key[OBJECT_NAME_MAX];
 	int32_t key;
-	int rc = ushp_record_read(object->fd, object->record_at, RECORD_HEAD_FIELD(key), &key,
-			sizeof key);
+	int rc = ushp_record_get(object, RECORD_HEAD_FIELD(key), &key, sizeof key);
 	if (rc == 0 && key != UNISHM_PRIVATE) {
 		ushp_name_of_key((key_t)key, by_key);
 		rc = take_away(object, by_key);
@@ -127,8 +126,7 @@ static int destroy_if_unused(struct unishm *seg, const struct names_of_one *name
 				sizeof yes);
 	ushp_record_fence();
 	if (rc == 0)
-		rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof tail, &tail,
-				sizeof tail);
+		rc = ushp_record_read_tail(&p->object, &tail);
 	if (rc == 0)
 		rc = ushp_census(seg, &tail, &census);
 	if (rc < 0 || census.attached > attached || census.hidden || census.unsettled)

@@ -30,6 +30,8 @@
 
 #include "handle.h"
 #include "object_sys.h"
+#include "reader.h"
+#include "slot.h"
 #include "sys.h"
 
 enum { ROUNDS = 200 };
@@ -150,12 +152,21 @@ static int are_still_there(struct counting *c, const struct ranges *found)
 	return 1;
 }
 
+/* Reader holds of this handle that its descriptor does not see by asking. */
+static unsigned count_unseen(const struct unishm *seg)
+{
+	unsigned count = 0;
+	for (unsigned i = 0; i < seg->attached; i++)
+		count += ushp_reader_by_descriptor(&seg->attachments[i]);
+	return count;
+}
+
 static int ask_readers_once(struct counting *c)
 {
 	struct ranges ask, found;
 	begin(&ask);
 	begin(&found);
-	c->readers = ushp_hold_unseen(c->seg);
+	c->readers = count_unseen(c->seg);
 	c->locked = c->hidden = c->use_list = false;
 	c->others = 0;
 	int rc = find_readers(c, &ask, &found);
@@ -175,7 +186,8 @@ static int read_list(struct counting *c)
 	if (rc < 0)
 		return rc;
 	c->locked = rc > 0;
-	rc = ushp_sys_count_locks(&c->p->object, (struct range){ PLACE_READERS, PLACE_END },
+	rc = ushp_sys_count_locks(c->p->object.dev, c->p->object.ino,
+			(struct range){ PLACE_READERS, PLACE_END },
 			READERS_AT_ONCE, &count);
 	if (rc == 0) {
 		c->readers = count;
@@ -213,8 +225,7 @@ static int read_words(struct counting *c, struct words *words)
 	enum { CHUNK = 64 };
 	struct record_slot slots[CHUNK];
 	uint32_t used;
-	int rc = ushp_record_read(c->file.fd, c->p->object.record_at, RECORD_HEAD_FIELD(slots_used), &used,
-			sizeof used);
+	int rc = ushp_record_get(&c->p->object, RECORD_HEAD_FIELD(slots_used), &used, sizeof used);
 	if (rc < 0)
 		return rc;
 	words->used = bounded(used);
@@ -232,7 +243,7 @@ static int read_words(struct counting *c, struct words *words)
 static int read_few_words(struct counting *c, struct words *words)
 {
 	struct record_tail tail;
-	int rc = ushp_record_read(c->file.fd, c->p->object.record_at, sizeof tail, &tail, sizeof tail);
+	int rc = ushp_record_read_tail(&c->p->object, &tail);
 	if (rc < 0)
 		return rc;
 	words->used = bounded(tail.head.slots_used);
@@ -245,7 +256,8 @@ static int read_few_words(struct counting *c, struct words *words)
 
 static bool are_equal(const struct words *one, const struct words *other)
 {
-	return one->used == other->used && memcmp(one->list, other->list, one->used * sizeof *one->list) == 0;
+	return one->used == other->used &&
+			memcmp(one->list, other->list, one->used * sizeof *one->list) == 0;
 }
 
 /* Read the words until two readings agree. */
@@ -311,7 +323,8 @@ static void see_to_dead(struct counting *c, struct census *census)
 		c->known_dead.list[i] = word;
 		if (c->p->object.writable && ushp_slot_clear(&c->p->object, i, word) > 0)
 			continue; /* else a reader's lock may be in the way */
-		if (ushp_record_read_slots(&c->p->object, i, 1, &slot) == 0 && slot.word == word && slot.pid) {
+		if (ushp_record_read_slots(&c->p->object, i, 1, &slot) == 0 && slot.word == word &&
+				slot.pid) {
 			census->unrecorded = true;
 			census->ended = (pid_t)slot.pid;
 		}
@@ -345,18 +358,20 @@ static int count_once(struct counting *c, unsigned round, struct census *census)
 	census->attached = sum + c->readers;
 	census->locked = c->locked;
 	census->hidden = c->hidden;
-	see_to_dead(c, census);
 	return are_equal(&c->first, &c->again) || (round > 0 && certain);
 }
 
 static int count_all(struct unishm *seg, uint32_t epoch, struct census *census, unsigned *dead)
 {
-	struct counting *c = unishm_sys.realloc(NULL, sizeof *c); /* large, and mostly not touched */
+	struct counting *c =
+			unishm_sys.realloc(NULL, sizeof *c); /* large, and mostly not touched */
 	int rc = c ? 0 : -ENOMEM;
 	if (c)
 		begin_counting(c, seg, epoch);
 	for (unsigned round = 0; rc == 0 && round < ROUNDS; round++) {
 		rc = count_once(c, round, census);
+		if (rc >= 0)
+			see_to_dead(c, census);
 		*dead += c->dead;
 	}
 	if (rc >= 0)
@@ -374,12 +389,13 @@ static int count_alone(struct unishm *seg, struct record_tail *tail, struct cens
 	if (bounded(tail->head.slots_used) > RECORD_INLINE)
 		return 0;
 	for (uint32_t i = 0; i < RECORD_INLINE; i++)
-		if (count_in(tail_slot(tail, i)->word) > 0 && !(p->hold.taken && p->hold.index == i))
+		if (count_in(tail_slot(tail, i)->word) > 0 &&
+				!(p->hold.taken && p->hold.index == i))
 			return 0;
 	int rc = ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false, &found);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	census->attached = seg->attached - p->leaving;
+	census->attached = seg->attached;
 	return 1;
 }
 
@@ -393,9 +409,10 @@ int ushp_census(struct unishm *seg, struct record_tail *tail, struct census *cen
 		rc = count_all(seg, tail->head.lock_epoch, census, &dead);
 	if (rc < 0)
 		return rc;
-	if (census->attached < seg->attached - p->leaving)
-		census->attached = seg->attached - p->leaving; /* ours are there, whatever became of their locks */
+	if (census->attached < seg->attached)
+		census->attached =
+				seg->attached; /* ours are there, whatever became of their locks */
 	if (dead == 0)
 		return 0;
-	return ushp_record_read(p->object.fd, p->object.record_at, sizeof *tail, tail, sizeof *tail);
+	return ushp_record_read_tail(&p->object, tail);
 }

@@ -12,7 +12,7 @@ struct unishm;
 struct census {
 	unsigned long attached;
 	bool locked;     /* some lock in RAM holds, of the epoch that the record tells */
-	bool hidden;     /* a foreign lock may hide reader holds, and the kernel's list was not to be had */
+	bool hidden;     /* a foreign lock may hide reader holds, and the kernel has no list */
 	bool unsettled;  /* holds came and went faster than they could be counted */
 	bool unrecorded; /* a process died, and this one may not write that down */
 	pid_t ended;     /* which, then */

@@ -4,15 +4,17 @@
 
 #include "by_id.h"
 #include "entries.h"
+#include "look.h"
+#include "move.h"
 #include "object_sys.h"
 #include "pin.h"
-#include "refresh.h"
 #include "sys.h"
 
 static int look_as_owner(struct unishm *seg, struct view *view)
 {
+	struct posix *p = posix_of(seg);
 	int rc = ushp_look(seg, view);
-	return rc == 0 ? ushp_object_must_own(&posix_of(seg)->object, &view->st) : rc;
+	return rc == 0 ? ushp_object_must_own(&p->object, &p->st) : rc;
 }
 
 /* An owner whom the mode does not let write cannot write this down. */
@@ -27,12 +29,15 @@ static void write_head(struct unishm *seg, size_t back, uint32_t value)
 
 static int because_unseen(const struct object *object)
 {
-	return unishm_because(-ENOENT, "its name %s leads to something else here, or nowhere: this process "
-			"sees another file system (chroot, mount namespace); remove it from outside", object->name);
+	return unishm_because(-ENOENT,
+			"its name %s leads to something else here, or nowhere: this process "
+			"sees another file system (chroot, mount namespace); "
+			"remove it from outside",
+			object->name);
 }
 
-/* The name is looked at and taken away while no other remover does so. That it is gone is then seen in
- * the file itself. */
+/* The name is looked at and taken away while no other remover does so. That it is gone is then
+ * seen in the file itself. */
 static int take_name_away(struct posix *p)
 {
 	struct stat st;
@@ -52,37 +57,18 @@ static int take_name_away(struct posix *p)
 static bool says_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
-	ushp_record_read(p->object.fd, p->object.record_at, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
+	ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
 	return removed && (ushp_is_removed_name(p->object.name + 1) ||
 			!ushp_object_has_name(&p->object));
-}
-
-/* Mostly there is not even a lock that would have to be looked at. */
-static void let_go_if_unused(struct unishm *seg)
-{
-	struct posix *p = posix_of(seg);
-	struct lock_file file = ushp_object_locks(&p->object);
-	struct range found;
-	struct view view;
-	ushp_record_fence();
-	if (seg->attached > 0)
-		return;
-	if (!p->by_id &&
-			ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false, &found) == 0)
-		ushp_let_go(seg);
-	else
-		ushp_look(seg, &view);
 }
 
 int ushp_remove(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct view view;
-	int rc = p->gone ? -EIDRM : ushp_refresh(seg, &view.st);
-	if (rc == 0 && view.st.st_nlink == 0)
+	if (p->st.st_nlink == 0)
 		return look_as_owner(seg, &view); /* removed already, or even gone */
-	if (rc == 0)
-		rc = ushp_object_must_own(&p->object, &view.st);
+	int rc = ushp_object_must_own(&p->object, &p->st);
 	if (rc == 0 && p->object.shared)
 		ushp_object_renew(&p->object); /* its lock would be the children's as well */
 	if (rc == 0)
@@ -94,7 +80,7 @@ int ushp_remove(struct unishm *seg)
 	if (rc < 0)
 		return rc == -ENOENT ? because_unseen(&p->object) : rc;
 	write_head(seg, RECORD_HEAD_FIELD(removed), 1);
-	let_go_if_unused(seg);
+	p->end = END_REMOVED;
 	return 0;
 }
 
@@ -102,11 +88,13 @@ int ushp_remove(struct unishm *seg)
 
 int ushp_lock(struct unishm *seg)
 {
+	struct posix *p = posix_of(seg);
 	struct view view;
 	int rc = look_as_owner(seg, &view);
-	if (rc < 0 || posix_of(seg)->pin.addr)
+	if (rc < 0 || (p->pin.addr && p->pin.epoch == p->epoch))
 		return rc;
-	return ushp_pin(seg, view.tail.head.lock_epoch);
+	ushp_unpin(seg); /* an unlock ended it */
+	return ushp_pin(seg, p->epoch);
 }
 
 /* A new epoch counts out all locks. Our own ends at once; others' memory can page again when their
@@ -124,7 +112,7 @@ int ushp_unlock(struct unishm *seg)
 		rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch,
 				sizeof epoch);
 	if (rc == 0)
-		ushp_check_pin(seg, epoch);
+		p->epoch = epoch;
 	return rc;
 }
 
@@ -143,7 +131,7 @@ int ushp_chmod(struct unishm *seg, mode_t mode)
 	if (rc < 0)
 		return rc;
 	have_writable(seg);
-	mode |= view.st.st_mode & S_ISVTX; /* see by_id.h */
+	mode |= posix_of(seg)->st.st_mode & S_ISVTX; /* see by_id.h */
 	rc = ushp_sys_chmod(&posix_of(seg)->object, !view.removed, mode);
 	if (rc == 0)
 		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());
@@ -159,7 +147,8 @@ int ushp_chown(struct unishm *seg, uid_t user, gid_t group)
 	have_writable(seg);
 	rc = ushp_sys_chown(&posix_of(seg)->object, !view.removed, user, group);
 	if (rc == -EPERM)
-		return unishm_because(rc, "giving a POSIX segment to another user, or to a group that one is "
+		return unishm_because(rc,
+				"giving a POSIX segment to another user, or to a group that one is "
 				"not in, needs privilege; run as root");
 	if (rc == 0)
 		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());

@@ -4,11 +4,11 @@
  * group, memory and record are complete before it gets the segment's name, by one call that fails
  * when the name is taken. A maker that is killed before that leaves nothing, or a draft.
  *
- * With an init callback (and where data and record are two objects) the name is given first, so that
- * one process alone runs the callback. Then the record says RECORD_MAKING, and the maker holds
+ * With an init callback (and where data and record are two objects) the name is given first, so
+ * that one process alone runs the callback. Then the record says RECORD_MAKING, and the maker holds
  * PLACE_CLAIM from before the name exists until the record says RECORD_READY. So a record in the
- * making without a claim is one whose maker is dead: see unfinished.c. The claim is held by a mapping
- * that children do not inherit, and which has no descriptor.
+ * making without a claim is one whose maker is dead: see unfinished.c. The claim is held by a
+ * mapping that children do not inherit, and which has no descriptor.
  */
 #include "create.h"
 
@@ -34,12 +34,14 @@ static int check_size(const struct unishm_options *opt)
 		return unishm_because(-EINVAL, "a new segment needs a size of 1 or more");
 	off_t record_at = ushp_sys_record_offset(opt->size);
 	if (record_at < 0 || opt->size > PTRDIFF_MAX)
-		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached",
+				opt->size);
 	/* Growing beyond this limit would raise SIGXFSZ. */
 	if (unishm_sys.getrlimit_fsize(&limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
 			(opt->size > (uint64_t)limit.rlim_cur ||
 			(uint64_t)record_at + RECORD_SIZE > (uint64_t)limit.rlim_cur))
-		return unishm_because(-EFBIG, "%zu bytes are more than RLIMIT_FSIZE allows; raise it (ulimit -f)",
+		return unishm_because(-EFBIG,
+				"%zu bytes are more than RLIMIT_FSIZE allows; raise it (ulimit -f)",
 				opt->size);
 	return 0;
 }
@@ -49,15 +51,18 @@ static int because_no_room(int rc, const struct unishm_options *opt)
 	if (rc == -EDQUOT)
 		rc = -ENOSPC;
 	if (rc == -ENOSPC)
-		return unishm_because(rc, "the shared memory file system, or this user's quota there, has no "
-				"room for %zu bytes; remove unused segments, or enlarge it (mount -o "
-				"remount,size=...)", opt->size);
+		return unishm_because(rc,
+				"the shared memory file system, or this user's quota there, has no "
+				"room for %zu bytes; remove unused segments, or enlarge it "
+				"(mount -o remount,size=...)",
+				opt->size);
 	return rc;
 }
 
 /* ---- The record ------------------------------------------------------------------------ */
 
-/* The callback leaves the same traces as on System V, where the creator attaches to fill a segment. */
+/* The callback leaves the same traces as on System V, where the creator attaches to fill a
+ * segment. */
 static void note_filling(struct record_tail *tail)
 {
 	struct record_slot *others = tail_others(tail);
@@ -88,7 +93,8 @@ static int begin_record(const struct draft *draft, const struct unishm_options *
 static int finish_record(int fd, const struct unishm_options *opt)
 {
 	struct record_tail tail;
-	int rc = ushp_record_read(fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail, sizeof tail);
+	int rc = ushp_record_read(fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail,
+			sizeof tail);
 	if (rc < 0)
 		return rc;
 	tail.head.state = RECORD_READY;
@@ -172,16 +178,17 @@ static struct work *work_of(struct unishm_making *making)
 
 static void close_draft(struct work *work)
 {
-	ushp_fd_close(work->draft.fd, &draft_owner, work->claim.file.dev, work->claim.file.ino);
+	ushp_lock_close_own(work->draft.fd, &draft_owner, work->claim.file.dev,
+			work->claim.file.ino);
 }
 
-/* Others who use this library take away only what has no claim; but somebody may have deleted the file,
- * or mounted something over it, and another segment have the name by now. */
+/* Others who use this library take away only what has no claim; but somebody may have deleted
+ * the file, or mounted something over it, and another segment have the name by now. */
 static void undo(struct work *work)
 {
 	struct stat st;
-	if (ushp_sys_stat(work->name, AT_SYSTEM_PLACE, &st) == 0 && st.st_dev == work->claim.file.dev &&
-			st.st_ino == work->claim.file.ino)
+	if (ushp_sys_stat(work->name, AT_SYSTEM_PLACE, &st) == 0 &&
+			st.st_dev == work->claim.file.dev && st.st_ino == work->claim.file.ino)
 		ushp_sys_unlink(work->draft.fd, work->name, AT_SYSTEM_PLACE);
 	drop_claim(&work->claim);
 	close_draft(work);
@@ -245,7 +252,7 @@ static int finish_claimed(struct work *work, const struct unishm_options *opt)
 
 /* Publish and fill under @claim, which is dropped in any case. @published: an error has undone the
  * name as well, and the draft is closed. */
-static int make_claimed(struct unishm *seg, struct draft *draft, struct claim *claim, const char *name,
+static int make_claimed(struct draft *draft, struct claim *claim, const char *name,
 		const struct unishm_options *opt, bool *published)
 {
 	struct work *work = unishm_sys.calloc(1, sizeof *work);
@@ -256,7 +263,6 @@ static int make_claimed(struct unishm *seg, struct draft *draft, struct claim *c
 		return rc;
 	}
 	*published = true;
-	work->making.backend = seg->backend;
 	work->making.key = opt->key;
 	work->making.abandon = abandon;
 	work->making.leave = leave;
@@ -277,6 +283,7 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 	struct posix *p = posix_of(seg);
 	snprintf(p->object.name, sizeof p->object.name, "%s", name);
 	p->object.record_at = ushp_sys_record_offset(size);
+	p->st = *st;
 	p->heir = (struct heir){ .fd = -1, .pipe = { -1, -1 } };
 	seg->size = size;
 	seg->key = key;
@@ -305,8 +312,8 @@ static int try_place(const struct draft *draft, const struct unishm_options *opt
 	return rc;
 }
 
-/* The second name comes while no remover can be at work; a segment that gets none is one that has no
- * name by its id. */
+/* The second name comes while no remover can be at work; a segment that gets none is one that has
+ * no name by its id. */
 static int publish(struct draft *draft, const char *name, const struct unishm_options *opt)
 {
 	if (!(opt->flags & CREATE_BY_ID) || opt->key == UNISHM_PRIVATE)
@@ -323,7 +330,7 @@ static int publish(struct draft *draft, const char *name, const struct unishm_op
 }
 
 /* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
-static int fill_and_publish(struct unishm *seg, struct draft *draft, char *name,
+static int fill_and_publish(struct draft *draft, char *name,
 		const struct unishm_options *opt, bool *published)
 {
 	struct claim claim;
@@ -337,7 +344,7 @@ static int fill_and_publish(struct unishm *seg, struct draft *draft, char *name,
 	if (rc == 0 && name[0] == '\0')
 		ushp_name_of_private(ushp_id_of(&draft->st), name);
 	if (rc == 0 && ushp_sys_needs_claim(opt))
-		return make_claimed(seg, draft, &claim, name, opt, published);
+		return make_claimed(draft, &claim, name, opt, published);
 	if (rc == 0) {
 		rc = publish(draft, name, opt);
 		*published = rc == 0;
@@ -354,7 +361,7 @@ static int create_with(struct unishm *seg, struct draft *draft, char *name,
 {
 	int rc = ushp_fd_own(draft->fd, &draft_owner);
 	if (rc == 0)
-		rc = fill_and_publish(seg, draft, name, opt, published);
+		rc = fill_and_publish(draft, name, opt, published);
 	if (rc < 0 && !*published)
 		ushp_sys_discard(draft);
 	if (rc < 0)
@@ -384,11 +391,13 @@ int ushp_create(struct unishm *seg, const char *name, const struct unishm_option
 	struct stat st;
 	int rc = check_size(opt);
 	if (rc < 0)
-		return name && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc; /* judged first */
+		/* Whether the name is taken is judged first. */
+		return name && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc;
 	if (name)
 		snprintf(own, sizeof own, "%s", name);
 	rc = create_any(seg, own, opt);
-	while (!name && (rc == -EEXIST || rc == -EBADMSG)) { /* taken, and the next may get that id again */
+	/* Taken, and the next may get that id again. */
+	while (!name && (rc == -EEXIST || rc == -EBADMSG)) {
 		ushp_name_of_private((int)ushp_random(), own);
 		rc = create_any(seg, own, opt);
 	}

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "range_lock.h"
 #include "sys.h"
 
 /* Owners by number, in chunks that are made when they are needed and never freed: a
@@ -66,7 +65,8 @@ int ushp_fd_keep(int fd)
 			return rc;
 		fd = higher;
 	}
-	if (!ushp_fd_owned(fd, NULL) && ushp_fd_own(fd, NULL) == 0)
+	const void **slot = owner_of(fd, false);
+	if (slot && __atomic_exchange_n(slot, NULL, __ATOMIC_ACQ_REL))
 		note_loss(); /* what had the number before has it no more */
 	return fd;
 }
@@ -91,21 +91,10 @@ int ushp_fd_next(int fd, const void *owner)
 
 int ushp_fd_check(int fd, const void *owner, dev_t dev, ino_t ino, struct stat *st)
 {
-	if (!ushp_fd_owned(fd, owner))
+	const void **slot = owner_of(fd, false);
+	if (!slot || __atomic_load_n(slot, __ATOMIC_ACQUIRE) != owner)
 		return -EBADF;
 	if (unishm_sys.fstat(fd, st) < 0)
 		return errno == EBADF ? note_loss() : -errno;
 	return S_ISREG(st->st_mode) && st->st_dev == dev && st->st_ino == ino ? 0 : note_loss();
-}
-
-void ushp_fd_close(int fd, const void *owner, dev_t dev, ino_t ino)
-{
-	struct stat st;
-	int rc = ushp_fd_check(fd, owner, dev, ino, &st);
-	if (rc < 0 && rc != -EBADF) /* short of memory, perhaps */
-		rc = ushp_fd_check(fd, owner, dev, ino, &st);
-	if (rc < 0)
-		return;
-	ushp_fd_own(fd, NULL);
-	ushp_lock_close(fd);
 }

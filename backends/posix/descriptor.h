@@ -31,8 +31,4 @@ int ushp_fd_next(int fd, const void *owner);
  * -EBADF if not, or what fstat() says. */
 int ushp_fd_check(int fd, const void *owner, dev_t dev, ino_t ino, struct stat *st);
 
-/* Close @fd if it still belongs to @owner and leads to that file; see
- * ushp_lock_close() for what closing means. */
-void ushp_fd_close(int fd, const void *owner, dev_t dev, ino_t ino);
-
 #endif

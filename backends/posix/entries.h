@@ -5,6 +5,9 @@
 
 #include "backend.h"
 
+/* What users type and tools print. */
+#define POSIX_NAME "posix"
+
 typedef int ushp_visit_fn(const struct unishm_status *st, void *arg);
 
 /* find.c */
@@ -15,6 +18,10 @@ void ushp_close(struct unishm *seg);
 /* list.c */
 int ushp_list(ushp_visit_fn *visit, void *arg);
 int ushp_sweep(int flags, ushp_visit_fn *visit, void *arg);
+
+/* refresh.c */
+int ushp_ready(struct unishm *seg);
+void ushp_settle(struct unishm *seg);
 
 /* attach.c */
 int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new);

@@ -3,17 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "by_id.h"
 #include "create.h"
+#include "handle.h"
 #include "entries.h"
 #include "descriptor.h"
-#include "names.h"
 #include "object_sys.h"
 #include "pin.h"
-#include "refresh.h"
 #include "sys.h"
 
 /* ---- One object -------------------------------------------------------------------- */
@@ -23,7 +23,8 @@ static int open_file(const char *name, bool *writable)
 	struct stat st;
 	int fd = -ENOENT;
 	*writable = true;
-	if (ushp_sys_lock_owner == LOCK_OF_PROCESS && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0)
+	if (ushp_sys_lock_owner == LOCK_OF_PROCESS &&
+			ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0)
 		fd = ushp_lock_reuse(st.st_dev, st.st_ino, true);
 	if (fd < 0)
 		fd = ushp_sys_open(name, AT_SYSTEM_PLACE, O_RDWR);
@@ -40,7 +41,8 @@ static int because_refused(int rc, const char *name)
 	char mode[10], owner[64];
 	if (rc != -EACCES || ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) < 0)
 		return ushp_sys_because_missing(rc);
-	return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or have it changed",
+	return unishm_because(rc,
+			"its mode is %s and its owner %s; act as that user, or have it changed",
 			unishm_mode_text(st.st_mode & 0777, mode),
 			unishm_user_text(st.st_uid, owner, sizeof owner));
 }
@@ -51,15 +53,17 @@ static int identify(int fd, const char *name, key_t *key, struct stat *st, struc
 	if (unishm_sys.fstat(fd, st) < 0)
 		return -errno;
 	if (!S_ISREG(st->st_mode) || st->st_size < RECORD_SIZE)
-		return unishm_because(-EBADMSG, "an object that this library did not make has its name; "
+		return unishm_because(-EBADMSG,
+				"an object that this library did not make has its name; "
 				"move it away, or choose another key");
 	int rc = ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof *head, head, sizeof *head);
 	if (rc < 0)
 		return rc;
-	if (!head->by_id || !ushp_is_name_by_id(name + 1))
-		return ushp_record_check(head, st->st_size, *key);
-	rc = ushp_record_check(head, st->st_size, (key_t)head->key);
-	*key = ushp_by_id_key(name, head, st);
+	bool tells = head->by_id && ushp_is_name_by_id(name + 1);
+	rc = ushp_record_check(head, ushp_sys_record_offset(head->size), st->st_size,
+			tells ? (key_t)head->key : *key);
+	if (tells)
+		*key = ushp_by_id_key(name, head, st);
 	return rc;
 }
 
@@ -101,8 +105,10 @@ int ushp_open_draft(struct unishm *seg, const char *name, struct stat *st)
 	if (fd < 0)
 		return fd;
 	if (unishm_sys.fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_size < RECORD_SIZE ||
-			ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof head, &head, sizeof head) < 0 ||
-			ushp_record_check(&head, st->st_size, (key_t)head.key) < 0) {
+			ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof head, &head,
+					sizeof head) < 0 ||
+			ushp_record_check(&head, ushp_sys_record_offset(head.size), st->st_size,
+					(key_t)head.key) < 0) {
 		ushp_lock_close(fd);
 		return -EBADMSG;
 	}
@@ -134,8 +140,8 @@ enum found {
 	FOUND_CHANGE, /* something changed meanwhile: look again */
 };
 
-static int look_at_name(struct unishm *seg, const char *name, const struct unishm_options *opt, bool sweep,
-		struct stat *st)
+static int look_at_name(struct unishm *seg, const char *name, const struct unishm_options *opt,
+		bool sweep, struct stat *st)
 {
 	struct posix *p = posix_of(seg);
 	int stage = ushp_open_any(seg, name, opt->key, st);
@@ -158,12 +164,13 @@ static int check_wanted_size(struct unishm *seg, const struct unishm_options *op
 		return FOUND_READY;
 	size_t size = seg->size;
 	ushp_object_close(&posix_of(seg)->object);
-	return unishm_because(-EINVAL, "it has %zu bytes, fewer than the %zu asked for; size 0 opens any", size,
+	return unishm_because(-EINVAL,
+			"it has %zu bytes, fewer than the %zu asked for; size 0 opens any", size,
 			opt->size);
 }
 
-static int open_existing(struct unishm *seg, const char *name, const struct unishm_options *opt, bool sweep,
-		struct stat *st)
+static int open_existing(struct unishm *seg, const char *name, const struct unishm_options *opt,
+		bool sweep, struct stat *st)
 {
 	int found = look_at_name(seg, name, opt, sweep, st);
 	return found == FOUND_READY ? check_wanted_size(seg, opt) : found;
@@ -181,7 +188,8 @@ static int see_what_is_there(struct unishm *seg, const char *name, const struct 
 	return found == -EMFILE || found == -ENFILE || found == -ENOMEM ? found : -EEXIST;
 }
 
-static int create_or_look_again(struct unishm *seg, const char *name, const struct unishm_options *opt)
+static int create_or_look_again(struct unishm *seg, const char *name,
+		const struct unishm_options *opt)
 {
 	int rc = ushp_create(seg, name, opt);
 	if (rc == -EEXIST)
@@ -189,7 +197,8 @@ static int create_or_look_again(struct unishm *seg, const char *name, const stru
 	return rc;
 }
 
-/* Root and this user are trusted to end what they began; others may stop in the middle on purpose. */
+/* Root and this user are trusted to end what they began; others may stop in the middle on
+ * purpose. */
 static unsigned limit_of_wait(const struct unishm_options *opt, const struct stat *maker)
 {
 	enum { OTHERS_MS = 10000 };
@@ -203,8 +212,10 @@ static int await_maker(const struct unishm_options *opt, const struct stat *make
 	patience->limit_ms = limit_of_wait(opt, maker);
 	int rc = unishm_pause(patience);
 	if (rc == -ETIMEDOUT)
-		return unishm_because(rc, "a process of user %lu still fills it after %u ms; wait for it, or "
-				"end it", (unsigned long)maker->st_uid, patience->limit_ms);
+		return unishm_because(rc,
+				"a process of user %lu still fills it after %u ms; "
+				"wait for it, or end it",
+				(unsigned long)maker->st_uid, patience->limit_ms);
 	return rc;
 }
 
@@ -240,6 +251,56 @@ int ushp_open(struct unishm *seg, const struct unishm_options *opt)
 	return open_or_create(seg, name, opt);
 }
 
+/* ---- All names ---------------------------------------------------------------------- */
+
+static int remember(const char *name, ino_t inode, void *arg)
+{
+	struct names *names = arg;
+	bool draft = ushp_is_draft_name(name);
+	if (!draft && !ushp_is_segment_name(name))
+		return 0;
+	if (names->count == names->room) {
+		size_t room = names->room ? 2 * names->room : 64;
+		struct name *more = unishm_sys.realloc(names->list, room * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		names->list = more;
+		names->room = room;
+	}
+	struct name *entry = &names->list[names->count++];
+	entry->inode = inode;
+	entry->draft = draft;
+	entry->twin = false;
+	snprintf(entry->text, sizeof entry->text, "/%.13s", name);
+	return 0;
+}
+
+/* By inode, and the name by key before others. */
+static int by_file(const void *one, const void *other)
+{
+	const struct name *a = one, *b = other;
+	if (a->inode != b->inode)
+		return a->inode < b->inode ? -1 : 1;
+	return strcmp(a->text, b->text);
+}
+
+/* A file that has a name by its key and one by its id is one segment. */
+static void find_twins(struct names *names)
+{
+	if (names->count > 1)
+		qsort(names->list, names->count, sizeof *names->list, by_file);
+	for (size_t i = 1; i < names->count; i++)
+		names->list[i].twin = names->list[i].inode == names->list[i - 1].inode &&
+				ushp_is_name_by_id(names->list[i].text + 1);
+}
+
+int ushp_list_names(struct names *names)
+{
+	int rc = ushp_sys_list(remember, names);
+	find_twins(names);
+	return rc;
+}
+
 /* ---- Open by id -------------------------------------------------------------------------- */
 
 static int open_if_id(struct unishm *seg, const char *name, int id)
@@ -260,17 +321,19 @@ static int open_listed(struct unishm *seg, int id)
 	unsigned matches = 0;
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
 		struct stat st = { .st_ino = names.list[i].inode };
-		if (names.list[i].draft || ushp_id_of(&st) != id ||
+		if (names.list[i].draft || names.list[i].twin || ushp_id_of(&st) != id ||
 				ushp_is_removed_name(names.list[i].text + 1))
-			continue;
-		if (names.list[i].twin)
 			continue;
 		match = &names.list[i];
 		matches++;
 	}
-	if (rc == 0 && matches != 1)
-		rc = matches == 0 ? -ENOENT : unishm_because(-ENOENT, "%u segments have this id by now; "
-				"open the one that is meant by its key", matches);
+	if (rc == 0 && matches == 0)
+		rc = -ENOENT;
+	if (rc == 0 && matches > 1)
+		rc = unishm_because(-ENOENT,
+				"%u segments have this id by now; "
+				"open the one that is meant by its key",
+				matches);
 	if (rc == 0)
 		rc = open_if_id(seg, match->text, id);
 	free(names.list);
@@ -286,7 +349,7 @@ int ushp_open_id(struct unishm *seg, int id)
 	return rc == -ENOENT || rc == -EBADMSG ? open_listed(seg, id) : rc;
 }
 
-/* ---- For the shim: by_id.h ---------------------------------------------------------------- */
+/* ---- For the shim: by_id.h ----------------------------------------------------------------- */
 
 int ushp_open_by_id(struct unishm *seg, int id)
 {
@@ -325,8 +388,8 @@ int ushp_open_as_owner(struct unishm *seg, const char *name)
 void ushp_close(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	if (p->gone)
-		return;
+	if (p->object.fd < 0)
+		return; /* it is gone, and ushp_settle() let go of it */
 	ushp_unpin(seg);
 	ushp_hold_close(seg);
 	ushp_object_close(&p->object);

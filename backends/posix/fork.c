@@ -7,11 +7,14 @@
 #include <sys/mman.h>
 
 #include "descriptor.h"
+#include "entries.h"
 #include "handle.h"
 #include "memory.h"
+#include "move.h"
 #include "object_sys.h"
 #include "pin.h"
-#include "refresh.h"
+#include "reader.h"
+#include "slot.h"
 #include "sys.h"
 
 static const char heir_owner; /* of descriptors that are opened for children */
@@ -20,7 +23,7 @@ static unsigned count_readers(const struct unishm *seg)
 {
 	unsigned count = 0;
 	for (unsigned i = 0; i < seg->attached; i++)
-		count += ushp_hold_is_reader(&seg->attachments[i]);
+		count += ushp_reader_is(&seg->attachments[i]);
 	return count;
 }
 
@@ -39,7 +42,8 @@ static void nobody_counts_the_child(struct posix *p)
 static struct lock_file heir_file(const struct posix *p)
 {
 	int fd = p->heir.by_process ? p->object.fd : p->heir.fd;
-	return (struct lock_file){ fd, p->heir.by_process && p->object.shared, p->object.dev, p->object.ino };
+	return (struct lock_file){ fd, p->heir.by_process && p->object.shared, p->object.dev,
+		p->object.ino };
 }
 
 static enum lock_owner heir_owner_of(const struct posix *p)
@@ -51,10 +55,11 @@ static enum lock_owner heir_owner_of(const struct posix *p)
 static void open_heir(struct posix *p, bool for_slot)
 {
 	int fd = -EBADF;
-	if (ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && !ushp_lock_by_process(p->object.dev, p->object.ino)) {
+	if (ushp_sys_lock_owner == LOCK_OF_DESCRIPTION &&
+			!ushp_lock_by_process(p->object.dev, p->object.ino)) {
 		fd = ushp_object_reopen(&p->object, for_slot ? O_RDWR : O_RDONLY);
 		if (fd == -EACCES && for_slot)
-			fd = ushp_object_reopen(&p->object, O_RDONLY); /* it gave up its rights: readers */
+			fd = ushp_object_reopen(&p->object, O_RDONLY); /* it gave up its rights */
 	}
 	if (fd >= 0 && ushp_fd_own(fd, &heir_owner) < 0) {
 		ushp_lock_close(fd);
@@ -63,7 +68,7 @@ static void open_heir(struct posix *p, bool for_slot)
 	p->heir.fd = fd < 0 ? -1 : fd;
 	p->heir.by_process = fd < 0;
 	if (fd < 0 && ushp_sys_lock_owner == LOCK_OF_DESCRIPTION)
-		nobody_counts_the_child(p); /* that lock is lost when the child closes a descriptor */
+		nobody_counts_the_child(p); /* it loses that lock when it closes a descriptor */
 	if (fd < 0 && unishm_sys.pipe(p->heir.pipe) < 0)
 		p->heir.pipe[0] = p->heir.pipe[1] = -1;
 }
@@ -107,9 +112,8 @@ static const struct heir no_heir = { .fd = -1, .pipe = { -1, -1 } };
 void ushp_fork_prepare(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
 	p->heir = no_heir;
-	if (!p->gone && ushp_refresh(seg, &st) == 0) {
+	if (p->checked == 0) {
 		if (ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && ushp_hold_move(seg, false) < 0)
 			nobody_counts_the_child(p); /* or us too long: the child shares our lock */
 		if (seg->attached > 0)
@@ -138,13 +142,13 @@ static bool child_holds(const struct posix *p)
 	if (p->heir.taken)
 		return ushp_record_read_slots(&p->object, p->heir.index, 1, &now) < 0 ||
 				now.word != p->heir.entry.word;
-	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, (struct range){ p->heir.place, p->heir.place },
-			&found) != 0;
+	const struct range ask = { p->heir.place, p->heir.place };
+	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, ask, &found) != 0;
 }
 
-/* What the process holds for the child must be the child's before it is given up. A child that dies
- * before that closes the pipe, too; without a pipe (there are no descriptors left) the lock is looked
- * for. Signals do not prolong the wait, and it ends after two seconds. */
+/* What the process holds for the child must be the child's before it is given up. A child that
+ * dies before that closes the pipe, too; without a pipe (there are no descriptors left) the lock
+ * is looked for. Signals do not prolong the wait, and it ends after two seconds. */
 static void await_child(struct posix *p)
 {
 	struct heir *heir = &p->heir;
@@ -160,8 +164,8 @@ static void await_child(struct posix *p)
 static void put_back(struct posix *p)
 {
 	if (p->heir.taken && p->object.writable)
-		ushp_record_write(&p->object, NULL, record_slot_back(p->heir.index), &p->heir.before,
-				sizeof p->heir.before);
+		ushp_record_write(&p->object, NULL, record_slot_back(p->heir.index),
+				&p->heir.before, sizeof p->heir.before);
 	if (p->heir.noted && p->object.writable)
 		ushp_record_write(&p->object, NULL, RECORD_OTHERS_BACK, &p->heir.others_before,
 				sizeof p->heir.others_before);
@@ -186,7 +190,7 @@ void ushp_fork_parent(struct unishm *seg, bool failed)
 	unsigned places = heir->taken ? count_readers(seg) : seg->attached;
 	if (heir->by_process && heir->place)
 		ushp_lock_drop(&file, LOCK_OF_PROCESS, heir->place, places);
-	ushp_fd_close(heir->fd, &heir_owner, p->object.dev, p->object.ino);
+	ushp_lock_close_own(heir->fd, &heir_owner, p->object.dev, p->object.ino);
 	*heir = no_heir;
 }
 
@@ -199,7 +203,7 @@ void ushp_fork_shed(struct unishm *seg)
 	ushp_drop_inherited(p->pin.addr, seg->size);
 	p->hold.anchor = NULL;
 	for (unsigned i = 0; i < seg->attached; i++)
-		ushp_hold_drop_page(&seg->attachments[i]);
+		ushp_reader_drop_page(&seg->attachments[i]);
 }
 
 /* What our parent holds as a process is not ours, though we have inherited the list. */
@@ -209,7 +213,7 @@ static void forget_parents_locks(struct unishm *seg)
 	if (p->hold.taken && p->hold.carrier == HOLD_BY_PROCESS)
 		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place);
 	for (unsigned i = 0; i < seg->attached; i++)
-		ushp_hold_forget(p, &seg->attachments[i]);
+		ushp_reader_forget(p, &seg->attachments[i]);
 	if (p->pin.addr && p->pin.by_process)
 		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch);
 	p->pin = (struct pin){ 0 }; /* locks in RAM are not inherited */
@@ -221,8 +225,8 @@ static void forget_hold(struct posix *p)
 	p->hold = (struct hold){ 0 };
 }
 
-/* The parent's mapping of the record is ours as well; it may be too short for our slot. A new one is
- * not made by the heir's description, which children would keep then. */
+/* The parent's mapping of the record is ours as well; it may be too short for our slot. A new
+ * one is not made by the heir's description, which children would keep then. */
 static void have_map(struct posix *p)
 {
 	struct hold *hold = &p->hold;
@@ -241,7 +245,8 @@ static void take_b_by_process(struct hold *hold, const struct lock_file *file)
 	ushp_lock_inherit(file, a, hold->place, 1, true);
 }
 
-/* The word and the pid, by the description of @fd and not by the mapping: the file may be cut short. */
+/* The word and the pid, by the description of @fd and not by the mapping: the file may be cut
+ * short. */
 static void sign_slot(struct posix *p, int fd)
 {
 	struct object by = p->object;
@@ -251,8 +256,8 @@ static void sign_slot(struct posix *p, int fd)
 			2 * sizeof(uint32_t));
 }
 
-/* A parent that was killed within fork() held A no more: who counted meanwhile has cleared the slot,
- * and it may be another's. */
+/* A parent that was killed within fork() held A no more: who counted meanwhile has cleared the
+ * slot, and it may be another's. */
 static bool is_still_heirs(const struct posix *p, int fd)
 {
 	struct record_slot now;
@@ -268,7 +273,9 @@ static void take_over_slot(struct posix *p)
 	struct lock_file file = heir_file(p);
 	struct hold *hold = &p->hold;
 	struct record_map map = hold->map;
-	*hold = (struct hold){ .taken = true, .index = heir->index, .entry = heir->entry, .map = map };
+	*hold = (struct hold){
+		.taken = true, .index = heir->index, .entry = heir->entry, .map = map
+	};
 	hold->place = ushp_slot_place(heir->index, 0);
 	hold->carrier = heir->by_process ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
 	if (heir->by_process && !is_still_heirs(p, file.fd)) {
@@ -296,10 +303,10 @@ static void take_over_readers(struct unishm *seg)
 		ushp_lock_inherit(&file, place, place, left, false);
 	for (unsigned i = 0; i < seg->attached; i++) {
 		struct unishm_attachment *at = &seg->attachments[i];
-		if (p->heir.taken && !ushp_hold_is_reader(at))
+		if (p->heir.taken && !ushp_reader_is(at))
 			continue;
 		bool last = --left == 0 && !p->heir.taken; /* else the slot has the heir's */
-		ushp_hold_inherit(seg, at, p->heir.by_process ? -1 : file.fd, place, last);
+		ushp_reader_inherit(p, at, p->heir.by_process ? -1 : file.fd, place, last);
 		place += place != 0;
 	}
 }
@@ -311,7 +318,7 @@ static void close_heir(struct unishm *seg, bool kept_by_mapping)
 	if (p->heir.fd < 0)
 		return;
 	if (kept_by_mapping)
-		ushp_fd_close(p->heir.fd, &heir_owner, p->object.dev, p->object.ino);
+		ushp_lock_close_own(p->heir.fd, &heir_owner, p->object.dev, p->object.ino);
 	else
 		ushp_object_replace(&p->object, p->heir.fd, p->heir.taken);
 }
@@ -335,14 +342,13 @@ void ushp_fork_child(struct unishm *seg)
 
 /* ---- Without preparation --------------------------------------------------------------------- */
 
-/* In a child: it has none of what its parent holds, and takes its own. In a parent: the child shares
- * the descriptor. */
+/* In a child: it has none of what its parent holds, and takes its own. In a parent: the child
+ * shares the descriptor. */
 void ushp_fork_missed(struct unishm *seg, bool in_child)
 {
 	struct posix *p = posix_of(seg);
-	struct stat st;
 	if (!in_child) {
-		if (!p->gone && ushp_refresh(seg, &st) == 0)
+		if (ushp_ready(seg) == 0)
 			ushp_hold_move(seg, false);
 		p->object.shared = true;
 		return;
@@ -353,6 +359,6 @@ void ushp_fork_missed(struct unishm *seg, bool in_child)
 	p->object.shared = true;
 	if (p->gone || seg->attached == 0)
 		return;
-	if (ushp_refresh(seg, &st) < 0 || ushp_hold_recount(seg) < 0)
+	if (ushp_ready(seg) < 0 || ushp_hold_recount(seg) < 0)
 		nobody_counts_the_child(p);
 }

@@ -14,14 +14,24 @@ struct pin {
 	bool by_process;
 };
 
+/* What a member tells ushp_settle(). */
+enum end {
+	END_NOT_SEEN,
+	END_POSSIBLE, /* something says that the segment is removed: look whether it is gone */
+	END_REMOVED,  /* it was removed: is any process attached? */
+};
+
 struct posix {
 	struct object object;
 	struct hold hold;
 	struct heir heir;
 	struct pin pin;
+	int checked;    /* by ushp_ready(), before each member: 0, or why @object cannot be used */
+	struct stat st; /* of the file, as it was then; valid when @checked is 0 */
+	uint32_t epoch; /* of locks in RAM, when the record was last read; for ushp_settle() */
+	enum end end;
 	bool by_id;     /* it has, or had, a name by its id: see by_id.h */
 	bool gone;      /* seen to be removed and not attached: that is for good */
-	bool leaving;   /* one of the attachments is about to go: do not count it */
 	bool uncounted; /* the record is to say so, as soon as it can be written */
 };
 

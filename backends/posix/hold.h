@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How attachments are counted.
+ * How attachments are counted. hold.c counts in and out; slot.c and reader.c have the two kinds of
+ * holds, move.c what changes their carrier, fork.c what a child gets, census.c the sum.
  *
  * A hold stands for attachments of one handle in one process. The kernel proves it alive by a
  * lock, and drops that lock when the process ends, whatever ends it. There are two kinds:
@@ -39,11 +40,11 @@
  * and no holds. Before fork() (fork.c) a lock by descriptor moves to a mapping, since child and
  * parent share the descriptor and the mappings of data: byte B of the slot is locked by the new
  * description, then the word says B, then A is unlocked: there is no moment without a lock. Then
- * the parent opens the child's description and takes its holds, with all attachments counted in; the
- * child maps an anchor through it and both close its descriptor. So the child is counted before it
- * exists, and if it never does, the kernel drops it with the parent's descriptor. A child without
- * fork handlers (clone(), _Fork()) has no hold until its first call; until then it keeps alive what
- * it shares with its parent.
+ * the parent opens the child's description and takes its holds, with all attachments counted in;
+ * the child maps an anchor through it and both close its descriptor. So the child is counted before
+ * it exists, and if it never does, the kernel drops it with the parent's descriptor. A child
+ * without fork handlers (clone(), _Fork()) has no hold until its first call; until then it keeps
+ * alive what it shares with its parent.
  *
  * A program that closes all descriptors does no harm: mappings keep the descriptions. The next
  * call opens the object anew and moves the hold to B of its slot, as fork does.
@@ -51,8 +52,8 @@
  * By process: fork() does not inherit such locks. The parent takes A of the child's slot; the child
  * takes B, then writes a word that says B, a pipe tells the parent, and it drops A. Readers: both
  * hold the same shared byte for that time. A close() of any descriptor of the object by the program
- * drops them; then the next call takes new ones. Where a kernel has locks of descriptions and one of
- * the process had to do, the record says for good that the count may be too low.
+ * drops them; then the next call takes new ones. Where a kernel has locks of descriptions and one
+ * of the process had to do, the record says for good that the count may be too low.
  */
 #ifndef UNISHM_POSIX_HOLD_H
 #define UNISHM_POSIX_HOLD_H
@@ -62,6 +63,7 @@
 
 #include "record.h"
 
+struct posix;
 struct unishm;
 struct unishm_attachment;
 
@@ -103,44 +105,21 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 /* Count @new out again, since it could not be mapped: as if nothing had been. */
 void ushp_hold_undo(struct unishm *seg, struct unishm_attachment *new);
 
-/* Count @old out. @usable: the handle's object was checked; @whole: it is not known to be cut short. */
+/* Count @old out. @usable: the handle's object was checked; @whole: it is not known to be cut
+ * short. */
 void ushp_hold_remove(struct unishm *seg, struct unishm_attachment *old, bool usable, bool whole);
+
+/* How many attachments the slot counts. */
+static inline unsigned ushp_hold_count(const struct hold *hold)
+{
+	return hold->taken ? hold->entry.word & SLOT_COUNT : 0;
+}
+
+/* Give up the slot. @usable: the handle's object was checked. */
+void ushp_hold_drop_slot(struct posix *p, bool usable);
 
 /* Give up what the handle still has; it has no attachments any more. */
 void ushp_hold_close(struct unishm *seg);
-
-/* The handle has another description now (the program closed the former one's descriptor, or
- * children share it): see that holds by descriptor are kept. */
-int ushp_hold_move(struct unishm *seg, bool lost);
-
-/* Have a descriptor for writing, now that the mode allows it, with all holds kept. */
-int ushp_hold_need_writable(struct unishm *seg);
-
-/* Before the name goes: see that the program's closing of descriptors cannot leave a hold behind
- * that no description could take over. */
-void ushp_hold_secure(struct unishm *seg);
-
-/* The same of holds by process, after the program closed a descriptor of the object. */
-int ushp_hold_retake(struct unishm *seg);
-
-/* ---- For fork.c and census.c ------------------------------------------------------ */
-
-/* The page by which a reader hold is kept; NULL. */
-const void *ushp_hold_page(const struct unishm_attachment *at);
-
-/* Is @at counted by a reader hold? */
-bool ushp_hold_is_reader(const struct unishm_attachment *at);
-
-/* How many reader holds of this handle its descriptor does not see by asking. */
-unsigned ushp_hold_unseen(struct unishm *seg);
-
-/* In a child. The page of a reader hold, which only an emulator has let through; the list entry of
- * a lock by process; and what the parent took for it: byte @place (0: nothing, take one), by the
- * description of @fd (of which @at is the @last user), or, if that is -1, by process. */
-struct posix;
-void ushp_hold_drop_page(struct unishm_attachment *at);
-void ushp_hold_forget(struct posix *p, struct unishm_attachment *at);
-void ushp_hold_inherit(struct unishm *seg, struct unishm_attachment *at, int fd, uint64_t place, bool last);
 
 /* Write down an attach or detach that no slot has, if the record can be written. True: it is, and
  * @before has what was there. */
@@ -148,26 +127,5 @@ bool ushp_note_in_others(struct posix *p, bool attach, struct record_slot *befor
 
 /* Take holds for all attachments, of which none has any. */
 int ushp_hold_recount(struct unishm *seg);
-
-/* The holder of slot @index, of which the word was @word, is dead if its lock can be had: clear the
- * slot, and write down the detach. 1: done; 0: it lives, or the slot is another's by now. */
-int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word);
-
-/* Take a free slot for @count attachments by @owner on @file, at once with who and when. */
-int ushp_slot_claim(const struct object *object, const struct lock_file *file, enum lock_owner owner,
-		const struct record_slot *wanted, uint32_t *index, struct record_slot *entry,
-		struct record_slot *before);
-
-/* A place for @count reader holds that no other process has, locked. */
-int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsigned count, uint64_t *place);
-
-/* The lock of a holder whose word is @word. */
-static inline uint64_t ushp_slot_place(uint32_t index, uint32_t word)
-{
-	return PLACE_SLOTS + 2 * (uint64_t)index + (word & SLOT_MOVED ? 1 : 0);
-}
-
-/* No reader hold locks more bytes at once. */
-enum { READERS_AT_ONCE = 1024 };
 
 #endif

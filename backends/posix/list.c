@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,69 +7,16 @@
 #include "create.h"
 #include "entries.h"
 #include "find.h"
-#include "names.h"
+#include "handle.h"
 #include "object_sys.h"
-#include "refresh.h"
 #include "sys.h"
-
-extern const struct unishm_backend unishm_posix_backend;
-
-static int remember(const char *name, ino_t inode, void *arg)
-{
-	struct names *names = arg;
-	bool draft = ushp_is_draft_name(name);
-	if (!draft && !ushp_is_segment_name(name))
-		return 0;
-	if (names->count == names->room) {
-		size_t room = names->room ? 2 * names->room : 64;
-		struct name *more = unishm_sys.realloc(names->list, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		names->list = more;
-		names->room = room;
-	}
-	struct name *entry = &names->list[names->count++];
-	entry->inode = inode;
-	entry->draft = draft;
-	entry->twin = false;
-	snprintf(entry->text, sizeof entry->text, "/%.13s", name);
-	return 0;
-}
-
-/* By inode, and the name by key before others. */
-static int by_file(const void *one, const void *other)
-{
-	const struct name *a = one, *b = other;
-	if (a->inode != b->inode)
-		return a->inode < b->inode ? -1 : 1;
-	return strcmp(a->text, b->text);
-}
-
-/* A file that has a name by its key and one by its id is one segment. */
-static void find_twins(struct names *names)
-{
-	if (names->count > 1)
-		qsort(names->list, names->count, sizeof *names->list, by_file);
-	for (size_t i = 1; i < names->count; i++)
-		names->list[i].twin = names->list[i].inode == names->list[i - 1].inode &&
-				ushp_is_name_by_id(names->list[i].text + 1);
-}
-
-int ushp_list_names(struct names *names)
-{
-	int rc = ushp_sys_list(remember, names);
-	find_twins(names);
-	return rc;
-}
 
 /* A handle for the occasion, which is in no list. */
 static struct unishm *new_handle(void)
 {
 	struct unishm *seg = unishm_sys.calloc(1, sizeof *seg + sizeof(struct posix));
-	if (seg) {
-		seg->backend = &unishm_posix_backend;
+	if (seg)
 		seg->attachments = seg->inline_room;
-	}
 	return seg;
 }
 
@@ -147,7 +93,7 @@ static int walk_names(struct walk *walk)
 
 static void begin_status(const struct unishm *seg, struct unishm_status *st)
 {
-	*st = (struct unishm_status){ .backend = seg->backend->name, .id = seg->id, .size = seg->size };
+	*st = (struct unishm_status){ .backend = POSIX_NAME, .id = seg->id, .size = seg->size };
 }
 
 static int status_of(struct walk *walk, const struct name *name, struct unishm_status *st)
@@ -163,7 +109,8 @@ static int status_of(struct walk *walk, const struct name *name, struct unishm_s
 
 int ushp_list(ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk __attribute__((cleanup(free_walk))) = { .step = status_of, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((cleanup(free_walk))) = {
+		.step = status_of, .visit = visit, .arg = arg };
 	return walk_names(&walk);
 }
 
@@ -197,7 +144,8 @@ int ushp_destroy_removed(unsigned *names, unsigned *left)
 static int open_abandoned(struct unishm *seg, const struct name *name, struct stat *st)
 {
 	key_t key = ushp_key_in_name(name->text + 1);
-	int rc = name->draft ? ushp_open_draft(seg, name->text, st) : ushp_open_any(seg, name->text, key, st);
+	int rc = name->draft ? ushp_open_draft(seg, name->text, st)
+			     : ushp_open_any(seg, name->text, key, st);
 	return rc < 0 ? rc : rc == STAGE_ABANDONED ? 0 : -ENOENT;
 }
 
@@ -208,7 +156,7 @@ static int status_of_abandoned(struct walk *walk, const struct name *name, struc
 	struct record_head head;
 	int rc = open_abandoned(walk->seg, name, &file);
 	if (rc == 0)
-		rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof head, &head, sizeof head);
+		rc = ushp_record_get(&p->object, sizeof head, &head, sizeof head);
 	if (rc < 0)
 		return rc;
 	begin_status(walk->seg, st);
@@ -232,7 +180,8 @@ static int remove_abandoned(struct walk *walk, const struct name *name)
 
 int ushp_sweep(int flags, ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk __attribute__((cleanup(free_walk))) = { .step = status_of_abandoned, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((cleanup(free_walk))) = {
+		.step = status_of_abandoned, .visit = visit, .arg = arg };
 	if (!(flags & UNISHM_SWEEP_DRY))
 		walk.after = remove_abandoned;
 	return walk_names(&walk);

@@ -6,20 +6,13 @@
 #include <sys/mman.h>
 
 #include "backend.h"
-#include "mapping.h"
-#include "object_sys.h"
 #include "os.h"
 #include "sys.h"
 
-static size_t whole_pages(size_t length)
-{
-	size_t page = unishm_os_page_size();
-	return (length + page - 1) / page * page;
-}
-
 int ushp_because_noexec(void)
 {
-	return unishm_because(-ENOTSUP, "shared memory is mounted noexec here; use the System V backend");
+	return unishm_because(-ENOTSUP,
+			"shared memory is mounted noexec here; use the System V backend");
 }
 
 /* The mapping is refused for that reason alone with EPERM. */
@@ -36,7 +29,8 @@ bool ushp_is_noexec(int fd)
 static int because_not_mapped(int code, int flags)
 {
 	if (code == EAGAIN)
-		return unishm_because(-ENOMEM, "new memory is locked (mlockall) and RLIMIT_MEMLOCK is "
+		return unishm_because(-ENOMEM,
+				"new memory is locked (mlockall) and RLIMIT_MEMLOCK is "
 				"reached; raise it (ulimit -l)");
 	if (code == EPERM && flags & UNISHM_EXEC)
 		return ushp_because_noexec();
@@ -86,7 +80,8 @@ int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr)
 	if (where && !(flags & UNISHM_REMAP)) {
 		rc = map_exactly(fd, where, length, prot, &got);
 	} else {
-		got = unishm_sys.mmap(where, length, prot, MAP_SHARED | (where ? MAP_FIXED : 0), fd, 0);
+		got = unishm_sys.mmap(where, length, prot, MAP_SHARED | (where ? MAP_FIXED : 0), fd,
+				0);
 		rc = got == MAP_FAILED ? -errno : 0;
 	}
 	if (rc == 0 && flags & UNISHM_POPULATE) {
@@ -98,33 +93,6 @@ int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr)
 		return rc == -EINVAL ? rc : because_not_mapped(-rc, flags);
 	*addr = got;
 	return 0;
-}
-
-/* Programs may unmap what we mapped, and have something else there by now. */
-int ushp_unmap_data(const struct object *object, void *addr, size_t length, bool *gone)
-{
-	*gone = false;
-	uintptr_t base = (uintptr_t)addr, end = base + whole_pages(length), from = base;
-	bool found = false;
-	while (from < end) {
-		struct unishm_mapping at;
-		int rc = unishm_mapping_at((void *)from, &at);
-		if (rc == -EOPNOTSUPP)
-			return unishm_sys.munmap(addr, length) < 0 ? -errno : 0;
-		if (rc < 0 || at.start >= end)
-			break;
-		uintptr_t to = at.end < end ? at.end : end;
-		from = at.start > from ? at.start : from;
-		if (at.offset == at.start - base && ushp_sys_is_data(object, &at)) {
-			if (unishm_sys.munmap((void *)from, to - from) < 0)
-				return -errno;
-			found = true;
-		}
-		from = to;
-	}
-	*gone = !found;
-	return found ? 0 : unishm_because(-EINVAL, "the attachment at %p is mapped no more; "
-			"the program unmapped it", addr);
 }
 
 /* Systems put one mapping next to the other, from one end on. So ask for a place far away
@@ -182,7 +150,8 @@ void ushp_drop_inherited(void *addr, size_t length)
 
 void *ushp_hold_range(void *where, size_t length)
 {
-	void *got = unishm_sys.mmap(where, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | EXACTLY, -1, 0);
+	void *got = unishm_sys.mmap(where, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | EXACTLY,
+			-1, 0);
 	if (got == where)
 		return got;
 	if (got != MAP_FAILED)
@@ -206,8 +175,8 @@ static int fill_with_zeros(int fd, off_t length)
 /* It cannot be done this way here: an old kernel, another file system, a filter. */
 static bool is_refused(int code)
 {
-	return code == EOPNOTSUPP || code == ENODEV || code == EINVAL || code == ENOSYS || code == EPERM ||
-			code == EACCES;
+	return code == EOPNOTSUPP || code == ENODEV || code == EINVAL || code == ENOSYS ||
+			code == EPERM || code == EACCES;
 }
 
 /* A signal interrupts the call, which then has set nothing aside: a program with a fast timer

@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-struct object;
-
 /* Map @length bytes of @fd from its beginning, as attach asks: @where NULL, or exactly there.
  * What is mapped there is -EINVAL and stays, unless @flags has UNISHM_REMAP. */
 int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr);
@@ -17,16 +15,12 @@ int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr);
 bool ushp_is_noexec(int fd);
 int ushp_because_noexec(void);
 
-/* Unmap what is left at [@addr, @addr + @length) of a mapping of @object's data; what the
- * program has put there meanwhile stays. -EINVAL and @gone:
- * nothing is left. */
-int ushp_unmap_data(const struct object *object, void *addr, size_t length, bool *gone);
-
 /* Map [@offset, @offset + @length) of @fd for the library, away from where programs ask for
  * memory. @inherited: children have it, too. */
 int ushp_map_own(int fd, off_t offset, size_t length, int prot, bool inherited, void **addr);
 
-/* A page of @fd that is never touched and that children do not inherit: it keeps the description. */
+/* A page of @fd that is never touched and that children do not inherit: it keeps the
+ * description. */
 int ushp_map_anchor(int fd, void **page);
 void ushp_unmap_anchor(void *page);
 

@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* The names that look like ours, by the file that the directory says they lead to. */
+/* Names of segments and of drafts, made and read; ids; random numbers. */
 #ifndef UNISHM_POSIX_NAMES_H
 #define UNISHM_POSIX_NAMES_H
 
-#include "object.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
 
-struct names {
-	size_t count, room;
-	struct name {
-		char text[OBJECT_NAME_MAX]; /* with the slash */
-		bool draft;
-		bool twin; /* the file has another name before this one */
-		ino_t inode;
-	} *list; /* to be freed */
-};
+enum { OBJECT_NAME_MAX = 16 }; /* a slash, 13 characters, NUL */
 
-int ushp_list_names(struct names *names);
+void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX]);
+void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX]);
+void ushp_name_of_removed(int id, char name[OBJECT_NAME_MAX]);
+int ushp_id_of(const struct stat *st);
+void ushp_name_of_draft(char name[OBJECT_NAME_MAX]);
+
+/* Is @name, without a slash, one of those (not of a draft)? And which key? */
+bool ushp_is_segment_name(const char *name);
+bool ushp_is_draft_name(const char *name);
+bool ushp_is_name_by_id(const char *name); /* also of a removed one */
+bool ushp_is_removed_name(const char *name);
+key_t ushp_key_in_name(const char *name);
+
+/* Bits that are different at each call; neither secret nor equally spread.
+ * Async-signal-safe. */
+uint64_t ushp_random(void);
 
 #endif

@@ -3,95 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "backend.h"
 #include "descriptor.h"
 #include "lock.h"
 #include "memory.h"
+#include "names.h"
 #include "object_sys.h"
 #include "record.h"
 #include "sys.h"
-
-/* ---- Names ----------------------------------------------------------------- */
-
-uint64_t ushp_random(void)
-{
-	static uint32_t calls; /* a word: not every processor can add to two at once */
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	uint64_t z = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED) * UINT64_C(0x9e3779b97f4a7c15);
-	z += (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 30 ^ (uint64_t)unishm_pid() << 40;
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9); /* splitmix64 */
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
-static void make_name(char name[OBJECT_NAME_MAX], char kind, uint32_t number)
-{
-	snprintf(name, OBJECT_NAME_MAX, "/ush%c.%08lx", kind, (unsigned long)number);
-}
-
-void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX])
-{
-	make_name(name, 'm', (uint32_t)key);
-}
-
-/* A tmpfs hands out inode numbers in sequence. */
-int ushp_id_of(const struct stat *st)
-{
-	return (int)((uint64_t)st->st_ino & INT_MAX);
-}
-
-void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX])
-{
-	make_name(name, 'p', (uint32_t)id);
-}
-
-void ushp_name_of_removed(int id, char name[OBJECT_NAME_MAX])
-{
-	make_name(name, 'r', (uint32_t)id);
-}
-
-void ushp_name_of_draft(char name[OBJECT_NAME_MAX])
-{
-	make_name(name, 't', (uint32_t)ushp_random());
-}
-
-static bool is_name(const char *name, const char *kinds)
-{
-	return strncmp(name, "ush", 3) == 0 && name[3] != '\0' && strchr(kinds, name[3]) &&
-			name[4] == '.' && strspn(name + 5, "0123456789abcdef") == 8 && name[13] == '\0';
-}
-
-bool ushp_is_segment_name(const char *name)
-{
-	return is_name(name, "mpr");
-}
-
-bool ushp_is_name_by_id(const char *name)
-{
-	return is_name(name, "pr");
-}
-
-bool ushp_is_removed_name(const char *name)
-{
-	return is_name(name, "r");
-}
-
-bool ushp_is_draft_name(const char *name)
-{
-	return is_name(name, "t");
-}
-
-key_t ushp_key_in_name(const char *name)
-{
-	return name[3] == 'm' ? (key_t)(int32_t)strtoul(name + 5, NULL, 16) : UNISHM_PRIVATE;
-}
 
 /* ---- The descriptor ---------------------------------------------------------- */
 
@@ -137,7 +58,8 @@ static int keep_if_same(const struct object *object, int fd)
 static int refused_or_other(const struct object *object, int rc)
 {
 	struct stat st;
-	if (rc == -EACCES && ushp_sys_stat(object->name, AT_SYSTEM_PLACE, &st) == 0 && !is_file(object, &st))
+	if (rc == -EACCES && ushp_sys_stat(object->name, AT_SYSTEM_PLACE, &st) == 0 &&
+			!is_file(object, &st))
 		return -ENOENT;
 	return rc;
 }
@@ -167,11 +89,13 @@ int ushp_object_replace(struct object *object, int fd, bool writable)
 {
 	if (ushp_fd_own(fd, object) < 0) {
 		ushp_lock_close(fd);
-		return unishm_because(-EMFILE, "its descriptor would have the number %d, which is more "
-				"than this library can keep track of; close some", fd);
+		return unishm_because(-EMFILE,
+				"its descriptor would have the number %d, which is more "
+				"than this library can keep track of; close some",
+				fd);
 	}
 	if (object->fd != fd)
-		ushp_fd_close(object->fd, object, object->dev, object->ino);
+		ushp_lock_close_own(object->fd, object, object->dev, object->ino);
 	object->fd = fd;
 	object->writable = writable;
 	object->shared = false;
@@ -191,13 +115,16 @@ int ushp_object_renew(struct object *object)
 
 void ushp_object_close(struct object *object)
 {
-	ushp_fd_close(object->fd, object, object->dev, object->ino);
+	ushp_lock_close_own(object->fd, object, object->dev, object->ino);
 	object->fd = -1;
 }
 
-struct lock_file ushp_object_locks(const struct object *object)
+enum lock_owner ushp_object_lock_owner(const struct object *object)
 {
-	return (struct lock_file){ object->fd, object->shared, object->dev, object->ino };
+	if (ushp_sys_lock_owner == LOCK_OF_PROCESS || object->shared ||
+			ushp_lock_by_process(object->dev, object->ino))
+		return LOCK_OF_PROCESS;
+	return LOCK_OF_DESCRIPTION;
 }
 
 /* ---- Permission ---------------------------------------------------------------- */
@@ -205,7 +132,8 @@ struct lock_file ushp_object_locks(const struct object *object)
 static int because_denied(int rc, const struct stat *st)
 {
 	char mode[10], owner[64];
-	return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or have it changed",
+	return unishm_because(rc,
+			"its mode is %s and its owner %s; act as that user, or have it changed",
 			unishm_mode_text(st->st_mode & 0777, mode),
 			unishm_user_text(st->st_uid, owner, sizeof owner));
 }
@@ -256,7 +184,8 @@ static int try_removal(const struct object *object)
 	unishm_mutex_lock(&naming);
 	int rc = ushp_lock_take(&file, remover_of(object), PLACE_REMOVE, 1, false);
 	if (rc == 0) {
-		rc = ushp_lock_find_foreign(&file, remover_of(object), (struct range){ PLACE_REMOVE, PLACE_REMOVE }, &found);
+		rc = ushp_lock_find_foreign(&file, remover_of(object),
+				(struct range){ PLACE_REMOVE, PLACE_REMOVE }, &found);
 		if (rc == 0)
 			return 0;
 		ushp_lock_drop(&file, remover_of(object), PLACE_REMOVE, 1);
@@ -277,7 +206,8 @@ int ushp_object_begin_removal(const struct object *object)
 		const struct timespec moment = { 0, (long)(500000 + ushp_random() % 1000000) };
 		nanosleep(&moment, NULL);
 	}
-	return unishm_because(-EBUSY, "another process holds a lock on its object that removers need; "
+	return unishm_because(-EBUSY,
+			"another process holds a lock on its object that removers need; "
 			"find it (lslocks, fuser), and continue or end it");
 }
 

@@ -12,9 +12,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "names.h"
 #include "range_lock.h"
-
-enum { OBJECT_NAME_MAX = 16 }; /* a slash, 13 characters, NUL */
 
 struct object {
 	int fd;        /* -1: none; object_check() before it is used */
@@ -26,24 +25,6 @@ struct object {
 	char name[OBJECT_NAME_MAX]; /* "/..." */
 };
 
-/* Names of segments. */
-void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX]);
-void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX]);
-void ushp_name_of_removed(int id, char name[OBJECT_NAME_MAX]);
-int ushp_id_of(const struct stat *st);
-void ushp_name_of_draft(char name[OBJECT_NAME_MAX]);
-
-/* Is @name, without a slash, one of those (not of a draft)? And which key? */
-bool ushp_is_segment_name(const char *name);
-bool ushp_is_draft_name(const char *name);
-bool ushp_is_name_by_id(const char *name); /* also of a removed one */
-bool ushp_is_removed_name(const char *name);
-key_t ushp_key_in_name(const char *name);
-
-/* Bits that are different at each call; neither secret nor equally spread.
- * Async-signal-safe. */
-uint64_t ushp_random(void);
-
 /* Take over @fd, which has @st, for @object, of which the name is set. -EMFILE: @fd is
  * closed. */
 int ushp_object_bind(struct object *object, int fd, bool writable, const struct stat *st);
@@ -53,9 +34,9 @@ int ushp_object_bind(struct object *object, int fd, bool writable, const struct 
  * nothing. */
 int ushp_object_check(const struct object *object, struct stat *st);
 
-/* Open the file anew: another description. By the name that it has, through the directory
- * where it was found, or, if it has no name any more, through the descriptor. Returns a
- * descriptor without owner, to be closed by ushp_lock_close(). -ENOENT and -EBADF: there is no way. */
+/* Open the file anew: another description. By the name that it has, through the directory where
+ * it was found, or, if it has no name any more, through the descriptor. Returns a descriptor
+ * without owner, to be closed by ushp_lock_close(). -ENOENT and -EBADF: there is no way. */
 int ushp_object_reopen(const struct object *object, int access);
 
 /* Have a descriptor again after ushp_object_check() said -EBADF, or another description
@@ -67,7 +48,14 @@ int ushp_object_replace(struct object *object, int fd, bool writable);
 
 void ushp_object_close(struct object *object);
 
-struct lock_file ushp_object_locks(const struct object *object);
+/* By whom can a lock on the handle's descriptor be held? A description that children share holds
+ * none of ours, and one cannot be kept where the process has locks of its own. */
+enum lock_owner ushp_object_lock_owner(const struct object *object);
+
+static inline struct lock_file ushp_object_locks(const struct object *object)
+{
+	return (struct lock_file){ object->fd, object->shared, object->dev, object->ino };
+}
 
 /* The kernel's judgement, for the effective user, on the file that @object has open and whose
  * status is @st: may it be read (4), written (2), executed (1)? 0 or -EACCES with the reason. */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What differs between systems about objects and their names. One of two files implements it,
- * chosen by the build:
+ * What differs between systems about objects, their names and their data. The build chooses one
+ * of two kinds:
  *
- * object_linux.c    An object is a file of a tmpfs, and the record is behind the data in it.
+ * object_linux.c,
+ * data_linux.c      An object is a file of a tmpfs, and the record is behind the data in it.
  *                   It is made without a name and gets it when it is whole. Locks belong to
  *                   open file descriptions, which a mapping keeps.
  *
- * object_sidecar.c  Everywhere else. Some systems refuse locks on shared memory objects
+ * object_sidecar.c,
+ * data_sidecar.c    Everywhere else. Some systems refuse locks on shared memory objects
  *                   (macOS, FreeBSD: EBADF), some cannot list them (macOS, OpenBSD), change
  *                   their mode (macOS) or tell their size exactly (macOS rounds it). So a file
  *                   of its own beside the object, with the object's name and mode, is what is
@@ -21,19 +23,11 @@
 
 #include <sys/stat.h>
 
+#include "lock_sys.h"
 #include "object.h"
 
 struct unishm_mapping;
 struct unishm_options;
-
-/* The commands of fcntl() for locks of descriptions, or, where there are none, of processes. */
-struct lock_commands {
-	int set, find;
-};
-extern const struct lock_commands ushp_sys_lock_commands;
-
-/* By whom are attachments held? */
-extern const enum lock_owner ushp_sys_lock_owner;
 
 /* Where the record of a segment of @size bytes begins in its file; -1: no file is that large. */
 off_t ushp_sys_record_offset(uint64_t size);
@@ -50,6 +44,9 @@ int ushp_sys_open(const char *name, enum place place, int access);
 
 /* Another description of what @fd is open on, which has no name. */
 int ushp_sys_reopen_unnamed(int fd, int access);
+
+/* (Linux) Remember the directory that holds files of @dev, for AT_FORMER_PLACE. */
+void ushp_sys_remember_directory(dev_t dev);
 
 /* What does @name lead to? -ENOENT. */
 int ushp_sys_stat(const char *name, enum place place, struct stat *st);
@@ -124,12 +121,6 @@ int ushp_sys_access(int fd, unsigned want);
 
 /* And whether that user has the rights of the owner @user. -EPERM. */
 int ushp_sys_may_act_as_owner(int fd, uid_t user);
-
-/* Shared locks of at most @most bytes in @within, from the kernel's list of all locks: how many
- * bytes they have. It sees also what a wider lock hides. -EOPNOTSUPP: there is no such list;
- * -EAGAIN: it does not keep still. */
-int ushp_sys_count_locks(const struct object *object, struct range within, uint64_t most,
-		unsigned long *count);
 
 /* Does the place where @object is keep its promises: does a lock outlive its descriptor with
  * a mapping? Tried once for each file system. -ENOTSUP with the reason. */

@@ -14,7 +14,8 @@
 /* The lock of a description of its own, kept by the mapping; or, without one, of the process. */
 static int hold_place(struct posix *p, uint64_t place, int fd, struct pin *pin)
 {
-	struct lock_file own = ushp_object_locks(&p->object), other = { fd, false, own.dev, own.ino };
+	struct lock_file own = ushp_object_locks(&p->object),
+			 other = { fd, false, own.dev, own.ino };
 	bool by_process = ushp_sys_lock_owner == LOCK_OF_PROCESS || fd < 0 ||
 			ushp_lock_by_process(own.dev, own.ino);
 	pin->by_process = by_process;
@@ -38,9 +39,12 @@ static int because_not_locked(int code)
 {
 	int rc = code == EAGAIN ? -ENOMEM : -code;
 	if (rc == -EPERM)
-		return unishm_because(rc, "RLIMIT_MEMLOCK is 0 and there is no privilege; raise it (ulimit -l)");
+		return unishm_because(rc,
+				"RLIMIT_MEMLOCK is 0 and there is no privilege; raise it (ulimit "
+				"-l)");
 	if (rc == -ENOMEM)
-		return unishm_because(rc, "it is larger than RLIMIT_MEMLOCK allows, or memory is short; "
+		return unishm_because(rc,
+				"it is larger than RLIMIT_MEMLOCK allows, or memory is short; "
 				"raise the limit (ulimit -l)");
 	return rc;
 }
@@ -51,8 +55,8 @@ static int map_for_pin(struct unishm *seg, struct pin *pin)
 	struct posix *p = posix_of(seg);
 	int fd = ushp_object_reopen(&p->object, O_RDONLY);
 	int data = ushp_sys_open_data(&p->object, seg->size, O_RDONLY);
-	int rc = data < 0 ? data : map_and_hold(seg, ushp_sys_lock_owner == LOCK_OF_PROCESS || fd < 0
-			? data : fd, fd, pin);
+	bool own = ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && fd >= 0;
+	int rc = data < 0 ? data : map_and_hold(seg, own ? fd : data, fd, pin);
 	if (data >= 0 && data != p->object.fd)
 		ushp_lock_close(data);
 	if (fd >= 0)
@@ -88,11 +92,4 @@ void ushp_unpin(struct unishm *seg)
 	if (p->pin.by_process)
 		ushp_lock_drop(&file, LOCK_OF_PROCESS, PLACE_PINS + p->pin.epoch, 1);
 	p->pin = (struct pin){ 0 };
-}
-
-void ushp_check_pin(struct unishm *seg, uint32_t epoch)
-{
-	struct posix *p = posix_of(seg);
-	if (p->pin.addr && p->pin.epoch != epoch)
-		ushp_unpin(seg);
 }

@@ -16,7 +16,4 @@ struct unishm;
 int ushp_pin(struct unishm *seg, uint32_t epoch);
 void ushp_unpin(struct unishm *seg);
 
-/* Unpin if the record's epoch is @epoch by now. */
-void ushp_check_pin(struct unishm *seg, uint32_t epoch);
-
 #endif

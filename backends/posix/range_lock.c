@@ -11,7 +11,7 @@
 #include "backend.h"
 #include "descriptor.h"
 #include "lock.h"
-#include "object_sys.h"
+#include "lock_sys.h"
 #include "sys.h"
 
 /* ---- The kernel's part ----------------------------------------------------- */
@@ -30,7 +30,8 @@ static int refused(int command, int code)
 	bool of_process = command == F_SETLK || command == F_GETLK;
 	if (code != EINVAL || of_process)
 		return -code;
-	return unishm_because(-ENOTSUP, "this kernel, or a filter, has no locks of open file descriptions, "
+	return unishm_because(-ENOTSUP,
+			"this kernel, or a filter, has no locks of open file descriptions, "
 			"by which attachments are counted; use the System V backend");
 }
 
@@ -126,7 +127,8 @@ static int take_and_list(const struct lock_file *key, uint64_t at, uint64_t coun
 		return -ENOMEM;
 	if (is_refused(file, at, count, exclusive))
 		return -EAGAIN;
-	int rc = set_lock(key->fd, LOCK_OF_PROCESS, range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
+	int rc = set_lock(key->fd, LOCK_OF_PROCESS,
+			range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 	if (rc == 0)
 		list_bytes(file, at, count, exclusive);
 	return rc;
@@ -192,7 +194,8 @@ int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t
 		uint64_t count, bool exclusive)
 {
 	if (owner == LOCK_OF_DESCRIPTION)
-		return set_lock(file->fd, owner, range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
+		return set_lock(file->fd, owner,
+				range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 	unishm_mutex_lock(&guard);
 	int rc = take_and_list(file, at, count, exclusive);
 	if (rc < 0)
@@ -201,9 +204,14 @@ int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t
 	return rc;
 }
 
-/* Another holder in this process may have listed the same bytes. */
-static void unlist_and_drop(const struct lock_file *key, uint64_t at, uint64_t count)
+/* Of what the process lists, only what no other of its holders has listed as well. */
+void ushp_lock_drop(const struct lock_file *key, enum lock_owner owner, uint64_t at, uint64_t count)
 {
+	if (owner == LOCK_OF_DESCRIPTION) {
+		set_lock(key->fd, owner, range_of(F_UNLCK, at, count));
+		return;
+	}
+	unishm_mutex_lock(&guard);
 	struct process_file *file = find_file(key->dev, key->ino);
 	bool listed = false;
 	for (uint64_t i = 0; file && i < count; i++)
@@ -211,17 +219,6 @@ static void unlist_and_drop(const struct lock_file *key, uint64_t at, uint64_t c
 	if (listed && key->fd >= 0 && !is_refused(file, at, count, true))
 		set_lock(key->fd, LOCK_OF_PROCESS, range_of(F_UNLCK, at, count));
 	drop_empty();
-}
-
-void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at,
-		uint64_t count)
-{
-	if (owner == LOCK_OF_DESCRIPTION) {
-		set_lock(file->fd, owner, range_of(F_UNLCK, at, count));
-		return;
-	}
-	unishm_mutex_lock(&guard);
-	unlist_and_drop(file, at, count);
 	unishm_mutex_unlock(&guard);
 }
 
@@ -234,7 +231,8 @@ int ushp_lock_inherit(const struct lock_file *key, uint64_t from, uint64_t at, u
 		if (is_in(&file->held[i], from, count))
 			file->held[i].at += at - from;
 	unishm_mutex_unlock(&guard);
-	return set_lock(key->fd, LOCK_OF_PROCESS, range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
+	return set_lock(key->fd, LOCK_OF_PROCESS,
+			range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 }
 
 /* Frees nothing: a child handler calls it. */
@@ -270,7 +268,8 @@ static bool find_listed(const struct lock_file *key, struct range ask, bool excl
 	struct process_file *file = find_file(key->dev, key->ino);
 	for (size_t i = 0; file && !done && i < file->count; i++) {
 		const struct held *held = &file->held[i];
-		done = held->at >= ask.first && held->at <= ask.last && (held->exclusive || !exclusive);
+		done = held->at >= ask.first && held->at <= ask.last &&
+				(held->exclusive || !exclusive);
 		if (done)
 			*found = (struct range){ held->at, held->at };
 	}
@@ -282,13 +281,15 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 		struct range *found)
 {
 	/* A lock is in the way of what is asked for: a shared one only of an exclusive one. */
-	struct flock lock = range_of(exclusive ? F_RDLCK : F_WRLCK, ask.first, ask.last - ask.first + 1);
+	struct flock lock = range_of(exclusive ? F_RDLCK : F_WRLCK, ask.first,
+			ask.last - ask.first + 1);
 	if (unishm_sys.fcntl_lock(file->fd, command, &lock) < 0)
 		return refused(command, errno);
 	if (lock.l_type == F_UNLCK)
 		return 0;
 	uint64_t first = (uint64_t)lock.l_start;
-	*found = (struct range){ first, lock.l_len == 0 ? PLACE_END : first + (uint64_t)lock.l_len - 1 };
+	*found = (struct range){ first,
+		lock.l_len == 0 ? PLACE_END : first + (uint64_t)lock.l_len - 1 };
 	return 1;
 }
 
@@ -337,4 +338,16 @@ void ushp_lock_close(int fd)
 	}
 	if (!keep)
 		unishm_sys.close(fd);
+}
+
+void ushp_lock_close_own(int fd, const void *owner, dev_t dev, ino_t ino)
+{
+	struct stat st;
+	int rc = ushp_fd_check(fd, owner, dev, ino, &st);
+	if (rc < 0 && rc != -EBADF) /* short of memory, perhaps */
+		rc = ushp_fd_check(fd, owner, dev, ino, &st);
+	if (rc < 0)
+		return;
+	ushp_fd_own(fd, NULL);
+	ushp_lock_close(fd);
 }

@@ -35,7 +35,7 @@ enum lock_owner { LOCK_OF_DESCRIPTION, LOCK_OF_PROCESS };
 /* A file, and a descriptor of it that was checked. */
 struct lock_file {
 	int fd;
-	bool shared; /* other processes have its description, too, and locks by it are theirs as well */
+	bool shared; /* other processes have its description, too: locks by it are theirs as well */
 	dev_t dev;
 	ino_t ino;
 };
@@ -81,5 +81,8 @@ int ushp_lock_reuse(dev_t dev, ino_t ino, bool writable);
 
 /* Close @fd; or keep it, as long as closing it would drop a lock of this process. */
 void ushp_lock_close(int fd);
+
+/* The same, if @fd still belongs to @owner and leads to that file. */
+void ushp_lock_close_own(int fd, const void *owner, dev_t dev, ino_t ino);
 
 #endif

@@ -8,7 +8,6 @@
 
 #include "backend.h"
 #include "memory.h"
-#include "object_sys.h"
 #include "os.h"
 #include "sys.h"
 
@@ -30,21 +29,27 @@ void ushp_record_make(struct record_head *head, size_t size, key_t key, enum rec
 	head->slots_used = RECORD_INLINE;
 }
 
-int ushp_record_check(const struct record_head *head, off_t file_size, key_t key)
+int ushp_record_check(const struct record_head *head, off_t record_at, off_t file_size, key_t key)
 {
 	if (memcmp(head->magic, magic, sizeof magic) != 0)
-		return unishm_because(-EBADMSG, "an object that this library did not make has its name; "
+		return unishm_because(-EBADMSG,
+				"an object that this library did not make has its name; "
 				"move it away, or choose another key");
 	if (head->version != RECORD_VERSION)
-		return unishm_because(-ENOTSUP, "its record has version %lu and this library knows %d; "
-				"use a newer library", (unsigned long)head->version, RECORD_VERSION);
+		return unishm_because(-ENOTSUP,
+				"its record has version %lu and this library knows %d; "
+				"use a newer library",
+				(unsigned long)head->version, RECORD_VERSION);
 	if (head->size > SIZE_MAX)
-		return unishm_because(-ENOMEM, "its %llu bytes are more than a program of this word size "
-				"can address; use a 64-bit program", (unsigned long long)head->size);
+		return unishm_because(-ENOMEM,
+				"its %llu bytes are more than a program of this word size "
+				"can address; use a 64-bit program",
+				(unsigned long long)head->size);
 	if (head->size == 0 || head->key != (int32_t)key ||
-			ushp_sys_record_offset(head->size) + RECORD_SIZE != file_size ||
+			record_at + RECORD_SIZE != file_size ||
 			head->state < RECORD_MAKING || head->state > RECORD_REMOVING)
-		return unishm_because(-EBADMSG, "its record is damaged; remove the object by its name");
+		return unishm_because(-EBADMSG,
+				"its record is damaged; remove the object by its name");
 	return 0;
 }
 
@@ -68,12 +73,12 @@ static bool may_pwrite(const struct object *object)
 
 static int write_by_mapping(const struct object *object, size_t back, const void *from, size_t size)
 {
-	struct record_map map = { NULL, 0 };
-	int rc = ushp_record_map(object->fd, object, RECORD_SLOTS - 1, &map);
-	if (rc < 0)
-		return rc;
-	ushp_record_copy(map.base + map.length - back, from, size);
-	ushp_record_unmap(&map);
+	unsigned char *base = unishm_sys.mmap(NULL, RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			object->fd, object->record_at);
+	if (base == MAP_FAILED)
+		return errno == EAGAIN ? -ENOMEM : -errno; /* EAGAIN: RLIMIT_MEMLOCK */
+	ushp_record_copy(base + RECORD_SIZE - back, from, size);
+	unishm_sys.munmap(base, RECORD_SIZE);
 	return 0;
 }
 
@@ -95,7 +100,8 @@ int ushp_record_write(const struct object *object, const struct record_map *map,
 	}
 	if (!may_pwrite(object))
 		return write_by_mapping(object, back, from, size);
-	ssize_t put = unishm_sys.pwrite(object->fd, from, size, object->record_at + RECORD_SIZE - (off_t)back);
+	ssize_t put = unishm_sys.pwrite(object->fd, from, size,
+			object->record_at + RECORD_SIZE - (off_t)back);
 	if (put < 0)
 		return errno == EDQUOT ? -ENOSPC : -errno;
 	return put == (ssize_t)size ? 0 : -ENOSPC;
@@ -104,7 +110,7 @@ int ushp_record_write(const struct object *object, const struct record_map *map,
 int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t count,
 		struct record_slot *out)
 {
-	return ushp_record_read(object->fd, object->record_at, record_slot_back(first + count - 1), out,
+	return ushp_record_get(object, record_slot_back(first + count - 1), out,
 			count * sizeof *out);
 }
 
@@ -157,7 +163,8 @@ void ushp_record_copy(void *to, const void *from, size_t size)
 
 /* ---- Order and time -------------------------------------------------------------- */
 
-/* In shared memory others may be writing: what is half old and half new is at worst a number too many. */
+/* In shared memory others may be writing: what is half old and half new is at worst a number too
+ * many. */
 static uint64_t next_op(const volatile struct record_tail *tail)
 {
 	uint64_t last = tail->head.clock;

@@ -17,8 +17,8 @@
  * Nothing in it is trusted: a process that may write the segment may write the record too,
  * and cut the file short at any time. So it is read by pread() everywhere; indices are
  * bounded, sizes checked against fstat(). What is read wrong is at worst a wrong answer. A
- * handle that is used for more than one attachment maps its own slot, to keep its lock, and stores to it
- * when it has no descriptor any more.
+ * handle that is used for more than one attachment maps its own slot, to keep its lock, and stores
+ * to it when it has no descriptor any more.
  *
  * Order. A slot has one writer: the holder of its lock. Words are stored whole, with
  * sequential consistency, because two questions need it: an attacher stores its word and
@@ -48,14 +48,15 @@ enum {
 enum record_state {
 	RECORD_MAKING = 1,
 	RECORD_READY = 2,
-	RECORD_REMOVING = 3, /* the data may be gone, and the file goes next: see object_sidecar.c */
+	RECORD_REMOVING =
+			3, /* the data may be gone, and the file goes next: see object_sidecar.c */
 };
 
 /* The attachments of one handle in one process (hold.h), and the last attach and detach of
  * all who had the slot so far. Times are unsigned seconds since 1970: good until 2106. */
 struct record_slot {
 	uint32_t word;        /* nonce << 16 | SLOT_MOVED | number of attachments */
-	uint32_t pid;         /* the holder, and who did the last detach; 0: a child that has not run */
+	uint32_t pid; /* the holder, and who did the last detach; 0: a child that has not run */
 	uint32_t attach_pid;  /* who did the last attach: the holder, or who forked it */
 	uint32_t attach_time;
 	uint32_t detach_time;
@@ -136,17 +137,28 @@ struct record_map {
 void ushp_record_make(struct record_head *head, size_t size, key_t key, enum record_state state,
 		const struct stat *st);
 
-/* Is @head that of a segment with @key, in a file of @file_size bytes? -EBADMSG if it is not
- * ours, -ENOTSUP if another version made it, -ENOMEM if it is too large for this program. */
-int ushp_record_check(const struct record_head *head, off_t file_size, key_t key);
+/* Is @head that of a segment with @key, whose record is at @record_at in a file of @file_size
+ * bytes? -EBADMSG if it is not ours, -ENOTSUP if another version made it, -ENOMEM if it is too
+ * large for this program. */
+int ushp_record_check(const struct record_head *head, off_t record_at, off_t file_size, key_t key);
 
 /* Read @size bytes that begin @back bytes before the end of the record. */
 int ushp_record_read(int fd, off_t record_at, size_t back, void *to, size_t size);
 
-/* Write them: by @object's descriptor, which was checked and is writable; or through @map, if that is not
- * NULL and has them. A mapping of a file that another process cuts short raises SIGBUS when it is touched,
- * a descriptor does not: so only attach and detach use @map, after a look at the file's size. Words of 4
- * bytes are stored whole. -errno. */
+static inline int ushp_record_get(const struct object *object, size_t back, void *to, size_t size)
+{
+	return ushp_record_read(object->fd, object->record_at, back, to, size);
+}
+
+static inline int ushp_record_read_tail(const struct object *object, struct record_tail *tail)
+{
+	return ushp_record_get(object, sizeof *tail, tail, sizeof *tail);
+}
+
+/* Write them: by @object's descriptor, which was checked and is writable; or through @map, if
+ * that is not NULL and has them. A mapping of a file that another process cuts short raises
+ * SIGBUS when it is touched, a descriptor does not: so only attach and detach use @map, after a
+ * look at the file's size. Words of 4 bytes are stored whole. -errno. */
 int ushp_record_write(const struct object *object, const struct record_map *map, size_t back,
 		const void *from, size_t size);
 

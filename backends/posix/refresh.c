@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-#include "refresh.h"
-
+/*
+ * The steps before and after each member of the backend's table: core/backend.h. ushp_ready() is
+ * the only place that notices that the program closed the handle's descriptor, and does something
+ * about it; the members rely on that. ushp_settle() is the only place that gives up a segment that
+ * is gone.
+ */
 #include <errno.h>
 
-#include "by_id.h"
+#include "entries.h"
+#include "look.h"
+#include "move.h"
 #include "pin.h"
-#include "sys.h"
+
+/* ---- Before ------------------------------------------------------------------ */
 
 static void say_uncounted(struct posix *p)
 {
+	const size_t back = RECORD_HEAD_FIELD(uncounted);
 	const uint32_t yes = 1;
-	if (ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted), &yes, sizeof yes) == 0)
+	if (ushp_record_write(&p->object, NULL, back, &yes, sizeof yes) == 0)
 		p->uncounted = false;
 }
 
@@ -23,63 +31,63 @@ static int recover(struct unishm *seg)
 	if (rc < 0)
 		return rc;
 	ushp_hold_move(seg, true); /* if not, the mapped data still keeps the lock */
-	return ushp_hold_retake(seg);
+	rc = ushp_hold_retake(seg);
+	return rc < 0 ? rc : ushp_object_check(&p->object, &p->st);
 }
 
-int ushp_refresh(struct unishm *seg, struct stat *st)
+/* -EBADF: there is no way to open the object again. -EBADMSG: it was cut short. */
+int ushp_ready(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	int rc = ushp_object_check(&p->object, st);
-	if (rc == -EBADF) {
-		rc = recover(seg);
-		if (rc == 0)
-			rc = ushp_object_check(&p->object, st);
-	}
-	if (rc == 0 && p->uncounted && p->object.writable)
+	p->checked = p->gone ? -EIDRM : ushp_object_check(&p->object, &p->st);
+	if (p->checked == -EBADF)
+		p->checked = recover(seg);
+	if (p->checked == 0 && p->uncounted && p->object.writable)
 		say_uncounted(p);
-	return rc;
+	return p->checked;
 }
 
-bool ushp_is_removed(const struct posix *p, const struct stat *st, uint32_t word)
+/* ---- After ------------------------------------------------------------------- */
+
+/* Mostly there is not even a lock that would have to be looked at. */
+static bool is_unused(const struct posix *p)
 {
-	return st->st_nlink == 0 || ushp_is_removed_name(p->object.name + 1) ||
-			(word && !ushp_object_has_name(&p->object));
+	const struct range all = { PLACE_SLOTS, PLACE_END };
+	struct lock_file file = ushp_object_locks(&p->object);
+	struct range found;
+	ushp_record_fence();
+	return ushp_lock_find(&file, all, false, &found) == 0;
 }
 
-void ushp_let_go(struct unishm *seg)
+static void see_if_gone(struct unishm *seg, enum end end)
 {
 	struct posix *p = posix_of(seg);
-	p->gone = true;
+	struct view view;
+	if (seg->attached > 0)
+		return;
+	if (end == END_REMOVED && !p->by_id && is_unused(p))
+		p->gone = true;
+	else if (ushp_object_check(&p->object, &p->st) == 0)
+		ushp_look(seg, &view);
+}
+
+/* Let go of all that keeps its memory. */
+static void let_go(struct unishm *seg)
+{
 	ushp_unpin(seg);
 	ushp_hold_close(seg);
-	ushp_object_close(&p->object);
+	ushp_object_close(&posix_of(seg)->object);
 }
 
-int ushp_look(struct unishm *seg, struct view *view)
+void ushp_settle(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	const uint32_t yes = 1;
-	if (p->gone)
-		return -EIDRM;
-	int rc = ushp_refresh(seg, &view->st);
-	if (rc == 0)
-		rc = ushp_record_read(p->object.fd, p->object.record_at, sizeof view->tail, &view->tail,
-				sizeof view->tail);
-	if (rc < 0)
-		return rc;
-	view->removed = ushp_is_removed(p, &view->st, view->tail.head.removed);
-	/* Between the two steps of a remover: an attacher must see it as well as we do, before the
-	 * count is taken. */
-	if (view->removed && !view->tail.head.removed && p->object.writable)
-		ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
-	ushp_record_fence();
-	rc = ushp_census(seg, &view->tail, &view->census);
-	if (rc < 0)
-		return rc;
-	ushp_check_pin(seg, view->tail.head.lock_epoch);
-	if (view->removed && view->census.attached == 0 && ushp_by_id_destroy(seg) == 0) {
-		ushp_let_go(seg);
-		return -EIDRM;
-	}
-	return 0;
+	enum end end = p->end;
+	p->end = END_NOT_SEEN;
+	if (end != END_NOT_SEEN && !p->gone)
+		see_if_gone(seg, end);
+	if (p->gone && p->object.fd >= 0)
+		let_go(seg);
+	else if (p->pin.addr && p->pin.epoch != p->epoch)
+		ushp_unpin(seg); /* an unlock ended it */
 }

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Slots of the record: finding a free one. See hold.h. */
+#include "slot.h"
+
 #include <errno.h>
 #include <stddef.h>
 
-#include "hold.h"
-#include "object_sys.h"
-#include "sys.h"
-
 /* What a claim works on. */
 struct claim {
-	const struct object *object; /* for where the record is */
+	struct object object; /* with the descriptor of @file */
 	const struct lock_file *file;
 	enum lock_owner owner;
 	const struct record_slot *wanted;
@@ -17,30 +14,81 @@ struct claim {
 	struct record_slot entry, before;
 };
 
-static int read_tail(const struct claim *claim, struct record_tail *tail)
+/* Write a slot, and that the operation @op happened. */
+static int write_slot(const struct object *object, uint32_t index, const struct record_slot *slot,
+		uint64_t op)
 {
-	return ushp_record_read(claim->file->fd, claim->object->record_at, sizeof *tail, tail, sizeof *tail);
+	int rc = ushp_record_write(object, NULL, record_slot_back(index), slot, sizeof *slot);
+	if (rc == 0 && index >= RECORD_INLINE)
+		rc = ushp_record_write(object, NULL, RECORD_HEAD_FIELD(clock), &op, sizeof op);
+	return rc;
 }
 
-static int read_slot(const struct claim *claim, struct record_slot *slot)
+/* ---- A dead holder's slot -------------------------------------------------------- */
+
+/* The nonce rises: who compares words must not take this for a detach. */
+static int clear_slot(const struct object *object, uint32_t index, uint32_t word)
 {
-	return ushp_record_read(claim->file->fd, claim->object->record_at, record_slot_back(claim->index),
-			slot, sizeof *slot);
+	struct record_tail tail;
+	struct record_slot entry;
+	int rc = ushp_record_read_slots(object, index, 1, &entry);
+	if (rc < 0 || entry.word != word)
+		return rc;
+	rc = ushp_record_read_tail(object, &tail);
+	if (rc < 0)
+		return rc;
+	entry.word = ((word >> SLOT_NONCE_SHIFT) + 1) << SLOT_NONCE_SHIFT;
+	if (entry.pid != 0) { /* else a child that never ran */
+		entry.detach_time = ushp_record_now();
+		entry.detach_op = ushp_record_next_op(&tail);
+	}
+	rc = write_slot(object, index, &entry, entry.detach_op);
+	return rc < 0 ? rc : 1;
 }
 
-static int write_back(const struct claim *claim, size_t back, const void *from, size_t size)
+/* The parent of a child that has not run yet, and holds by process, has A for it. */
+static int is_held_by_parent(const struct object *object, uint32_t index, uint32_t word)
 {
-	struct object by = *claim->object;
-	by.fd = claim->file->fd;
-	return ushp_record_write(&by, NULL, back, from, size);
+	struct lock_file file = ushp_object_locks(object);
+	uint64_t a = ushp_slot_place(index, 0);
+	struct record_slot entry;
+	struct range found;
+	int rc = word & SLOT_MOVED ? ushp_record_read_slots(object, index, 1, &entry) : -ENOENT;
+	if (rc < 0 || entry.pid != 0)
+		return rc == -ENOENT ? 0 : rc;
+	return ushp_lock_find(&file, (struct range){ a, a }, true, &found);
 }
+
+/* The holder's lock must be looked for and not taken: that would make it look alive to others.
+ * Another place keeps away those who would do the same; a claim, which does not, takes no slot
+ * whose word counts. */
+int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word)
+{
+	struct lock_file file = ushp_object_locks(object);
+	enum lock_owner owner = ushp_object_lock_owner(object);
+	uint64_t own = ushp_slot_place(index, word), clear = PLACE_CLEARS + index;
+	struct range found;
+	int rc = ushp_lock_take(&file, owner, clear, 1, true);
+	if (rc < 0)
+		return rc == -EAGAIN ? 0 : rc;
+	rc = ushp_lock_find(&file, (struct range){ own, own }, true, &found);
+	if (rc == 0)
+		rc = is_held_by_parent(object, index, word);
+	if (rc >= 0)
+		rc = rc > 0 ? 0 : clear_slot(object, index, word);
+	ushp_lock_drop(&file, owner, clear, 1);
+	return rc;
+}
+
+/* ---- A free slot ----------------------------------------------------------------- */
 
 /* The holder moved to byte B, and lives. */
 static int is_held_on_b(const struct claim *claim, uint32_t word)
 {
 	uint64_t b = ushp_slot_place(claim->index, SLOT_MOVED);
 	struct range found;
-	return word & SLOT_MOVED ? ushp_lock_find(claim->file, (struct range){ b, b }, true, &found) : 0;
+	return word & SLOT_MOVED ? ushp_lock_find(claim->file, (struct range){ b, b }, true, &found)
+				 : 0;
 }
 
 /* Who and when, over what the slot says already. */
@@ -61,34 +109,27 @@ static void fill_in(struct claim *claim, uint64_t op)
 static int fill_slot(struct claim *claim)
 {
 	struct record_tail tail;
-	int rc = read_tail(claim, &tail);
+	int rc = ushp_record_read_tail(&claim->object, &tail);
 	if (rc == 0 && claim->index < RECORD_INLINE)
 		claim->entry = *tail_slot(&tail, claim->index);
 	else if (rc == 0)
-		rc = read_slot(claim, &claim->entry);
+		rc = ushp_record_read_slots(&claim->object, claim->index, 1, &claim->entry);
+	if (rc == 0 && claim->entry.word & SLOT_COUNT)
+		return -EAGAIN;
 	if (rc == 0)
-		rc = claim->entry.word & SLOT_COUNT ? -EAGAIN : is_held_on_b(claim, claim->entry.word);
+		rc = is_held_on_b(claim, claim->entry.word);
 	if (rc != 0)
 		return rc > 0 ? -EAGAIN : rc;
 	claim->before = claim->entry;
 	fill_in(claim, ushp_record_next_op(&tail));
-	rc = write_back(claim, record_slot_back(claim->index), &claim->entry, sizeof claim->entry);
-	if (rc == 0 && claim->index >= RECORD_INLINE)
-		rc = write_back(claim, RECORD_HEAD_FIELD(clock), &claim->entry.attach_op,
-				sizeof claim->entry.attach_op);
-	return rc;
+	return write_slot(&claim->object, claim->index, &claim->entry, claim->entry.attach_op);
 }
 
-static int clear_dead(const struct claim *claim, uint32_t word);
-
-/* Try slot claim->index, of which the word was @word. -EAGAIN: it is another's. */
-static int try_slot(struct claim *claim, uint32_t word)
+/* Try slot claim->index, of which the word did not count. -EAGAIN: it is another's. */
+static int try_slot(struct claim *claim)
 {
 	uint64_t a = ushp_slot_place(claim->index, 0);
-	int rc = word & SLOT_COUNT ? clear_dead(claim, word) : 1;
-	if (rc <= 0)
-		return rc < 0 ? rc : -EAGAIN;
-	rc = ushp_lock_take(claim->file, claim->owner, a, 1, true);
+	int rc = ushp_lock_take(claim->file, claim->owner, a, 1, true);
 	if (rc < 0)
 		return rc;
 	rc = fill_slot(claim);
@@ -102,16 +143,15 @@ static int try_inline(struct claim *claim)
 {
 	struct record_tail tail;
 	uint32_t start = (uint32_t)ushp_random();
-	int rc = read_tail(claim, &tail);
+	int rc = ushp_record_read_tail(&claim->object, &tail);
 	if (rc < 0)
 		return rc;
 	rc = -EAGAIN;
 	for (uint32_t i = 0, tries = 0; rc == -EAGAIN && i < RECORD_INLINE && tries < 3; i++) {
 		claim->index = (start + i) % RECORD_INLINE;
-		uint32_t word = tail_slot(&tail, claim->index)->word;
-		if (word & SLOT_COUNT)
+		if (tail_slot(&tail, claim->index)->word & SLOT_COUNT)
 			continue;
-		rc = try_slot(claim, word);
+		rc = try_slot(claim);
 		tries++;
 	}
 	return rc;
@@ -124,9 +164,7 @@ static int try_free(struct claim *claim, uint32_t used)
 	struct record_slot slots[WINDOW];
 	uint32_t count = used < WINDOW ? used : WINDOW;
 	uint32_t first = (uint32_t)(ushp_random() % (used - count + 1));
-	struct object by = *claim->object;
-	by.fd = claim->file->fd;
-	int rc = ushp_record_read_slots(&by, first, count, slots);
+	int rc = ushp_record_read_slots(&claim->object, first, count, slots);
 	if (rc < 0)
 		return rc;
 	rc = -EAGAIN;
@@ -134,7 +172,7 @@ static int try_free(struct claim *claim, uint32_t used)
 		if (slots[count - 1 - i].word & SLOT_COUNT)
 			continue;
 		claim->index = first + i;
-		rc = try_slot(claim, 0);
+		rc = try_slot(claim);
 	}
 	return rc;
 }
@@ -147,9 +185,13 @@ static int try_dead(struct claim *claim, uint32_t used)
 	int rc = -EAGAIN;
 	for (uint32_t i = 0; rc == -EAGAIN && i < 2; i++) {
 		claim->index = (uint32_t)(ushp_random() % used);
-		rc = read_slot(claim, &slot);
+		rc = ushp_record_read_slots(&claim->object, claim->index, 1, &slot);
 		if (rc == 0)
-			rc = try_slot(claim, slot.word);
+			rc = slot.word & SLOT_COUNT
+					? ushp_slot_clear(&claim->object, claim->index, slot.word)
+					: 1;
+		if (rc >= 0)
+			rc = rc > 0 ? try_slot(claim) : -EAGAIN;
 	}
 	return rc;
 }
@@ -161,11 +203,14 @@ static int grow(struct claim *claim, uint32_t seen)
 	int rc = ushp_lock_take(claim->file, claim->owner, PLACE_GROW, 1, true);
 	if (rc < 0)
 		return rc;
-	rc = read_tail(claim, &tail);
-	uint32_t used = rc == 0 && tail.head.slots_used < RECORD_SLOTS ? tail.head.slots_used : RECORD_SLOTS;
+	rc = ushp_record_read_tail(&claim->object, &tail);
+	uint32_t used = RECORD_SLOTS;
+	if (rc == 0 && tail.head.slots_used < RECORD_SLOTS)
+		used = tail.head.slots_used;
 	if (rc == 0 && used == seen) {
 		used = used + RECORD_INLINE < RECORD_SLOTS ? used + RECORD_INLINE : RECORD_SLOTS;
-		rc = write_back(claim, RECORD_HEAD_FIELD(slots_used), &used, sizeof used);
+		rc = ushp_record_write(&claim->object, NULL, RECORD_HEAD_FIELD(slots_used), &used,
+				sizeof used);
 	}
 	ushp_lock_drop(claim->file, claim->owner, PLACE_GROW, 1);
 	return rc;
@@ -175,111 +220,50 @@ static int try_fresh(struct claim *claim, uint32_t from, uint32_t to)
 {
 	int rc = -EAGAIN;
 	for (claim->index = from; rc == -EAGAIN && claim->index < to; claim->index++) {
-		rc = try_slot(claim, 0);
+		rc = try_slot(claim);
 		if (rc == 0)
 			return 0; /* and the index stays */
 	}
 	return rc;
 }
 
-/* -ENOSPC: all are taken. */
-static int search(struct claim *claim)
+/* Anywhere among those in use, or beyond. -ENOSPC: all are taken. */
+static int try_all(struct claim *claim)
 {
-	int rc = try_inline(claim);
-	for (unsigned tries = 0; rc == -EAGAIN && tries < 1000; tries++) {
-		struct record_tail tail;
-		rc = read_tail(claim, &tail);
-		if (rc < 0)
-			return rc;
-		uint32_t used = tail.head.slots_used < RECORD_INLINE ? RECORD_INLINE : tail.head.slots_used;
-		if (used > RECORD_SLOTS)
-			used = RECORD_SLOTS;
-		rc = try_free(claim, used);
-		if (rc == -EAGAIN)
-			rc = try_dead(claim, used);
-		if (rc == -EAGAIN && used == RECORD_SLOTS)
-			return -ENOSPC;
-		if (rc == -EAGAIN) {
-			rc = grow(claim, used);
-			if (rc == 0)
-				rc = try_fresh(claim, used, used + RECORD_INLINE);
-		}
+	struct record_tail tail;
+	int rc = ushp_record_read_tail(&claim->object, &tail);
+	if (rc < 0)
+		return rc;
+	uint32_t used = tail.head.slots_used < RECORD_INLINE ? RECORD_INLINE : tail.head.slots_used;
+	if (used > RECORD_SLOTS)
+		used = RECORD_SLOTS;
+	rc = try_free(claim, used);
+	if (rc == -EAGAIN)
+		rc = try_dead(claim, used);
+	if (rc == -EAGAIN && used == RECORD_SLOTS)
+		return -ENOSPC;
+	if (rc == -EAGAIN) {
+		rc = grow(claim, used);
+		if (rc == 0)
+			rc = try_fresh(claim, used, used + RECORD_INLINE);
 	}
 	return rc;
 }
 
-int ushp_slot_claim(const struct object *object, const struct lock_file *file, enum lock_owner owner,
-		const struct record_slot *wanted, uint32_t *index, struct record_slot *entry,
-		struct record_slot *before)
+int ushp_slot_claim(const struct object *object, const struct lock_file *file,
+		enum lock_owner owner, const struct record_slot *wanted, uint32_t *index,
+		struct record_slot *entry, struct record_slot *before)
 {
-	struct claim claim = { .object = object, .file = file, .owner = owner, .wanted = wanted };
-	int rc = search(&claim);
+	struct claim claim = { .object = *object, .file = file, .owner = owner, .wanted = wanted };
+	claim.object.fd = file->fd;
+	claim.object.shared = file->shared;
+	int rc = try_inline(&claim);
+	for (unsigned tries = 0; rc == -EAGAIN && tries < 1000; tries++)
+		rc = try_all(&claim);
 	if (rc < 0)
 		return rc;
 	*index = claim.index;
 	*entry = claim.entry;
 	*before = claim.before;
 	return 0;
-}
-
-/* The nonce rises: who compares words must not take this for a detach. */
-static int clear_slot(const struct claim *claim, uint32_t word)
-{
-	struct record_tail tail;
-	struct record_slot entry;
-	int rc = read_slot(claim, &entry);
-	if (rc < 0 || entry.word != word)
-		return rc;
-	rc = read_tail(claim, &tail);
-	if (rc < 0)
-		return rc;
-	entry.word = ((word >> SLOT_NONCE_SHIFT) + 1) << SLOT_NONCE_SHIFT;
-	if (entry.pid != 0) { /* else a child that never ran */
-		entry.detach_time = ushp_record_now();
-		entry.detach_op = ushp_record_next_op(&tail);
-	}
-	rc = write_back(claim, record_slot_back(claim->index), &entry, sizeof entry);
-	if (rc == 0 && claim->index >= RECORD_INLINE)
-		rc = write_back(claim, RECORD_HEAD_FIELD(clock), &entry.detach_op, sizeof entry.detach_op);
-	return rc < 0 ? rc : 1;
-}
-
-/* The parent of a child that has not run yet, and holds by process, has A for it. */
-static int is_held_by_parent(const struct claim *claim, uint32_t word)
-{
-	uint64_t a = ushp_slot_place(claim->index, 0);
-	struct record_slot entry;
-	struct range found;
-	int rc = word & SLOT_MOVED ? read_slot(claim, &entry) : -ENOENT;
-	if (rc < 0 || entry.pid != 0)
-		return rc == -ENOENT ? 0 : rc;
-	return ushp_lock_find(claim->file, (struct range){ a, a }, true, &found);
-}
-
-/* The holder's lock must be looked for and not taken: that would make it look alive to others. Another
- * place keeps away those who would do the same; a claim, which does not, takes no slot whose word
- * counts. */
-static int clear_dead(const struct claim *claim, uint32_t word)
-{
-	uint64_t own = ushp_slot_place(claim->index, word), clear = PLACE_CLEARS + claim->index;
-	struct range found;
-	int rc = ushp_lock_take(claim->file, claim->owner, clear, 1, true);
-	if (rc < 0)
-		return rc == -EAGAIN ? 0 : rc;
-	rc = ushp_lock_find(claim->file, (struct range){ own, own }, true, &found);
-	if (rc == 0)
-		rc = is_held_by_parent(claim, word);
-	if (rc >= 0)
-		rc = rc > 0 ? 0 : clear_slot(claim, word);
-	ushp_lock_drop(claim->file, claim->owner, clear, 1);
-	return rc;
-}
-
-int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word)
-{
-	struct lock_file file = ushp_object_locks(object);
-	struct claim claim = { .object = object, .file = &file, .index = index };
-	claim.owner = object->shared || ushp_lock_by_process(object->dev, object->ino)
-			? LOCK_OF_PROCESS : ushp_sys_lock_owner;
-	return clear_dead(&claim, word);
 }

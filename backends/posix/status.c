@@ -3,8 +3,7 @@
 #include <time.h>
 
 #include "entries.h"
-#include "object_sys.h"
-#include "refresh.h"
+#include "look.h"
 
 enum { ALL_EMULATED = 2 * UNISHM_EMULATED_REMOVED - 1 };
 
@@ -58,16 +57,16 @@ int ushp_status(struct unishm *seg, struct unishm_status *st)
 	const struct record_head *head = &view.tail.head;
 	int rc = ushp_look(seg, &view);
 	if (rc == 0)
-		rc = ushp_object_permit(&p->object, &view.st, 4);
+		rc = ushp_object_permit(&p->object, &p->st, 4);
 	if (rc == 0)
 		rc = find_last(p, &view, st);
 	if (rc < 0)
 		return rc;
 	st->removed = view.removed;
 	st->key = view.removed ? UNISHM_PRIVATE : seg->key;
-	st->mode = view.st.st_mode & 0777;
-	st->owner_user = view.st.st_uid;
-	st->owner_group = view.st.st_gid;
+	st->mode = p->st.st_mode & 0777;
+	st->owner_user = p->st.st_uid;
+	st->owner_group = p->st.st_gid;
 	st->number_attached = view.census.attached;
 	st->locked = view.census.locked;
 	st->creator_process = (pid_t)head->creator_pid;

@@ -2,10 +2,10 @@
 /*
  * The proof. A record that this library wrote says RECORD_MAKING from before its file has a name
  * until it is whole, and PLACE_CLAIM is locked, exclusively, for all that time: the lock is taken
- * before the name is given, and dropped after the record says RECORD_READY. So whoever reads MAKING,
- * then finds no claim, then reads MAKING again, has found the work of a dead process; nobody can
- * finish it any more. Exclusive locks cannot be had by who may only read: nobody else can make it
- * look alive.
+ * before the name is given, and dropped after the record says RECORD_READY. So whoever reads
+ * MAKING, then finds no claim, then reads MAKING again, has found the work of a dead process;
+ * nobody can finish it any more. Exclusive locks cannot be had by who may only read: nobody else
+ * can make it look alive.
  *
  * RECORD_REMOVING is what a remover wrote before it took away the first of two names. It may be at
  * it still, or be dead: whoever finishes that does what its owner asked for.
@@ -30,7 +30,7 @@ int ushp_stage(const struct object *object, uint32_t state)
 	int rc = ushp_lock_find(&file, claim, true, &found);
 	if (rc != 0)
 		return rc < 0 ? rc : STAGE_MAKING;
-	rc = ushp_record_read(object->fd, object->record_at, RECORD_HEAD_FIELD(state), &state, sizeof state);
+	rc = ushp_record_get(object, RECORD_HEAD_FIELD(state), &state, sizeof state);
 	if (rc < 0)
 		return rc;
 	if (ushp_is_draft_name(object->name + 1))
@@ -46,7 +46,9 @@ int ushp_remove_abandoned(const struct object *object, const struct stat *st)
 	rc = ushp_object_unlink(object);
 	ushp_object_end_removal(object);
 	if (rc == -EACCES || rc == -EPERM)
-		return unishm_because(-EACCES, "user %lu was killed while creating or removing it; that "
-				"user, or root, must open it first", (unsigned long)st->st_uid);
+		return unishm_because(-EACCES,
+				"user %lu was killed while creating or removing it; that "
+				"user, or root, must open it first",
+				(unsigned long)st->st_uid);
 	return rc == -ENOENT ? 0 : rc;
 }

@@ -16,8 +16,8 @@ enum stage {
 /* Which is it, of the object whose record was read as @state? A negative errno. Changes nothing. */
 int ushp_stage(const struct object *object, uint32_t state);
 
-/* Remove an abandoned one. 0, also if another process did; -EACCES, with the reason, if this user may
- * not. */
+/* Remove an abandoned one. 0, also if another process did; -EACCES, with the reason, if this
+ * user may not. */
 int ushp_remove_abandoned(const struct object *object, const struct stat *st);
 
 #endif

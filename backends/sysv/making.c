@@ -252,7 +252,6 @@ int ushv_fill(int id, const struct unishm_options *opt)
 		unishm_sys.shmctl(id, IPC_RMID, NULL);
 		return -ENOMEM;
 	}
-	making->base.backend = &unishm_sysv_backend;
 	making->base.key = opt->key;
 	making->base.abandon = undo;
 	making->base.leave = leave;

@@ -105,6 +105,5 @@ int ushv_sweep(int flags, int (*visit)(const struct unishm_status *, void *), vo
 
 /* ---- sysv.c: the table ----------------------------------------------------- */
 
-extern const struct unishm_backend unishm_sysv_backend;
 
 #endif

@@ -320,14 +320,6 @@ static int remove_and_clear(struct unishm *seg)
 	return rc;
 }
 
-static int status_inside(struct unishm *seg, struct unishm_status *st)
-{
-	broken.keeps_descriptors = true;
-	int rc = good()->status(seg, st);
-	broken.keeps_descriptors = false;
-	return rc;
-}
-
 static int open_for_children(const char *path, int oflag, mode_t mode)
 {
 	return real.open(path, oflag & ~O_CLOEXEC, mode);
@@ -385,7 +377,7 @@ MUTANT(successor, bad.remove = remove_by_name)
 MUTANT(remove_time, bad.remove = remove_with_time)
 MUTANT(key, bad.status = status_of_parent)
 MUTANT(list, bad.list = list_nothing)
-MUTANT(idle, bad.status = status_inside)
+MUTANT(idle, bad.settle = NULL)
 MUTANT(cloexec, (unishm_sys.open = open_for_children, unishm_sys.openat = openat_for_children))
 MUTANT(dontfork, (unishm_sys.madvise = inherit, bad.fork_shed = NULL))
 MUTANT(punch, bad.remove = remove_and_clear)

@@ -35,7 +35,6 @@ struct broken {
 	bool reaps_unlocked;    /* a slot is cleared as dead without its lock */
 	bool keeps_record;      /* the record's mapping, by which a hold is carried, stays */
 	bool counts_nothing_out;
-	bool keeps_descriptors; /* a handle whose segment is gone stays open */
 	bool permits_all;
 };
 extern struct broken broken;

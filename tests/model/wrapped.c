@@ -13,8 +13,10 @@
 #include "descriptor.h"
 #include "handle.h"
 #include "mutants.h"
+#include "move.h"
 #include "object_sys.h"
-#include "refresh.h"
+#include "reader.h"
+#include "slot.h"
 #include "unfinished.h"
 
 struct broken broken;
@@ -113,10 +115,11 @@ WRAP(int, ushp_hold_move, (struct unishm *seg, bool lost))
 	return broken.moves_nothing ? 0 : __real_ushp_hold_move(seg, lost);
 }
 
-WRAP(void, ushp_hold_remove, (struct unishm *seg, struct unishm_attachment *old, bool usable))
+WRAP(void, ushp_hold_remove, (struct unishm *seg, struct unishm_attachment *old, bool usable,
+		bool whole))
 {
 	if (!broken.counts_nothing_out)
-		__real_ushp_hold_remove(seg, old, usable);
+		__real_ushp_hold_remove(seg, old, usable, whole);
 }
 
 WRAP(void, ushp_record_unmap, (struct record_map *map))
@@ -137,11 +140,11 @@ WRAP(int, ushp_fd_check, (int fd, const void *owner, dev_t dev, ino_t ino, struc
 	return broken.believes_number || (st->st_dev == dev && st->st_ino == ino) ? 0 : -EBADF;
 }
 
-WRAP(void, ushp_fd_close, (int fd, const void *owner, dev_t dev, ino_t ino))
+WRAP(void, ushp_lock_close_own, (int fd, const void *owner, dev_t dev, ino_t ino))
 {
 	struct stat st;
 	if (!broken.believes_number && !broken.believes_file)
-		__real_ushp_fd_close(fd, owner, dev, ino);
+		__real_ushp_lock_close_own(fd, owner, dev, ino);
 	else if (__wrap_ushp_fd_check(fd, owner, dev, ino, &st) == 0)
 		ushp_lock_close(fd);
 }
@@ -163,12 +166,6 @@ WRAP(int, ushp_object_unlink, (const struct object *object))
 WRAP(bool, ushp_object_has_name, (const struct object *object))
 {
 	return !broken.believes_removed && __real_ushp_object_has_name(object);
-}
-
-WRAP(void, ushp_object_close, (struct object *object))
-{
-	if (!broken.keeps_descriptors)
-		__real_ushp_object_close(object);
 }
 
 WRAP(int, ushp_object_permit, (const struct object *object, const struct stat *st, unsigned want))

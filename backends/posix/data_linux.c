@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Data on Linux: in one file with the record, on a tmpfs. See object_sys.h. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "backend.h"
+#include "lock.h"
+#include "mapping.h"
+#include "memory.h"
+#include "object_sys.h"
+#include "sys.h"
+
+int ushp_sys_prepare_data(int fd, const struct unishm_options *opt)
+{
+	return opt->flags & UNISHM_NORESERVE ? 0 : ushp_reserve(fd, (off_t)opt->size);
+}
+
+int ushp_sys_make_data(const char *name, const struct unishm_options *opt, int fd)
+{
+	(void)name, (void)opt; /* it is in the same file */
+	return fd;
+}
+
+/* A read-only attachment is made through a read-only description, if there can be one: then
+ * mprotect() cannot make it writable later, as it cannot on System V. */
+int ushp_sys_open_data(const struct object *object, size_t size, int access)
+{
+	(void)size; /* the record is behind it, and was seen to be there */
+	if (access != O_RDONLY || !object->writable)
+		return object->fd;
+	int fd = ushp_object_reopen(object, O_RDONLY);
+	return fd < 0 ? object->fd : fd;
+}
+
+bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping)
+{
+	return mapping->inode == (uint64_t)object->ino &&
+			unishm_mapping_is_on(mapping, object->dev);
+}
+
+int ushp_sys_chmod(const struct object *object, bool named, mode_t mode)
+{
+	(void)named;
+	return unishm_sys.fchmod(object->fd, mode) < 0 ? -errno : 0;
+}
+
+int ushp_sys_chown(const struct object *object, bool named, uid_t user, gid_t group)
+{
+	(void)named;
+	return unishm_sys.fchown(object->fd, user, group) < 0 ? -errno : 0;
+}
+
+/* ---- Trying a place --------------------------------------------------------------------- */
+
+/* On overlayfs a mapping keeps another description than the one that has the lock. Old sandboxes
+ * know no locks of descriptions. So try it, on the object itself, before it is relied on. */
+static int try_lock(const struct object *object, int fd)
+{
+	const uint64_t place = PLACE_READERS - 1 - ushp_random() % (1u << 30);
+	const struct lock_file other = { fd, false, object->dev, object->ino };
+	const struct lock_file own = ushp_object_locks(object);
+	struct range found;
+	void *page;
+	int rc = ushp_map_anchor(fd, &page);
+	if (rc == 0) {
+		rc = ushp_lock_take(&other, LOCK_OF_DESCRIPTION, place, 1, false);
+		unishm_sys.close(fd);
+		if (rc == 0)
+			rc = ushp_lock_find_foreign(&own, LOCK_OF_DESCRIPTION,
+					(struct range){ place, place }, &found);
+		ushp_unmap_anchor(page);
+	} else {
+		unishm_sys.close(fd);
+	}
+	return rc;
+}
+
+int ushp_sys_try_place(const struct object *object)
+{
+	static struct unishm_mutex trying = UNISHM_MUTEX_INIT;
+	static dev_t good_dev;
+	static bool good;
+	ushp_sys_remember_directory(object->dev);
+	if (__atomic_load_n(&good, __ATOMIC_ACQUIRE) && good_dev == object->dev)
+		return 0;
+	if (ushp_lock_by_process(object->dev, object->ino))
+		return 0; /* it was good when that lock was taken */
+	int fd = object->name[1] ? ushp_object_reopen(object, O_RDONLY)
+			: ushp_sys_reopen_unnamed(object->fd, O_RDONLY);
+	if (fd < 0) /* it cannot be tried; what needs another description will say so */
+		return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
+	int rc = try_lock(object, fd);
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return unishm_because(-ENOTSUP,
+				"/dev/shm is on a file system (overlayfs?) where locks do not "
+				"outlive their descriptor; mount a tmpfs on it");
+	unishm_mutex_lock(&trying);
+	good_dev = object->dev;
+	__atomic_store_n(&good, true, __ATOMIC_RELEASE);
+	unishm_mutex_unlock(&trying);
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#include "look.h"
+
+#include <errno.h>
+
+#include "by_id.h"
+
+/* Has the segment been removed? Its name is gone, be it that another name keeps the file; what the
+ * record says of it is not believed alone. */
+static bool is_removed(const struct posix *p, uint32_t word)
+{
+	return p->st.st_nlink == 0 || ushp_is_removed_name(p->object.name + 1) ||
+			(word && !ushp_object_has_name(&p->object));
+}
+
+int ushp_look(struct unishm *seg, struct view *view)
+{
+	struct posix *p = posix_of(seg);
+	const uint32_t yes = 1;
+	int rc = ushp_record_read_tail(&p->object, &view->tail);
+	if (rc < 0)
+		return rc;
+	view->removed = is_removed(p, view->tail.head.removed);
+	/* Between the two steps of a remover: an attacher must see it as well as we do, before the
+	 * count is taken. */
+	if (view->removed && !view->tail.head.removed && p->object.writable)
+		ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
+	ushp_record_fence();
+	rc = ushp_census(seg, &view->tail, &view->census);
+	if (rc < 0)
+		return rc;
+	p->epoch = view->tail.head.lock_epoch;
+	p->gone = view->removed && view->census.attached == 0 && ushp_by_id_destroy(seg) == 0;
+	return p->gone ? -EIDRM : 0;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "move.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+
+#include "handle.h"
+#include "memory.h"
+#include "object_sys.h"
+#include "reader.h"
+#include "slot.h"
+
+/* B is locked by another owner: say so in the word, and give up A. */
+static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
+{
+	struct hold *hold = &p->hold;
+	uint64_t a = hold->place;
+	hold->entry.word |= SLOT_MOVED;
+	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
+	size_t back = record_slot_back(hold->index) - offsetof(struct record_slot, word);
+	int rc = ushp_record_write(&p->object, NULL, back, &hold->entry.word,
+			sizeof hold->entry.word);
+	if (rc == 0 && !lost)
+		ushp_lock_drop(old, LOCK_OF_DESCRIPTION, a, 1);
+	return rc;
+}
+
+/* The slot's lock goes to the description of @fd, kept by an anchor. */
+static int move_slot(struct posix *p, int fd, bool lost)
+{
+	struct hold *hold = &p->hold;
+	void *anchor;
+	struct lock_file old = ushp_object_locks(&p->object),
+			 new = { fd, false, p->object.dev, p->object.ino };
+	int rc = ushp_map_anchor(fd, &anchor);
+	if (rc < 0)
+		return rc;
+	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, ushp_slot_place(hold->index, SLOT_MOVED), 1,
+			true);
+	if (rc < 0) {
+		ushp_unmap_anchor(anchor);
+		return rc;
+	}
+	if (!hold->map.base) /* it pays; not by @fd, whose description children must not keep */
+		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
+	hold->anchor = anchor;
+	hold->carrier = HOLD_BY_MAPPING;
+	switch_to_b(p, &old, lost);
+	return 0;
+}
+
+/* No description can be had: the process has to hold it, as far as the program lets it. */
+static int move_slot_to_process(struct posix *p, bool lost)
+{
+	struct lock_file file = ushp_object_locks(&p->object);
+	uint64_t b = ushp_slot_place(p->hold.index, SLOT_MOVED);
+	int rc = p->object.writable || p->hold.map.base ? 0 : -EACCES;
+	if (rc == 0)
+		rc = ushp_lock_take(&file, LOCK_OF_PROCESS, b, 1, true);
+	if (rc < 0)
+		return rc;
+	p->hold.carrier = HOLD_BY_PROCESS;
+	return switch_to_b(p, &file, lost);
+}
+
+/* Each reader hold gets a description of its own, or none could be given up alone. */
+static int move_one(struct posix *p, struct unishm_attachment *reader, bool lost)
+{
+	int fd = ushp_lock_by_process(p->object.dev, p->object.ino)
+			? -EBADF
+			: ushp_object_reopen(&p->object, reader ? O_RDONLY : O_RDWR);
+	int rc = reader ? ushp_reader_move(p, reader, fd, lost)
+		 : fd < 0 ? move_slot_to_process(p, lost)
+			  : move_slot(p, fd, lost);
+	if (fd >= 0)
+		ushp_lock_close(fd);
+	return rc;
+}
+
+int ushp_hold_move(struct unishm *seg, bool lost)
+{
+	struct posix *p = posix_of(seg);
+	bool slot = p->hold.taken && p->hold.carrier == HOLD_BY_DESCRIPTOR;
+	int rc = 0;
+	if (slot && ushp_hold_count(&p->hold) == 0)
+		ushp_hold_drop_slot(p, !lost); /* an idle one is not worth it */
+	else if (slot)
+		rc = move_one(p, NULL, lost);
+	for (unsigned i = 0; rc == 0 && i < seg->attached; i++)
+		if (ushp_reader_by_descriptor(&seg->attachments[i]))
+			rc = move_one(p, &seg->attachments[i], lost);
+	return rc;
+}
+
+/* The description of the descriptor that goes may hold reader holds. */
+int ushp_hold_need_writable(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	if (p->object.writable)
+		return 0;
+	int fd = ushp_object_reopen(&p->object, O_RDWR);
+	if (fd < 0)
+		return fd;
+	int rc = ushp_hold_move(seg, false);
+	if (rc == 0)
+		return ushp_object_replace(&p->object, fd, true);
+	ushp_lock_close(fd);
+	return rc;
+}
+
+void ushp_hold_secure(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	struct hold *hold = &p->hold;
+	if (hold->taken && hold->carrier == HOLD_BY_DESCRIPTOR && ushp_hold_count(hold) > 0 &&
+			!hold->map.base)
+		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
+}
+
+/* The kernel dropped what the process held when the program closed a descriptor of the object: what
+ * was left of it is dead to others. Take anew. */
+static int retake_slot(struct posix *p)
+{
+	struct hold *hold = &p->hold, old = *hold;
+	struct record_slot before, wanted = old.entry;
+	struct lock_file file = ushp_object_locks(&p->object);
+	ushp_lock_forget(p->object.dev, p->object.ino, old.place);
+	wanted.word = ushp_hold_count(&old);
+	ushp_record_unmap(&hold->map);
+	*hold = (struct hold){ 0 };
+	if (wanted.word == 0)
+		return 0;
+	int rc = ushp_slot_claim(&p->object, &file, LOCK_OF_PROCESS, &wanted, &hold->index,
+			&hold->entry, &before);
+	hold->taken = rc == 0;
+	hold->carrier = HOLD_BY_PROCESS;
+	hold->place = ushp_slot_place(hold->index, 0);
+	return rc;
+}
+
+int ushp_hold_retake(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	int rc = p->hold.taken && p->hold.carrier == HOLD_BY_PROCESS ? retake_slot(p) : 0;
+	for (unsigned i = 0; rc == 0 && i < seg->attached; i++)
+		rc = ushp_reader_retake(p, &seg->attachments[i]);
+	return rc;
+}

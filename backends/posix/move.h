@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Holds move to another description, or are taken anew: see hold.h. */
+#ifndef UNISHM_POSIX_MOVE_H
+#define UNISHM_POSIX_MOVE_H
+
+#include <stdbool.h>
+
+struct unishm;
+
+/* The handle has another description now (the program closed the former one's descriptor, or
+ * children share it): see that holds by descriptor are kept. */
+int ushp_hold_move(struct unishm *seg, bool lost);
+
+/* Have a descriptor for writing, now that the mode allows it, with all holds kept. */
+int ushp_hold_need_writable(struct unishm *seg);
+
+/* Before the name goes: see that the program's closing of descriptors cannot leave a hold behind
+ * that no description could take over. */
+void ushp_hold_secure(struct unishm *seg);
+
+/* Take holds by process anew, after the program closed a descriptor of the object. */
+int ushp_hold_retake(struct unishm *seg);
+
+#endif

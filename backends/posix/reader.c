@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include "reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+
+#include "memory.h"
+#include "object_sys.h"
+
+enum { PLACE = 0, PAGE = 1 }; /* of struct unishm_attachment.own */
+
+/* The page is a mapping through the description that has the lock; its low bits tell which one that
+ * is: none of the handle's, the process, the one of the handle's descriptor. */
+enum { BY_DESCRIPTOR = 0, BY_PROCESS = 1, KEEPS_DESCRIPTOR = 2, PAGE_BITS = 3 };
+
+static void *page_of(const struct unishm_attachment *at)
+{
+	return (void *)(uintptr_t)(at->own[PAGE] & ~(uint64_t)PAGE_BITS);
+}
+
+const void *ushp_reader_page(const struct unishm_attachment *at)
+{
+	return page_of(at);
+}
+
+bool ushp_reader_is(const struct unishm_attachment *at)
+{
+	return at->own[PLACE] != 0;
+}
+
+/* Places rise with time, so that who looks from low to high passes no place where another may
+ * still come (census.c). A place has room for READERS_AT_ONCE, and begins by chance within a
+ * microsecond. */
+static uint64_t place_of_now(void)
+{
+	enum { STRIDE = 4096 };
+	const uint64_t begin = UINT64_C(1767225600); /* 2026; there is room until 2061 */
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now); /* the clock that time namespaces do not shift */
+	uint64_t micro = ((uint64_t)now.tv_sec - begin) * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	micro &= (UINT64_C(1) << 49) - 1;
+	return PLACE_READERS + micro * STRIDE + ushp_random() % (STRIDE - READERS_AT_ONCE);
+}
+
+int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsigned count,
+		uint64_t *place)
+{
+	for (unsigned tries = 0; tries < 100; tries++) {
+		struct range found;
+		uint64_t at = place_of_now();
+		int rc = ushp_lock_take(file, owner, at, count, false);
+		if (rc < 0)
+			return rc;
+		rc = ushp_lock_find_foreign(file, owner, (struct range){ at, at + count - 1 },
+				&found);
+		if (rc < 0 || (rc > 0 && found.last - found.first < READERS_AT_ONCE)) {
+			ushp_lock_drop(file, owner, at, count); /* one who came at the very time */
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		*place = at;
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+int ushp_reader_take(struct posix *p, bool data_keeps, struct unishm_attachment *at)
+{
+	void *page;
+	bool keeps = data_keeps && !p->object.shared;
+	if (p->object.shared)
+		ushp_object_renew(&p->object); /* if not, the process will hold it */
+	enum lock_owner owner = ushp_object_lock_owner(&p->object);
+	struct lock_file file = ushp_object_locks(&p->object);
+	int rc = ushp_reader_claim(&file, owner, 1, &at->own[PLACE]);
+	if (rc < 0)
+		return rc;
+	at->own[PAGE] = owner == LOCK_OF_PROCESS ? BY_PROCESS : BY_DESCRIPTOR;
+	if (owner == LOCK_OF_DESCRIPTION && !keeps &&
+			ushp_map_anchor(p->object.fd, &page) == 0)
+		at->own[PAGE] = (uint64_t)(uintptr_t)page | KEEPS_DESCRIPTOR;
+	return 0;
+}
+
+void ushp_reader_drop(struct posix *p, struct unishm_attachment *at, bool usable)
+{
+	struct lock_file file = ushp_object_locks(&p->object);
+	if (!usable)
+		file.fd = -1;
+	if (at->own[PAGE] == BY_PROCESS)
+		ushp_lock_drop(&file, LOCK_OF_PROCESS, at->own[PLACE], 1);
+	else if (usable)
+		ushp_lock_drop(&file, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
+	ushp_unmap_anchor(page_of(at));
+	at->own[PLACE] = at->own[PAGE] = 0;
+}
+
+bool ushp_reader_by_descriptor(const struct unishm_attachment *at)
+{
+	return ushp_reader_is(at) &&
+			(at->own[PAGE] == BY_DESCRIPTOR || at->own[PAGE] & KEEPS_DESCRIPTOR);
+}
+
+/* ---- Another description ------------------------------------------------------ */
+
+static int move_to_mapping(struct posix *p, struct unishm_attachment *at, int fd, bool lost)
+{
+	struct lock_file old = ushp_object_locks(&p->object),
+			 new = { fd, false, p->object.dev, p->object.ino };
+	void *page, *former = page_of(at);
+	int rc = ushp_map_anchor(fd, &page);
+	if (rc < 0)
+		return rc;
+	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false);
+	if (rc < 0) {
+		ushp_unmap_anchor(page);
+		return rc;
+	}
+	at->own[PAGE] = (uint64_t)(uintptr_t)page;
+	if (!lost)
+		ushp_lock_drop(&old, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
+	ushp_unmap_anchor(former);
+	return 0;
+}
+
+/* No description can be had. */
+static int move_to_process(struct posix *p, struct unishm_attachment *at, bool lost)
+{
+	struct lock_file file = ushp_object_locks(&p->object);
+	void *former = page_of(at);
+	int rc = ushp_lock_take(&file, LOCK_OF_PROCESS, at->own[PLACE], 1, false);
+	if (rc < 0)
+		return rc;
+	at->own[PAGE] = BY_PROCESS;
+	if (!lost)
+		ushp_lock_drop(&file, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
+	ushp_unmap_anchor(former);
+	return 0;
+}
+
+int ushp_reader_move(struct posix *p, struct unishm_attachment *at, int fd, bool lost)
+{
+	return fd < 0 ? move_to_process(p, at, lost) : move_to_mapping(p, at, fd, lost);
+}
+
+int ushp_reader_retake(struct posix *p, struct unishm_attachment *at)
+{
+	struct lock_file file = ushp_object_locks(&p->object);
+	if (!ushp_reader_is(at) || at->own[PAGE] != BY_PROCESS)
+		return 0;
+	ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE]);
+	return ushp_reader_claim(&file, LOCK_OF_PROCESS, 1, &at->own[PLACE]);
+}
+
+void ushp_reader_clear(struct unishm_attachment *at)
+{
+	at->own[PLACE] = at->own[PAGE] = 0;
+}
+
+/* ---- In a child --------------------------------------------------------------- */
+
+void ushp_reader_drop_page(struct unishm_attachment *at)
+{
+	ushp_drop_inherited(page_of(at), 1);
+	if (page_of(at))
+		at->own[PAGE] = BY_DESCRIPTOR;
+}
+
+void ushp_reader_forget(struct posix *p, struct unishm_attachment *at)
+{
+	if (ushp_reader_is(at) && at->own[PAGE] == BY_PROCESS)
+		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE]);
+}
+
+/* Each byte needs a description of its own to be given up alone; the last may have the heir's. */
+static void inherit_by_description(struct posix *p, struct unishm_attachment *at, int fd, bool last)
+{
+	struct lock_file heir = { fd, false, p->object.dev, p->object.ino }, own = heir;
+	void *page;
+	own.fd = last ? fd : ushp_object_reopen(&p->object, O_RDONLY);
+	if (own.fd < 0)
+		own.fd = fd; /* then it counts until the last one ends */
+	if (own.fd != fd &&
+			ushp_lock_take(&own, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false) == 0)
+		ushp_lock_drop(&heir, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
+	if (ushp_map_anchor(own.fd, &page) == 0)
+		at->own[PAGE] = (uint64_t)(uintptr_t)page;
+	if (own.fd != fd)
+		ushp_lock_close(own.fd);
+}
+
+void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
+		bool last)
+{
+	at->own[PLACE] = place;
+	at->own[PAGE] = fd < 0 ? (uint64_t)BY_PROCESS : BY_DESCRIPTOR;
+	if (place == 0)
+		ushp_reader_take(p, false, at);
+	else if (fd >= 0)
+		inherit_by_description(p, at, fd, last);
+}
