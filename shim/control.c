@@ -40,7 +40,8 @@ static int control_error(int rc)
 
 /* ---- IPC_STAT ----------------------------------------------------------------------------- */
 
-static int look(struct unishm *seg, struct unishm_status *st)
+/* @any: without a right to read. */
+static int look(struct unishm *seg, bool any, struct unishm_status *st)
 {
 	*st = (struct unishm_status){ .id = seg->id, .size = seg->size };
 	int rc = unishm_enter(seg);
@@ -48,22 +49,22 @@ static int look(struct unishm *seg, struct unishm_status *st)
 		return rc;
 	rc = unishm_ready(seg);
 	if (rc == 0)
-		rc = ushp_status(seg, st);
+		rc = (any ? ushp_status_any : ushp_status)(seg, st);
 	unishm_settle(seg);
 	unishm_leave(seg);
 	return rc;
 }
 
-static int stat_of(int id, void *buffer, const struct unishm_shim_layout *layout)
+static int stat_of(int id, bool any, void *buffer, const struct unishm_shim_layout *layout)
 {
 	struct shim_segment *segment;
 	struct unishm_status st;
-	int rc = ushs_use(id, &segment);
+	int rc = any ? ushs_use_as_owner(id, &segment) : ushs_use(id, &segment);
 	if (rc < 0)
-		return rc;
+		return rc == -EPERM ? -EACCES : rc;
 	if (segment->attached)
 		ushs_see_what_is_mapped(segment);
-	rc = look(segment->seg, &st);
+	rc = look(segment->seg, any, &st);
 	ushs_leave(segment);
 	if (rc == 0 && !ushs_can_write(buffer, layout->size))
 		rc = -EFAULT;
@@ -202,10 +203,10 @@ static int tell_sums(void *buffer)
 	return highest;
 }
 
-static int stat_of_index(int index, void *buffer, const struct unishm_shim_layout *layout)
+static int stat_of_index(int index, bool any, void *buffer, const struct unishm_shim_layout *layout)
 {
 	int id = ushs_id_of_index(index);
-	int rc = id < 0 ? id : stat_of(id, buffer, layout);
+	int rc = id < 0 ? id : stat_of(id, any, buffer, layout);
 	return rc < 0 ? rc : id;
 }
 
@@ -215,7 +216,7 @@ static int control(int id, int command, void *buffer, const struct unishm_shim_l
 {
 	switch (command) {
 	case IPC_STAT:
-		return stat_of(id, buffer, layout);
+		return stat_of(id, false, buffer, layout);
 	case IPC_SET:
 	case IPC_RMID:
 	case SHM_LOCK:
@@ -227,7 +228,7 @@ static int control(int id, int command, void *buffer, const struct unishm_shim_l
 		return tell_sums(buffer);
 	case SHM_STAT:
 	case SHM_STAT_ANY:
-		return stat_of_index(id, buffer, layout);
+		return stat_of_index(id, command == SHM_STAT_ANY, buffer, layout);
 	default:
 		return -EINVAL;
 	}

@@ -90,8 +90,29 @@ static int say_removed(const struct object *object)
 	return rc < 0 ? rc : ushp_sys_chmod(object, true, (st.st_mode & 07777) | S_ISVTX);
 }
 
-int ushp_by_id_take_names(const struct object *object)
+/* No more than @attached are attached, and nothing that comes will stay: see by_id.h. The segment
+ * has the name of a removed one, and no other. */
+static int destroy_if_unused(struct unishm *seg, const struct names_of_one *names,
+		unsigned long attached)
 {
+	struct posix *p = posix_of(seg);
+	const uint32_t yes = 1;
+	struct record_tail tail;
+	struct census census;
+	int rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
+	ushp_record_fence();
+	if (rc == 0)
+		rc = ushp_record_read_tail(&p->object, &tail);
+	if (rc == 0)
+		rc = ushp_census(seg, &tail, &census);
+	if (rc < 0 || census.attached > attached || census.hidden || census.unsettled)
+		return 1;
+	return take_away(&p->object, names->removed) < 0;
+}
+
+int ushp_by_id_take_names(struct unishm *seg)
+{
+	const struct object *object = &posix_of(seg)->object;
 	struct names_of_one names = names_of(object->ino);
 	enum place place;
 	int rc = find(object, names.live, &place);
@@ -107,32 +128,13 @@ int ushp_by_id_take_names(const struct object *object)
 		rc = take_live_names(object, &names);
 	if (rc < 0)
 		take_away(object, names.removed);
+	else
+		destroy_if_unused(seg, &names, 0);
+	posix_of(seg)->by_id |= rc == 0; /* whatever the record says */
 	return rc;
 }
 
 /* ---- Destruction ----------------------------------------------------------------- */
-
-/* No more than @attached are attached, and nothing that comes will stay: see by_id.h. */
-static int destroy_if_unused(struct unishm *seg, const struct names_of_one *names,
-		unsigned long attached)
-{
-	struct posix *p = posix_of(seg);
-	const uint32_t yes = 1;
-	struct record_tail tail;
-	struct census census;
-	int rc = take_live_names(&p->object, names);
-	if (rc == 0)
-		rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes,
-				sizeof yes);
-	ushp_record_fence();
-	if (rc == 0)
-		rc = ushp_record_read_tail(&p->object, &tail);
-	if (rc == 0)
-		rc = ushp_census(seg, &tail, &census);
-	if (rc < 0 || census.attached > attached || census.hidden || census.unsettled)
-		return 1;
-	return take_away(&p->object, names->removed) < 0;
-}
 
 static int destroy(struct unishm *seg, unsigned long attached)
 {
@@ -147,9 +149,11 @@ static int destroy(struct unishm *seg, unsigned long attached)
 		return rc != -ENOENT;
 	if (ushp_object_begin_removal(&p->object) < 0)
 		return 1;
-	rc = destroy_if_unused(seg, &names, attached);
+	rc = take_live_names(&p->object, &names); /* a dead remover's, if any */
+	if (rc == 0)
+		rc = destroy_if_unused(seg, &names, attached);
 	ushp_object_end_removal(&p->object);
-	return rc;
+	return rc != 0;
 }
 
 int ushp_by_id_destroy(struct unishm *seg)

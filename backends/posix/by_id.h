@@ -49,9 +49,9 @@ void ushp_by_id_publish(const struct object *object, const char *name);
  * the name by that key leads to the same file; else none. */
 key_t ushp_by_id_key(const char *name, const struct record_head *head, const struct stat *st);
 
-/* Between begin and end of a removal: have the name of a removed segment instead of the others.
- * -ENOENT: it has no name by id. */
-int ushp_by_id_take_names(const struct object *object);
+/* Between begin and end of a removal: have the name of a removed segment instead of the others, or
+ * none if nothing is attached. -ENOENT: it has no name by id. */
+int ushp_by_id_take_names(struct unishm *seg);
 
 /* A removed segment to which nothing seems to be attached: take its name away, if it has one still.
  * 0: it has none; 1: it is attached, or this user may not. */

@@ -38,13 +38,14 @@ static int because_unseen(const struct object *object)
 
 /* The name is looked at and taken away while no other remover does so. That it is gone is then
  * seen in the file itself. */
-static int take_name_away(struct posix *p)
+static int take_name_away(struct unishm *seg)
 {
+	struct posix *p = posix_of(seg);
 	struct stat st;
 	int rc = ushp_object_begin_removal(&p->object);
 	if (rc < 0)
 		return rc;
-	rc = p->by_id ? ushp_by_id_take_names(&p->object) : -ENOENT;
+	rc = p->by_id || p->st.st_nlink > 1 ? ushp_by_id_take_names(seg) : -ENOENT;
 	if (rc == -ENOENT)
 		rc = ushp_object_unlink(&p->object);
 	if (rc == -ENOENT && ushp_object_check(&p->object, &st) == 0 && st.st_nlink == 0)
@@ -74,7 +75,7 @@ int ushp_remove(struct unishm *seg)
 	if (rc == 0)
 		ushp_hold_secure(seg); /* what has no name is hard to open again */
 	if (rc == 0)
-		rc = take_name_away(p);
+		rc = take_name_away(seg);
 	if (rc == -ENOENT && says_removed(p))
 		return look_as_owner(seg, &view);
 	if (rc < 0)

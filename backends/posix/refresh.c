@@ -59,13 +59,19 @@ static bool is_unused(const struct posix *p)
 	return ushp_lock_find(&file, all, false, &found) == 0;
 }
 
+/* See by_id.h. */
+static bool keeps_name(struct posix *p)
+{
+	return p->by_id && (ushp_object_check(&p->object, &p->st) < 0 || p->st.st_nlink > 0);
+}
+
 static void see_if_gone(struct unishm *seg, enum end end)
 {
 	struct posix *p = posix_of(seg);
 	struct view view;
 	if (seg->attached > 0)
 		return;
-	if (end == END_REMOVED && !p->by_id && is_unused(p))
+	if (end == END_REMOVED && !keeps_name(p) && is_unused(p))
 		p->gone = true;
 	else if (ushp_object_check(&p->object, &p->st) == 0)
 		ushp_look(seg, &view);

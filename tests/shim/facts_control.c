@@ -132,6 +132,17 @@ static void remove_mode_zero(void)
 	say("%s", result(shmctl(id, IPC_RMID, NULL)));
 }
 
+static void any_status_of_mode_zero(void)
+{
+	struct shmid_ds ds;
+	if (is_root())
+		become(65534, 65534);
+	int id = make(SIZE, 0);
+	say("%s ", result(shmctl(id, SHM_STAT, &ds)));
+	say("%d ", shmctl(id, SHM_STAT_ANY, &ds) == id);
+	say("%o %zu", (unsigned)ds.shm_perm.mode, ds.shm_segsz);
+}
+
 static void limits(void)
 {
 	struct shminfo info;
@@ -233,6 +244,7 @@ const struct fact control_facts[] = {
 	{ "IPC_SET of an owner", set_owner },
 	{ "the owner of a segment with mode 0", mode_zero },
 	{ "IPC_RMID with mode 0", remove_mode_zero },
+	{ "SHM_STAT_ANY with mode 0", any_status_of_mode_zero },
 	{ "IPC_INFO", limits },
 	{ "of another user", of_another_user },
 	{ "SHM_INFO", counts },
