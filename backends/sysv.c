@@ -68,11 +68,7 @@ static int because_forbidden(int rc)
 
 static int because_denied(int rc, const struct shmid_ds *ds)
 {
-	char mode[10], owner[64];
-	return unishm_because(rc,
-			"its mode is %s and its owner %s; act as that user, or have it changed",
-			unishm_mode_text(ds->shm_perm.mode & 0777, mode),
-			unishm_user_text(ds->shm_perm.uid, owner, sizeof owner));
+	return unishm_because_denied(rc, ds->shm_perm.mode, ds->shm_perm.uid);
 }
 
 static bool is_owner(const struct shmid_ds *ds)
@@ -100,8 +96,8 @@ static int because_not_created(int rc, const struct unishm_options *opt)
 	if (rc == -EINVAL && opt->size == 0)
 		return unishm_because(rc, "a new segment needs a size of 1 or more");
 	if (rc == -EINVAL)
-		return unishm_because(
-				rc, "%zu bytes are more than the system's limit SHMMAX", opt->size);
+		return unishm_because(rc, "the system's limit SHMMAX is less than %s; ask for "
+				"less, or raise it", unishm_bytes(opt->size).text);
 	if (rc == -ENOSPC)
 		return unishm_because(rc,
 				"the system's limit of segments (SHMMNI) or of their total "
@@ -109,10 +105,8 @@ static int because_not_created(int rc, const struct unishm_options *opt)
 	if (rc == -ENOMEM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc, "there are not enough huge pages; raise vm.nr_hugepages");
 	if (rc == -ENOMEM)
-		return unishm_because(rc,
-				"%zu bytes cannot be reserved; ask for less, or use "
-				"UNISHM_NORESERVE",
-				opt->size);
+		return unishm_because(rc, "the system cannot reserve %s; ask for less, or use "
+				"UNISHM_NORESERVE", unishm_bytes(opt->size).text);
 	if (rc == -EPERM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc,
 				"huge pages need privilege, or a group in vm.hugetlb_shm_group");
@@ -180,8 +174,9 @@ static int because_not_opened(int rc, const struct unishm_options *opt)
 	if ((rc == -EACCES || rc == -EINVAL) && ushv_stage_of(id, &ds) != SYSV_WHOLE)
 		return SYSV_AGAIN; /* not there yet */
 	if (rc == -EINVAL && (size_t)ds.shm_segsz < opt->size)
-		return unishm_because(rc, "it has %zu bytes, fewer than the %zu asked for; "
-				"size 0 opens any", (size_t)ds.shm_segsz, opt->size);
+		return unishm_because(rc, "it has %s, fewer than the %zu asked for; "
+				"size 0 opens any", unishm_bytes((size_t)ds.shm_segsz).text,
+				opt->size);
 	if (rc == -EACCES)
 		return because_denied(rc, &ds);
 	return rc == -EPERM ? because_forbidden(rc) : rc;
@@ -325,7 +320,8 @@ static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm
 		return because_not_attached(-errno, seg, where, flags);
 	if (where && got != where) { /* old OpenBSD takes an address for a hint */
 		unishm_sys.shmdt(got);
-		return unishm_because(-EINVAL, "the system would not map it there");
+		return unishm_because(-EINVAL, "the system would not map it there; "
+				"choose another address");
 	}
 	if (flags & UNISHM_POPULATE) {
 		rc = unishm_os_populate(got, seg->size, !(flags & UNISHM_RDONLY));
@@ -350,9 +346,10 @@ static int sysv_detach(struct unishm *seg, struct unishm_attachment *old)
 }
 
 /* In a child: the creator may have another pid, if the child has a namespace of its own. */
-static void sysv_fork_shed(struct unishm *seg)
+static void sysv_fork_shed(struct unishm *seg, bool is_under_way)
 {
-	handle_of(seg)->creator = 0;
+	if (!is_under_way)
+		handle_of(seg)->creator = 0;
 }
 
 /* ---- Change and ask ------------------------------------------------------ */
@@ -480,6 +477,7 @@ static int sysv_list(int (*visit)(const struct unishm_status *, void *), void *a
 const struct unishm_backend unishm_sysv_backend = {
 	.name = "sysv",
 	.priv_size = sizeof(struct sysv_handle),
+	.no_cancellation_points = true,
 	.open = sysv_open,
 	.open_id = sysv_open_id,
 	.close = sysv_close,

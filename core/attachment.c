@@ -6,24 +6,42 @@
 #include <string.h>
 
 #include "core.h"
+#include "enter.h"
 #include "mapping.h"
 #include "os.h"
 #include "sys.h"
 
+/* The list can be read at every instruction: a signal handler that interrupts this may fork. */
 static int make_room(struct unishm *seg)
 {
 	if (seg->attached < seg->room)
 		return 0;
-	struct unishm_attachment *old =
-			seg->attachments == seg->inline_room ? NULL : seg->attachments;
-	struct unishm_attachment *grown = unishm_sys.realloc(old, 2 * seg->room * sizeof *grown);
+	struct unishm_attachment *old = seg->attachments, *grown;
+	grown = unishm_sys.realloc(NULL, 2 * seg->room * sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
-	if (!old)
-		memcpy(grown, seg->inline_room, sizeof seg->inline_room);
+	memcpy(grown, old, seg->attached * sizeof *grown);
+	atomic_signal_fence(memory_order_seq_cst);
 	seg->attachments = grown;
+	atomic_signal_fence(memory_order_seq_cst);
 	seg->room *= 2;
+	if (old != seg->inline_room)
+		free(old);
 	return 0;
+}
+
+/* What the errno alone would not tell of an attachment. */
+static int because_not_attached(int rc, const void *where)
+{
+	if (unishm_has_reason(rc))
+		return rc;
+	if (rc == -ENOMEM && where)
+		return unishm_because(rc, "the address space has no room at that address; choose "
+				"another address, or raise RLIMIT_AS");
+	if (rc == -EROFS)
+		return unishm_because(rc, "the file system of shared memory is mounted read-only "
+				"here; attach with UNISHM_RDONLY, or mount it for writing");
+	return rc;
 }
 
 static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
@@ -41,7 +59,7 @@ static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
 		*addr = new->addr;
 	}
 	unishm_settle(seg);
-	return rc;
+	return rc < 0 ? because_not_attached(rc, where) : 0;
 }
 
 static void forget(struct unishm *seg, unsigned index)
@@ -132,17 +150,17 @@ static int check_attach_flags(int flags, int allowed)
 
 enum { MAP_FLAGS = UNISHM_RDONLY | UNISHM_EXEC | UNISHM_POPULATE };
 
-static int attach(struct unishm *seg, int flags, void **addr)
+static int attach(const struct unishm_own *own, struct unishm *seg, int flags, void **addr)
 {
 	if (!seg || !addr)
-		return unishm_fail(-EINVAL, "attach: an argument is NULL");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
 	void *got;
 	int rc = check_attach_flags(flags, MAP_FLAGS);
 	if (rc == 0)
-		rc = unishm_enter(seg);
+		rc = unishm_enter(own, seg);
 	if (rc == 0) {
 		rc = do_attach(seg, NULL, flags, &got);
-		unishm_leave(seg);
+		unishm_leave(own, seg);
 	}
 	if (rc < 0)
 		return unishm_fail(rc, "attach %s", unishm_label_of(seg).text);
@@ -152,8 +170,8 @@ static int attach(struct unishm *seg, int flags, void **addr)
 
 int unishm_attach(struct unishm *seg, int flags, void **addr)
 {
-	unishm_begin();
-	return unishm_end(attach(seg, flags, addr));
+	struct unishm_call call = unishm_begin_call(seg);
+	return unishm_end_call(&call, attach(call.own, seg, flags, addr));
 }
 
 /* @where, rounded if asked for; NULL, with a reason given, if it will not do. */
@@ -170,8 +188,8 @@ static char *check_address(const struct unishm *seg, void *where, int flags)
 		unishm_because(-EINVAL, "the address is NULL or rounds down to it; "
 				"unishm_attach() takes any that is free");
 	else if (address + seg->size < address)
-		unishm_because(-EINVAL, "%zu bytes from %p on are more than the address space",
-				seg->size, where);
+		unishm_because(-EINVAL, "%s from %p on are more than the address space; "
+				"choose a lower address", unishm_bytes(seg->size).text, where);
 	else
 		return (char *)where - ((uintptr_t)where - address);
 	return NULL;
@@ -196,18 +214,19 @@ static int attach_over(struct unishm *seg, char *at, int flags, void **got)
 
 static int attach_beside(struct unishm *seg, char *at, int flags, void **got)
 {
-	int rc = unishm_enter(seg);
+	struct unishm_own *own = &unishm_own;
+	int rc = unishm_enter(own, seg);
 	if (rc < 0)
 		return rc;
 	rc = do_attach(seg, at, flags, got);
-	unishm_leave(seg);
+	unishm_leave(own, seg);
 	return rc;
 }
 
 static int attach_at(struct unishm *seg, void *where, int flags, void **addr)
 {
 	if (!seg || !addr)
-		return unishm_fail(-EINVAL, "attach: an argument is NULL");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
 	void *got;
 	char *at = NULL;
 	int rc = check_attach_flags(flags, MAP_FLAGS | UNISHM_RND | UNISHM_REMAP);
@@ -229,7 +248,7 @@ int unishm_attach_at(struct unishm *seg, void *where, int flags, void **addr)
 
 int unishm_attach_beneath(struct unishm *seg, void *where, int flags, void **addr)
 {
-	return where ? attach_at(seg, where, flags, addr) : attach(seg, flags, addr);
+	return where ? attach_at(seg, where, flags, addr) : attach(&unishm_own, seg, flags, addr);
 }
 
 void unishm_drop_displaced(struct unishm *seg)
@@ -247,8 +266,9 @@ static int find_attachment(const struct unishm *seg, const void *addr)
 	if (!addr && seg->attached == 1)
 		return 0;
 	if (!addr)
-		return unishm_because(-EINVAL, "this handle has %u attachments; name the address",
-				seg->attached);
+		return seg->attached ? unishm_because(-EINVAL, "this handle has %u attachments; "
+				"name the address", seg->attached)
+				: unishm_because(-EINVAL, "this handle has no attachment");
 	for (unsigned i = seg->attached; i-- > 0;)
 		if (seg->attachments[i].addr == addr)
 			return (int)i;
@@ -270,11 +290,11 @@ static int detach(struct unishm *seg, const void *addr)
 
 int unishm_detach_beneath(struct unishm *seg, const void *addr)
 {
-	int rc = unishm_enter(seg);
+	int rc = unishm_enter(&unishm_own, seg);
 	if (rc == 0) {
 		rc = detach(seg, addr);
 		unishm_settle(seg);
-		unishm_leave(seg);
+		unishm_leave(&unishm_own, seg);
 	}
 	return rc;
 }

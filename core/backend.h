@@ -43,7 +43,7 @@ struct unishm {
 	struct unishm *next;  /* of all handles: core/handles.c */
 	struct unishm *prev;
 	bool missed;    /* in a child: fork_missed has still to run; */
-	bool shed_late; /* and fork_shed before it, since a call was under way */
+	bool shed_late; /* and fork_shed once more before it, since a call was under way */
 	bool beneath;   /* the shim's (core/shim.h), which the System V backend may stand on */
 
 	/* Facts, set by open and open_id, constant afterwards. */
@@ -66,6 +66,9 @@ struct unishm_backend {
 
 	/* Zeroed bytes wanted in unishm.priv. */
 	size_t priv_size;
+
+	/* No member from close to status makes a call that is a cancellation point. */
+	bool no_cancellation_points;
 
 	/* Open or create as @opt says, and set the facts of @seg. May assume a
 	 * known oflag, a mode within 0777 and known flags; sizes are the
@@ -143,10 +146,11 @@ struct unishm_backend {
 	 * parent runs after it there, and is told whether the fork failed:
 	 * then nothing must have changed. In the child, where only async-signal-safe calls are
 	 * allowed, shed runs for every handle, and drops what a child must not have inherited; then
-	 * child, for each. */
+	 * child, for each. If a call of the handle @is_under_way (see fork_missed), shed keeps what
+	 * that may be using, and forgets what was not inherited; it runs once more at its end. */
 	void (*fork_prepare)(struct unishm *seg);
 	void (*fork_parent)(struct unishm *seg, bool failed);
-	void (*fork_shed)(struct unishm *seg);
+	void (*fork_shed)(struct unishm *seg, bool is_under_way);
 	void (*fork_child)(struct unishm *seg);
 
 	/* Optional. The handle went through a fork without fork_prepare: the process was made
@@ -190,6 +194,12 @@ struct unishm_making {
  * clause without the subject, with the remedy after a semicolon. Returns @rc. */
 int unishm_because(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* "1 byte", "4096 bytes": for such clauses. */
+struct unishm_words {
+	char text[32];
+};
+struct unishm_words unishm_bytes(size_t count);
+
 /* Run @opt->init on @addr, with nothing locked and forks not held back; called with forks held
  * (as open is), and returns with forks held. Returns 0; -ECANCELED when @making->in_child or
  * @making->abandoned: then the backend just lets go of what it has in this process; or, when the
@@ -219,6 +229,11 @@ const char *unishm_mode_text(mode_t mode, char *out);
 /* "root (0)" in @out; returns it. */
 const char *unishm_user_text(uid_t user, char *out, size_t room);
 const char *unishm_group_text(gid_t group, char *out, size_t room);
+
+/* unishm_because() for -EACCES and -EPERM, on a segment with this mode and owner. */
+int unishm_because_denied(int rc, mode_t mode, uid_t owner);
+/* The same where the directory of all segments may be what refuses. */
+int unishm_because_closed(int rc, const char *directory);
 
 /* This process: getpid() without the system call. */
 pid_t unishm_pid(void);

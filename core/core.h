@@ -10,8 +10,8 @@
 
 /* ---- error.c ------------------------------------------------------------ */
 
-/* Forget why an earlier call failed. */
-void unishm_forget_reason(void);
+/* Whether unishm_because() has told why the call in progress fails with @rc. */
+bool unishm_has_reason(int rc);
 
 /* Compose unishm_errmsg() for a call that fails with @rc: "cannot @what". Takes
  * the reason that unishm_because() left for @rc, else one for the errno alone.
@@ -38,9 +38,6 @@ int unishm_find_backend(const char *name, const struct unishm_backend **backend)
 void unishm_begin(void);
 int unishm_end(int rc);
 
-/* Is this thread between the two, and not at code of the program? */
-bool unishm_is_calling(void);
-
 /* Around the program's code within a call: the caller's cancel state and signals. */
 void unishm_let_cancel(void);
 void unishm_forbid_cancel(void);
@@ -51,6 +48,7 @@ struct unishm_thread {
 	_Atomic(uintptr_t) owner; /* its token; 0: free for a new thread */
 	atomic_uint inside;       /* holds of forks; only the thread itself writes */
 	atomic_bool queued;       /* waits for a fork to end */
+	bool lent;                /* to be given back when its thread holds no forks */
 	unsigned char apart[96];  /* from the next one, which another processor writes */
 };
 
@@ -83,6 +81,21 @@ int unishm_set_up_threads(void (*at_its_end)(void));
 unsigned unishm_release_all_forks(void);
 void unishm_hold_forks_again(unsigned holds);
 
+/* What a call has to look at on its way in and out; 0: nothing is in the way. */
+enum {
+	UNISHM_SIGN_NOT_SET_UP = 1,
+	UNISHM_SIGN_CLOSED = 2,           /* a fork is under way */
+	UNISHM_SIGN_MISSED_AS_PARENT = 4, /* a fork went past the handles, and they have not */
+	UNISHM_SIGN_MISSED_AS_CHILD = 8,  /* been told */
+};
+extern atomic_uint unishm_gate_signs __attribute__((visibility("hidden")));
+
+/* For unishm_hold(), which is inside and saw a sign. */
+void unishm_pass_gate(void);
+
+/* This thread went out, and a fork may wait for it. */
+void unishm_announce_departure(void);
+
 /* Whether a signal handler forked this process while this thread held forks, as it still does. */
 bool unishm_missed_as_child(void);
 
@@ -92,12 +105,11 @@ bool unishm_missed_as_child(void);
 void unishm_register(struct unishm *seg);
 void unishm_unregister(struct unishm *seg);
 
-/* Hold forks and lock a handle, for a call; -ENOMEM. */
-int unishm_enter(struct unishm *seg);
-void unishm_leave(struct unishm *seg);
+/* A fork went past the handle, and it is locked now: tell its backend. */
+void unishm_tell_handle(struct unishm *seg);
 
-/* The same with all handles of the process that are @beneath, or all that are not, for a call that
- * may touch any of them: -ENOMEM, or 0 and the first. */
+/* Hold forks and lock all handles of the process that are @beneath, or all that are not, for a call
+ * that may touch any of them: -ENOMEM, or 0 and the first. enter.h has the same for one handle. */
 int unishm_enter_all(bool beneath, struct unishm **all);
 void unishm_leave_all(bool beneath);
 
@@ -126,23 +138,6 @@ void unishm_tell_missed(bool in_child);
 /* In a new child: free what other threads had locked. @missed: nothing was prepared,
  * and this thread may be at a call of its own. */
 void unishm_renew_handles(bool missed);
-
-/* The body of a public call: run @call, which is about @seg, with the handle locked. */
-#define UNISHM_LOCKED(seg, words, call)                                           \
-	do {                                                                      \
-		unishm_begin();                                                   \
-		int rc_ = (seg) ? unishm_enter(seg) : -EINVAL;                    \
-		if (rc_ == 0) {                                                   \
-			rc_ = (call);                                             \
-			unishm_settle(seg);                                       \
-			unishm_leave(seg);                                        \
-		}                                                                 \
-		if (!(seg))                                                       \
-			unishm_fail(rc_, words ": the handle is NULL");           \
-		else if (rc_ < 0)                                                 \
-			unishm_fail(rc_, words " %s", unishm_label_of(seg).text); \
-		return unishm_end(rc_);                                           \
-	} while (0)
 
 /* ---- segment.c and attachment.c, for the shim ---------------------------- */
 

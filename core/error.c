@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "core.h"
+#include "own.h"
 
 static _Thread_local struct {
-	int why_for; /* the code that @why explains; 0: none */
-	char why[320];
+	char why[320]; /* for unishm_own.why_for */
 	char sentence[560];
 } last;
 
@@ -19,21 +19,19 @@ static const struct {
 	const char *why;
 } reasons[] = {
 	{ EPERM, "only its owner, its creator or the superuser may; run as one of them" },
-	{ EACCES, "its mode gives this user no such right; ask its owner to change the mode" },
+	{ EACCES, "this user has no such right; act as its owner, or have the rights changed" },
 	{ EEXIST, "it exists already; open it without O_EXCL, or choose another key" },
 	{ ENOENT, "there is none; create it with O_CREAT, or check key and backend" },
-	{ EIDRM, "it was removed; open its key anew" },
+	{ EIDRM, "it was removed; create or open another segment" },
 	{ ENOMEM,
 			"the system has not enough memory or address space; ask for less, or raise "
 			"RLIMIT_AS" },
-	{ EROFS,
-			"shared memory is on a file system that is mounted read-only here; "
-			"read it only "
-			"(UNISHM_RDONLY), or have it remounted" },
 	{ ENOSPC,
 			"the system has no room for it; remove segments that nobody needs, or "
 			"raise the limits" },
-	{ EMFILE, "this process has no file descriptors left; close some, or raise RLIMIT_NOFILE" },
+	{ EMFILE,
+			"this process has no file descriptors left; close some, or raise "
+			"RLIMIT_NOFILE (ulimit -n)" },
 	{ ENFILE,
 			"the system has no file descriptors left; close files, or raise the "
 			"system's limit" },
@@ -52,15 +50,10 @@ static const struct {
 			"this process is a child that was forked within the init callback; open "
 			"the key instead" },
 	{ EROFS,
-			"its file system is mounted read-only here; attach with UNISHM_RDONLY, or "
-			"mount it for writing" },
+			"the file system of shared memory is mounted read-only here; mount it for "
+			"writing" },
 	{ EINVAL, "an argument is out of range" },
 };
-
-void unishm_forget_reason(void)
-{
-	last.why_for = 0;
-}
 
 int unishm_because(int rc, const char *format, ...)
 {
@@ -68,13 +61,18 @@ int unishm_because(int rc, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(last.why, sizeof last.why, format, args);
 	va_end(args);
-	last.why_for = rc;
+	unishm_own.why_for = rc;
 	return rc;
+}
+
+bool unishm_has_reason(int rc)
+{
+	return unishm_own.why_for == rc;
 }
 
 static const char *reason(int rc, char *unknown, size_t room)
 {
-	if (last.why_for == rc)
+	if (unishm_own.why_for == rc)
 		return last.why;
 	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
 		if (reasons[i].code == -rc)
@@ -92,7 +90,7 @@ int unishm_fail(int rc, const char *what, ...)
 	va_end(args);
 	snprintf(last.sentence, sizeof last.sentence, "cannot %s: %s", action,
 			reason(rc, unknown, sizeof unknown));
-	last.why_for = 0;
+	unishm_own.why_for = 0;
 	return rc;
 }
 
@@ -102,6 +100,13 @@ const char *unishm_errmsg(void)
 }
 
 /* ---- Words for messages -------------------------------------------------- */
+
+struct unishm_words unishm_bytes(size_t count)
+{
+	struct unishm_words words;
+	snprintf(words.text, sizeof words.text, "%zu byte%s", count, count == 1 ? "" : "s");
+	return words;
+}
 
 struct unishm_label unishm_label_key(const struct unishm_backend *backend, key_t key)
 {

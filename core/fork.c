@@ -31,22 +31,22 @@ static void prepare(void)
 	int state;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	bool interrupted = unishm_holds_forks();
-	if (unishm_own_fork.depth++ == 0) {
-		unishm_own_fork.has_turn = unishm_close_gate(interrupted);
-		unishm_own_fork.prepared = !interrupted;
-		if (unishm_own_fork.prepared)
+	if (unishm_own.fork.depth++ == 0) {
+		unishm_own.fork.has_turn = unishm_close_gate(interrupted);
+		unishm_own.fork.prepared = !interrupted;
+		if (unishm_own.fork.prepared)
 			prepare_handles();
 	}
 	pthread_setcancelstate(state, &state);
-	unishm_own_fork.saved_errno = errno;
+	unishm_own.fork.saved_errno = errno;
 	errno = 0; /* these handlers are next to the system call, which sets it when it fails */
 }
 
 static void end_fork(void)
 {
-	unishm_own_fork.prepared = unishm_own_fork.in_child = false;
-	if (unishm_own_fork.has_turn) {
-		unishm_own_fork.has_turn = false;
+	unishm_own.fork.prepared = unishm_own.fork.in_child = false;
+	if (unishm_own.fork.has_turn) {
+		unishm_own.fork.has_turn = false;
 		unishm_open_gate();
 	}
 }
@@ -56,8 +56,8 @@ static void parent(void)
 	int state;
 	bool failed = errno != 0;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	bool outermost = --unishm_own_fork.depth == 0;
-	if (outermost && unishm_own_fork.prepared)
+	bool outermost = --unishm_own.fork.depth == 0;
+	if (outermost && unishm_own.fork.prepared)
 		EACH_HANDLE(fork_parent, (seg_, failed));
 	else
 		unishm_note_missed();
@@ -65,16 +65,16 @@ static void parent(void)
 		end_fork();
 	pthread_setcancelstate(state, &state);
 	if (!failed)
-		errno = unishm_own_fork.saved_errno;
+		errno = unishm_own.fork.saved_errno;
 }
 
 /* A handle whose call was interrupted by the handler that forked keeps what the call may be
- * using until its end. */
+ * using until its end, when it is shed once more. */
 static void shed(void)
 {
 	for (struct unishm *seg = unishm_next_handle(NULL); seg; seg = unishm_next_handle(seg))
-		if (seg->backend->fork_shed && !seg->shed_late)
-			seg->backend->fork_shed(seg);
+		if (seg->backend->fork_shed)
+			seg->backend->fork_shed(seg, seg->shed_late);
 }
 
 /* This process has one thread: nobody can look while it sets things right. What other threads
@@ -82,9 +82,9 @@ static void shed(void)
  * always with such a child. */
 static void set_right_in_child(void)
 {
-	bool prepared = unishm_own_fork.prepared && unishm_own_fork.depth == 1;
+	bool prepared = unishm_own.fork.prepared && unishm_own.fork.depth == 1;
 	unishm_renew_process();
-	unishm_own_fork.in_child = unishm_own_fork.depth > 0;
+	unishm_own.fork.in_child = unishm_own.fork.depth > 0;
 	unishm_forget_threads();
 	unishm_mutex_renew_all();
 	unishm_renew_handles(!prepared);
@@ -100,9 +100,9 @@ static void child(void)
 {
 	int state;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	if (!unishm_own_fork.in_child)
+	if (!unishm_own.fork.in_child)
 		set_right_in_child();
-	if (--unishm_own_fork.depth == 0)
+	if (--unishm_own.fork.depth == 0)
 		end_fork();
 	pthread_setcancelstate(state, &state);
 }

@@ -3,17 +3,7 @@
 #ifndef UNISHM_CORE_FORK_H
 #define UNISHM_CORE_FORK_H
 
-#include <stdbool.h>
-
-/* The fork that this thread is at, from the handler before it to the one after it. */
-struct unishm_own_fork {
-	unsigned depth;  /* more than 1: a handler of the program forks */
-	bool has_turn;   /* and the gate is closed */
-	bool prepared;   /* fork_prepare ran */
-	int saved_errno; /* of the program, before fork() */
-	bool in_child;   /* this is the child, and is set right */
-};
-extern _Thread_local struct unishm_own_fork unishm_own_fork __attribute__((visibility("hidden")));
+#include "own.h"
 
 /* ---- process.c ---------------------------------------------------------- */
 
@@ -21,15 +11,12 @@ extern _Thread_local struct unishm_own_fork unishm_own_fork __attribute__((visib
  * set right, by unishm_notice_child(). */
 int unishm_set_up_process(void (*set_right)(void));
 
-/* A byte that is 1 here, and wiped in a child. */
-extern volatile unsigned char *unishm_canary __attribute__((visibility("hidden")));
-
 /* Set things right if this process is a child that was made behind the back of the C library.
  * For whoever is about to wait: for a thread, perhaps, that is not there. */
 void unishm_look_for_child(void);
 static inline void unishm_notice_child(void)
 {
-	if (__builtin_expect(!*unishm_canary || unishm_own_fork.depth, 0))
+	if (!unishm_is_no_new_child(&unishm_own))
 		unishm_look_for_child();
 }
 

@@ -18,6 +18,7 @@
 #include <errno.h>
 
 #include "core.h"
+#include "enter.h"
 #include "fork.h"
 #include "os.h"
 
@@ -25,19 +26,32 @@ enum { MOMENT_MS = 1, LONG_MS = 1000, TRIES = 20, MOST_TRIES = 100 };
 
 static struct {
 	struct unishm_mutex turn; /* one fork at a time */
-	atomic_bool closed;       /* by the owner of @turn */
 	atomic_uint departures;   /* changes when a thread lets go of forks */
 	atomic_uint openings;     /* changes when the gate opens */
 } gate = { .turn = UNISHM_MUTEX_INIT };
 
-/* Who went through a fork unprepared, and has not been told. */
-enum { MISSED_AS_PARENT = 1, MISSED_AS_CHILD = 2 };
-static atomic_uint missed;
+atomic_uint unishm_gate_signs = UNISHM_SIGN_NOT_SET_UP;
+enum { MISSED = UNISHM_SIGN_MISSED_AS_PARENT | UNISHM_SIGN_MISSED_AS_CHILD };
 
-static atomic_bool is_set_up;
 static void (*tell_handles)(bool in_child);
 
 /* ---- The gate ------------------------------------------------------------ */
+
+/* By the owner of gate.turn. */
+static bool is_closed(void)
+{
+	return atomic_load(&unishm_gate_signs) & UNISHM_SIGN_CLOSED;
+}
+
+static void close_it(void)
+{
+	atomic_fetch_or(&unishm_gate_signs, UNISHM_SIGN_CLOSED);
+}
+
+static void open_it(void)
+{
+	atomic_fetch_and(&unishm_gate_signs, ~(unsigned)UNISHM_SIGN_CLOSED);
+}
 
 static bool others(bool (*are)(struct unishm_thread *))
 {
@@ -92,20 +106,21 @@ bool unishm_close_gate(bool interrupted)
 		return false;
 	/* Not for ever: a handler of a signal may have interrupted one that is queued. */
 	await_others(is_queued, tries ? tries : MOST_TRIES);
-	atomic_store(&gate.closed, true);
+	close_it();
 	await_others(is_inside, tries);
 	return true;
 }
 
 void unishm_open_gate(void)
 {
-	atomic_store(&gate.closed, false);
+	open_it();
 	atomic_fetch_add(&gate.openings, 1);
-	unishm_os_wake(&gate.openings);
+	if (others(is_queued)) /* who queues later sees it open */
+		unishm_os_wake(&gate.openings);
 	unishm_mutex_unlock(&gate.turn);
 }
 
-static void announce_departure(void)
+void unishm_announce_departure(void)
 {
 	atomic_fetch_add(&gate.departures, 1);
 	unishm_os_wake(&gate.departures);
@@ -113,37 +128,36 @@ static void announce_departure(void)
 
 static void queue(struct unishm_thread *self)
 {
-	for (; atomic_load(&gate.closed); unishm_notice_child()) {
+	for (; is_closed(); unishm_notice_child()) {
 		unsigned seen = atomic_load(&gate.openings);
 		atomic_store(&self->queued, true);
-		if (atomic_load(&gate.closed))
+		if (is_closed())
 			unishm_os_wait(&gate.openings, seen, LONG_MS);
 	}
 }
 
-/* Either this thread sees the gate closed, or the fork sees this thread inside. The thread that
- * forks may pass: a handler of the program runs between ours. */
+/* The thread that forks may pass: a handler of the program runs between ours. */
 static void go_in(struct unishm_thread *self)
 {
 	for (;;) {
-		atomic_store(&self->inside, 1);
-		if (!atomic_load(&gate.closed) || unishm_own_fork.has_turn)
+		unishm_set_inside(self, 1);
+		if (!is_closed() || unishm_own.fork.has_turn)
 			break;
 		atomic_store(&self->inside, 0);
-		announce_departure();
+		unishm_announce_departure();
 		queue(self);
 	}
 	if (__builtin_expect(atomic_load_explicit(&self->queued, memory_order_relaxed), 0)) {
 		atomic_store(&self->queued, false);
-		announce_departure();
+		unishm_announce_departure();
 	}
 }
 
 static void go_out(struct unishm_thread *self)
 {
-	atomic_store(&self->inside, 0);
-	if (__builtin_expect(atomic_load(&gate.closed), 0))
-		announce_departure();
+	unishm_set_inside(self, 0);
+	if (__builtin_expect(is_closed(), 0))
+		unishm_announce_departure();
 	unishm_thread_rests();
 }
 
@@ -152,7 +166,7 @@ static void go_out(struct unishm_thread *self)
 void unishm_set_up_gate(void (*tell)(bool in_child))
 {
 	tell_handles = tell;
-	atomic_store(&is_set_up, true);
+	atomic_fetch_and(&unishm_gate_signs, ~(unsigned)UNISHM_SIGN_NOT_SET_UP);
 }
 
 bool unishm_holds_forks(void)
@@ -163,30 +177,34 @@ bool unishm_holds_forks(void)
 
 void unishm_renew_gate(bool prepared)
 {
-	atomic_store(&gate.closed, unishm_own_fork.has_turn);
-	atomic_store(&missed, prepared ? 0 : MISSED_AS_CHILD);
+	unsigned signs = atomic_load(&unishm_gate_signs) & UNISHM_SIGN_NOT_SET_UP;
+	if (unishm_own.fork.has_turn)
+		signs |= UNISHM_SIGN_CLOSED;
+	if (!prepared)
+		signs |= UNISHM_SIGN_MISSED_AS_CHILD;
+	atomic_store(&unishm_gate_signs, signs);
 }
 
 void unishm_note_missed(void)
 {
-	atomic_fetch_or(&missed, MISSED_AS_PARENT);
+	atomic_fetch_or(&unishm_gate_signs, UNISHM_SIGN_MISSED_AS_PARENT);
 }
 
 /* ---- For calls ----------------------------------------------------------- */
 
 static void tell_missed(void)
 {
-	if (__builtin_expect(!atomic_load_explicit(&missed, memory_order_relaxed), 1) ||
-			unishm_own_fork.depth)
+	if (!(atomic_load_explicit(&unishm_gate_signs, memory_order_relaxed) & MISSED) ||
+			unishm_own.fork.depth)
 		return;
-	unsigned as = atomic_exchange(&missed, 0);
+	unsigned as = atomic_fetch_and(&unishm_gate_signs, ~(unsigned)MISSED) & MISSED;
 	if (as)
-		tell_handles(as & MISSED_AS_CHILD);
+		tell_handles(as & UNISHM_SIGN_MISSED_AS_CHILD);
 }
 
 int unishm_hold_forks(void)
 {
-	if (__builtin_expect(!atomic_load_explicit(&is_set_up, memory_order_relaxed), 0))
+	if (atomic_load_explicit(&unishm_gate_signs, memory_order_relaxed) & UNISHM_SIGN_NOT_SET_UP)
 		return unishm_because(-ENOMEM, "the library was not set up when it was loaded, "
 				"for lack of memory or of keys of threads; start the program anew");
 	unishm_notice_child();
@@ -199,6 +217,12 @@ int unishm_hold_forks(void)
 	go_in(self);
 	tell_missed();
 	return 0;
+}
+
+void unishm_pass_gate(void)
+{
+	go_in(unishm_this_thread());
+	tell_missed();
 }
 
 void unishm_release_forks(void)
@@ -230,5 +254,6 @@ void unishm_hold_forks_again(unsigned holds)
 
 bool unishm_missed_as_child(void)
 {
-	return atomic_load_explicit(&missed, memory_order_relaxed) & MISSED_AS_CHILD;
+	unsigned signs = atomic_load_explicit(&unishm_gate_signs, memory_order_relaxed);
+	return signs & UNISHM_SIGN_MISSED_AS_CHILD;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core.h"
+#include "enter.h"
 #include "mapping.h"
 
 /* A call on a handle of the program may call the shim, whose handles are beneath: they have a list
@@ -25,6 +26,14 @@ void unishm_free_handle(struct unishm *seg)
 	if (seg->attachments != seg->inline_room)
 		free(seg->attachments);
 	free(seg);
+}
+
+static void forget_mappings(void)
+{
+	int state;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* it closes */
+	unishm_mapping_forget();
+	pthread_setcancelstate(state, &state);
 }
 
 /* By next, the list is whole at every instruction of these two. */
@@ -51,41 +60,29 @@ void unishm_unregister(struct unishm *seg)
 	if (seg->next)
 		seg->next->prev = seg->prev;
 	if (!registries[0].first && !registries[1].first)
-		unishm_mapping_forget(); /* a program without handles has its descriptors back */
+		forget_mappings(); /* a program without handles has its descriptors back */
 	unishm_mutex_unlock(&registry->lock);
 }
 
-/* The handle is locked. */
+/* The handle is locked. The call that comes here may be another backend's, without cancellation
+ * points. */
 static void tell_missed(struct unishm *seg, bool in_child)
 {
+	int state;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	if (seg->shed_late && seg->backend->fork_shed)
-		seg->backend->fork_shed(seg);
+		seg->backend->fork_shed(seg, false);
 	seg->missed = seg->shed_late = false;
 	if (seg->backend->fork_missed)
 		seg->backend->fork_missed(seg, in_child);
+	pthread_setcancelstate(state, &state);
 }
 
 /* A signal handler may have forked since forks are held: then, in the child, the handle was shed,
  * and is of no use to the call before it was told. */
-static void lock(struct unishm *seg)
+void unishm_tell_handle(struct unishm *seg)
 {
-	unishm_mutex_lock(&seg->lock);
-	if (__builtin_expect(seg->missed, 0))
-		tell_missed(seg, true);
-}
-
-int unishm_enter(struct unishm *seg)
-{
-	int rc = unishm_hold_forks();
-	if (rc == 0)
-		lock(seg);
-	return rc;
-}
-
-void unishm_leave(struct unishm *seg)
-{
-	unishm_mutex_unlock(&seg->lock);
-	unishm_release_forks();
+	tell_missed(seg, true);
 }
 
 int unishm_enter_all(bool beneath, struct unishm **all)
@@ -96,7 +93,7 @@ int unishm_enter_all(bool beneath, struct unishm **all)
 		return rc;
 	unishm_mutex_lock(&registry->lock);
 	for (struct unishm *seg = registry->first; seg; seg = seg->next)
-		lock(seg);
+		unishm_lock_handle(&unishm_own, seg);
 	*all = registry->first;
 	return 0;
 }

@@ -19,6 +19,8 @@ struct unishm_mutex {
 	struct unishm_mutex *_Atomic next; /* of all static ones; NULL: not listed yet */
 };
 
+enum { UNISHM_MUTEX_WAITED = 1 };
+
 /* For static mutexes. All of them are listed at their first use, for a child to find. */
 #define UNISHM_MUTEX_INIT { 0, 0, NULL }
 
@@ -30,14 +32,14 @@ void unishm_mutex_lock(struct unishm_mutex *mutex);
 bool unishm_mutex_try(struct unishm_mutex *mutex);
 void unishm_mutex_unlock(struct unishm_mutex *mutex);
 
+/* It was freed, and others wait for it. */
+void unishm_mutex_wake(struct unishm_mutex *mutex);
+
 /* Whether this thread holds it. */
 bool unishm_mutex_is_mine(struct unishm_mutex *mutex);
 
 /* In a new child: free what is not held by this thread, the only one there is. */
 void unishm_mutex_renew(struct unishm_mutex *mutex);
 void unishm_mutex_renew_all(void);
-
-/* A number that no other living thread has; a multiple of 2, not 0. */
-uintptr_t unishm_thread_token(void);
 
 #endif

@@ -25,6 +25,7 @@ static struct unishm_mutex lock = UNISHM_MUTEX_INIT; /* of @maps */
 static struct {
 	int fd;
 	pid_t reader; /* in a child, the file still tells of its parent */
+	bool is_copy; /* made when it was opened: by an emulator (qemu-user) */
 	dev_t dev;
 	ino_t ino;
 } maps = { .fd = -1 };
@@ -68,6 +69,7 @@ static int open_maps(void)
 		return rc;
 	maps.fd = kept;
 	maps.reader = unishm_pid();
+	maps.is_copy = st.st_size > 0; /* of a file in /proc it is 0 */
 	maps.dev = st.st_dev;
 	maps.ino = st.st_ino;
 	return 0;
@@ -127,7 +129,7 @@ bool unishm_mapping_is_on(const struct unishm_mapping *mapping, dev_t dev)
 static int look(uintptr_t addr, struct unishm_mapping *out)
 {
 	struct unishm_mapping found;
-	if (maps.fd >= 0 && (maps.reader != unishm_pid() || !is_still_ours()))
+	if (maps.fd >= 0 && (maps.is_copy || maps.reader != unishm_pid() || !is_still_ours()))
 		let_go();
 	int rc = maps.fd < 0 ? open_maps() : 0;
 	if (rc < 0)
@@ -142,6 +144,8 @@ static int look(uintptr_t addr, struct unishm_mapping *out)
 
 int unishm_mapping_at(const void *addr, struct unishm_mapping *out)
 {
+	if (unishm_mutex_is_mine(&lock))
+		return -EOPNOTSUPP; /* a signal handler that interrupted this has forked */
 	unishm_mutex_lock(&lock);
 	int rc = look((uintptr_t)addr, out);
 	unishm_mutex_unlock(&lock);

@@ -5,12 +5,31 @@
 #define UNISHM_CORE_OS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
+
+#ifdef __has_include
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define UNISHM_OS_TELLS_OF_THREADS 1
+#endif
+#endif
 
 /* getenv(), but NULL in a set-id program, whose environment is the caller's. */
 const char *unishm_os_getenv(const char *name);
 
 size_t unishm_os_page_size(void);
+
+/* Whether no other thread runs, nor will one before this thread makes it. glibc 2.32 knows;
+ * elsewhere there may always be others. */
+static inline bool unishm_os_has_one_thread(void)
+{
+#ifdef UNISHM_OS_TELLS_OF_THREADS
+	return __builtin_expect(__libc_single_threaded, 1);
+#else
+	return false;
+#endif
+}
 
 /* Bring the pages of a mapping in, writable if @write. -ENOMEM if the system has
  * no memory for them. */

@@ -7,7 +7,7 @@
 #include "fork.h"
 #include "os.h"
 
-_Thread_local struct unishm_own_fork unishm_own_fork;
+_Thread_local struct unishm_own unishm_own;
 
 static pid_t own_pid;
 volatile unsigned char *unishm_canary;
@@ -32,9 +32,13 @@ void unishm_renew_process(void)
  * canary, the number of the process tells. */
 void unishm_look_for_child(void)
 {
-	const struct unishm_own_fork *own = &unishm_own_fork;
-	if (!*unishm_canary || (own->depth && !own->in_child && getpid() != own_pid))
-		set_right_in_child();
+	const struct unishm_own_fork *own = &unishm_own.fork;
+	if (*unishm_canary && (!own->depth || own->in_child || getpid() == own_pid))
+		return;
+	int state;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	set_right_in_child();
+	pthread_setcancelstate(state, &state);
 }
 
 pid_t unishm_pid(void)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "enter.h"
 #include "sys.h"
 
 /* ---- Open and close ------------------------------------------------------ */
@@ -61,10 +62,11 @@ static int check_options(const struct unishm_options *opt)
 
 static struct unishm *new_handle(const struct unishm_backend *backend)
 {
-	struct unishm *seg =
-			unishm_sys.calloc(1, offsetof(struct unishm, priv) + backend->priv_size);
+	size_t size = offsetof(struct unishm, priv) + backend->priv_size;
+	struct unishm *seg = unishm_sys.realloc(NULL, size); /* faster than calloc() of glibc */
 	if (!seg)
 		return NULL;
+	memset(seg, 0, size);
 	seg->backend = backend;
 	seg->attachments = seg->inline_room;
 	seg->room = UNISHM_INLINE_ATTACHMENTS;
@@ -80,10 +82,19 @@ __attribute__((constructor(101))) static void set_up_early(void)
 	unishm_set_up();
 }
 
-/* Open by @opt, or, when that is NULL, by @id. */
-static int dispatch_open(struct unishm *seg, const struct unishm_options *opt, int id)
+/* An id is given by the system: creating is no remedy. */
+static int because_no_id(int rc)
 {
-	int rc = unishm_hold_forks();
+	if (rc != -ENOENT || unishm_has_reason(rc))
+		return rc;
+	return unishm_because(rc, "there is none; check id and backend, or open it by its key");
+}
+
+/* Open by @opt, or, when that is NULL, by @id. */
+static int dispatch_open(const struct unishm_own *own, struct unishm *seg,
+		const struct unishm_options *opt, int id)
+{
+	int rc = unishm_hold(own);
 	if (rc < 0)
 		return rc;
 	if (opt)
@@ -93,8 +104,9 @@ static int dispatch_open(struct unishm *seg, const struct unishm_options *opt, i
 	unishm_set_opening(NULL);
 	if (rc == 0)
 		unishm_register(seg);
-	unishm_release_forks();
-	return unishm_answer_of_open(rc);
+	unishm_release(own);
+	rc = unishm_answer_of_open(rc);
+	return opt ? rc : because_no_id(rc);
 }
 
 static int open_handle(struct unishm **out, const struct unishm_backend *backend,
@@ -103,7 +115,7 @@ static int open_handle(struct unishm **out, const struct unishm_backend *backend
 	struct unishm *seg = new_handle(backend);
 	if (!seg)
 		return -ENOMEM;
-	int rc = dispatch_open(seg, opt, id);
+	int rc = dispatch_open(&unishm_own, seg, opt, id);
 	if (rc < 0)
 		unishm_free_handle(seg);
 	else
@@ -129,7 +141,8 @@ static int open_with(struct unishm **seg, const struct unishm_options *opt)
 	struct unishm_options known;
 	const struct unishm_backend *backend;
 	if (!seg || !opt)
-		return unishm_fail(-EINVAL, "open a segment with a NULL argument");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"),
+				"open a segment");
 	int rc = read_options(&known, opt);
 	if (rc == 0)
 		rc = check_options(&known);
@@ -158,7 +171,8 @@ static int open_id(struct unishm **seg, int id)
 {
 	const struct unishm_backend *backend;
 	if (!seg)
-		return unishm_fail(-EINVAL, "open a segment with a NULL argument");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"),
+				"open a segment");
 	int rc = unishm_find_backend(NULL, &backend);
 	if (rc == 0 && id < 0)
 		rc = unishm_because(-EINVAL, "ids are not negative");
@@ -174,21 +188,19 @@ int unishm_open_id(struct unishm **seg, int id)
 }
 
 /* Forks are held until the handle is in no list any more. */
-static void close_handle(struct unishm *seg)
+static void close_handle(const struct unishm_own *own, struct unishm *seg)
 {
-	if (unishm_hold_forks() < 0)
+	if (unishm_enter(own, seg) < 0)
 		return;
-	if (unishm_enter(seg) == 0) {
-		while (seg->attached) {
-			unishm_ready(seg);
-			seg->backend->detach(seg, &seg->attachments[seg->attached - 1]);
-			seg->attached--;
-		}
-		seg->backend->close(seg);
-		unishm_leave(seg);
+	while (seg->attached) {
+		unishm_ready(seg);
+		seg->backend->detach(seg, &seg->attachments[seg->attached - 1]);
+		seg->attached--;
 	}
+	seg->backend->close(seg);
+	unishm_unlock_handle(seg);
 	unishm_unregister(seg);
-	unishm_release_forks();
+	unishm_release(own);
 	unishm_free_handle(seg);
 }
 
@@ -211,15 +223,16 @@ int unishm_open_beneath(struct unishm **out, const struct unishm_backend *backen
 
 void unishm_close_beneath(struct unishm *seg)
 {
-	close_handle(seg);
+	close_handle(&unishm_own, seg);
 }
 
 void unishm_close(struct unishm *seg)
 {
-	unishm_begin();
-	if (seg)
-		close_handle(seg);
-	unishm_end(0);
+	if (!seg)
+		return;
+	struct unishm_call call = unishm_begin_call(seg);
+	close_handle(call.own, seg);
+	unishm_end_call(&call, 0);
 }
 
 /* ---- Changing, removing, asking ------------------------------------------ */
@@ -271,11 +284,13 @@ int unishm_chown(struct unishm *seg, uid_t user, gid_t group)
 
 static int checked_status(struct unishm *seg, struct unishm_status *st)
 {
-	struct unishm_status fresh = {
-		.backend = seg->backend->name, .id = seg->id, .size = seg->size
-	};
+	static const struct unishm_status blank;
+	struct unishm_status fresh = blank; /* a copy is faster than to zero it */
 	if (!st)
 		return unishm_because(-EINVAL, "the place for it is NULL");
+	fresh.backend = seg->backend->name;
+	fresh.id = seg->id;
+	fresh.size = seg->size;
 	int rc = unishm_ready(seg);
 	if (rc == 0)
 		rc = seg->backend->status(seg, &fresh);
@@ -310,7 +325,8 @@ static int list(const char *name, int (*visit)(const struct unishm_status *, voi
 	const struct unishm_backend *backend;
 	struct visitor visitor = { visit, arg, 0 };
 	if (!visit)
-		return unishm_fail(-EINVAL, "list segments: the callback is NULL");
+		return unishm_fail(unishm_because(-EINVAL, "the callback is NULL"),
+				"list segments");
 	int rc = unishm_find_backend(name, &backend);
 	if (rc < 0)
 		return unishm_fail(rc, "list segments");

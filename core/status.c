@@ -4,9 +4,11 @@
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "core.h"
+#include "sys.h"
 
 const char *unishm_mode_text(mode_t mode, char *out)
 {
@@ -21,7 +23,11 @@ const char *unishm_user_text(uid_t user, char *out, size_t room)
 {
 	struct passwd entry, *found = NULL;
 	char buffer[1024];
-	if (getpwuid_r(user, &entry, buffer, sizeof buffer, &found) == 0 && found)
+	int state, ours;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	int rc = getpwuid_r(user, &entry, buffer, sizeof buffer, &found);
+	pthread_setcancelstate(state, &ours);
+	if (rc == 0 && found)
 		snprintf(out, room, "%s (%lu)", found->pw_name, (unsigned long)user);
 	else
 		snprintf(out, room, "%lu", (unsigned long)user);
@@ -37,6 +43,32 @@ const char *unishm_group_text(gid_t group, char *out, size_t room)
 	else
 		snprintf(out, room, "%lu", (unsigned long)group);
 	return out;
+}
+
+int unishm_because_denied(int rc, mode_t mode, uid_t owner)
+{
+	char letters[10], name[64];
+	unishm_user_text(owner, name, sizeof name);
+	unishm_mode_text(mode & 0777, letters);
+	if (rc == -EPERM) /* the mode has no say in what owners may do */
+		return unishm_because(rc, "its owner is %s; act as that user, or as root", name);
+	if (owner != unishm_sys.geteuid())
+		return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or "
+				"have it changed", letters, name);
+	return unishm_because(rc, "its mode is %s, which refuses this to its owner, this user; %s",
+			letters, mode & 0400 ? "change the mode" : "have root change the mode");
+}
+
+int unishm_because_closed(int rc, const char *directory)
+{
+	struct stat st;
+	char letters[10], name[64];
+	if (unishm_sys.stat(directory, &st) < 0 || (st.st_mode & 07777) == 01777)
+		return rc;
+	return unishm_because(rc, "this user may not do that in the directory %s, whose mode is %s "
+			"and owner %s; have its mode changed to 1777, or use the System V backend",
+			directory, unishm_mode_text(st.st_mode & 0777, letters),
+			unishm_user_text(st.st_uid, name, sizeof name));
 }
 
 static const char *time_text(int64_t seconds, char *out, size_t room)
@@ -79,7 +111,8 @@ static int print(FILE *out, const struct unishm_status *st)
 {
 	char a[64], b[64], c[64], emulated[240], inexact[240];
 	if (!out || !st)
-		return unishm_fail(-EINVAL, "print a status to or from NULL");
+		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"),
+				"print a status");
 	errno = 0;
 	int rc = fprintf(out,
 			"size: %zu\nnumber_attached: %lu\ncreator_process: %ld\n"

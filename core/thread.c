@@ -12,6 +12,7 @@
 #include <signal.h>
 
 #include "core.h"
+#include "own.h"
 #include "sys.h"
 
 static struct unishm_thread *_Atomic threads;
@@ -20,18 +21,12 @@ static void (*before_end)(void); /* what else the end of a thread means */
 
 /* For threads that cannot have a record since there is no memory: one at a time, until it holds
  * no forks any more. Whoever waits for it holds nothing. */
-static struct unishm_thread spare;
-
-static _Thread_local struct unishm_thread *record;
-static _Thread_local struct {
-	int state, type;
-	bool calling; /* of the thread itself: whether it is at a call */
-} callers;
+static struct unishm_thread spare = { .lent = true };
 
 static bool take(struct unishm_thread *thread)
 {
-	uintptr_t nobody = 0;
-	return atomic_compare_exchange_strong(&thread->owner, &nobody, unishm_thread_token());
+	uintptr_t nobody = 0, me = unishm_token_of(&unishm_own);
+	return atomic_compare_exchange_strong(&thread->owner, &nobody, me);
 }
 
 static void list(struct unishm_thread *thread)
@@ -48,7 +43,7 @@ static struct unishm_thread *find_record(void)
 			return thread;
 	struct unishm_thread *fresh = unishm_sys.calloc(1, sizeof *fresh);
 	if (fresh) {
-		atomic_init(&fresh->owner, unishm_thread_token());
+		atomic_init(&fresh->owner, unishm_token_of(&unishm_own));
 		list(fresh);
 		return fresh;
 	}
@@ -59,24 +54,26 @@ static struct unishm_thread *find_record(void)
 
 struct unishm_thread *unishm_this_thread(void)
 {
-	if (__builtin_expect(!record, 0)) {
-		record = find_record();
-		if (record != &spare)
-			pthread_setspecific(at_end, record); /* if it fails, the record is never
-								used again */
+	struct unishm_own *own = &unishm_own;
+	if (__builtin_expect(!own->record, 0)) {
+		own->record = find_record();
+		if (own->record != &spare)
+			pthread_setspecific(at_end, own->record); /* if it fails, the record is
+								     never used again */
 	}
-	return record;
+	return own->record;
 }
 
 struct unishm_thread *unishm_known_thread(void)
 {
-	return record;
+	return unishm_own.record;
 }
 
 void unishm_thread_rests(void)
 {
-	if (__builtin_expect(record == &spare, 0)) {
-		record = NULL;
+	struct unishm_own *own = &unishm_own;
+	if (__builtin_expect(own->record == &spare, 0)) {
+		own->record = NULL;
 		atomic_store(&spare.owner, 0);
 	}
 }
@@ -89,7 +86,7 @@ struct unishm_thread *unishm_threads(void)
 void unishm_forget_threads(void)
 {
 	for (struct unishm_thread *thread = atomic_load(&threads); thread; thread = thread->next) {
-		if (atomic_load(&thread->owner) == unishm_thread_token())
+		if (atomic_load(&thread->owner) == unishm_token_of(&unishm_own))
 			continue;
 		atomic_store(&thread->inside, 0);
 		atomic_store(&thread->queued, false);
@@ -104,7 +101,7 @@ static void thread_ends(void *mine)
 	struct unishm_thread *thread = mine;
 	unishm_begin();
 	before_end();
-	record = NULL;
+	unishm_own.record = NULL;
 	atomic_store(&thread->owner, 0);
 	unishm_end(0);
 }
@@ -120,39 +117,44 @@ int unishm_set_up_threads(void (*at_its_end)(void))
 
 /* From the first pause of a call to its end, or to a callback, signal handlers run in pauses only:
  * else one that runs between two of them would go unnoticed, and the wait would not end. */
-static _Thread_local struct {
-	bool pausing;
-	sigset_t callers;
-} signals;
+static _Thread_local sigset_t callers_signals;
 
 const sigset_t *unishm_keep_signals_to_pauses(void)
 {
 	/* Not those that an instruction raises: the kernel would end the process. */
 	static const int raised[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
 	sigset_t kept;
-	if (signals.pausing)
-		return &signals.callers;
+	if (unishm_own.pausing)
+		return &callers_signals;
 	sigfillset(&kept);
 	for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
 		sigdelset(&kept, raised[i]);
-	signals.pausing = pthread_sigmask(SIG_BLOCK, &kept, &signals.callers) == 0;
-	return &signals.callers;
+	unishm_own.pausing = pthread_sigmask(SIG_BLOCK, &kept, &callers_signals) == 0;
+	return &callers_signals;
 }
 
-static void end_pauses(void)
+static void end_pauses(struct unishm_own *own)
 {
-	if (!signals.pausing)
-		return;
-	signals.pausing = false;
-	pthread_sigmask(SIG_SETMASK, &signals.callers, NULL);
+	own->pausing = false;
+	pthread_sigmask(SIG_SETMASK, &callers_signals, NULL);
 }
 
 /* ---- Cancellation -------------------------------------------------------- */
 
+/* The type is set as well, for glibc (seen with 2.36): a request that is on its way to a thread
+ * whose type is asynchronous ends it although the state says no meanwhile. A callback may have
+ * changed both, and calls that it made have noted theirs, so they are noted each time. */
+static void forbid_cancel(struct unishm_own *own)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &own->callers.state);
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &own->callers.type);
+}
+
 void unishm_begin(void)
 {
-	unishm_forbid_cancel();
-	unishm_forget_reason();
+	struct unishm_own *own = &unishm_own;
+	own->why_for = 0;
+	forbid_cancel(own);
 }
 
 int unishm_end(int rc)
@@ -161,26 +163,19 @@ int unishm_end(int rc)
 	return rc;
 }
 
+/* The type last: musl (seen with 1.2.3) forgets a request that came while the state said no, until
+ * the next cancellation point, unless the type becomes asynchronous later. */
 void unishm_let_cancel(void)
 {
 	int ours;
-	end_pauses();
-	callers.calling = false;
-	pthread_setcanceltype(callers.type, &ours);
-	pthread_setcancelstate(callers.state, &ours);
+	struct unishm_own *own = &unishm_own;
+	if (__builtin_expect(own->pausing, 0))
+		end_pauses(own);
+	pthread_setcancelstate(own->callers.state, &ours);
+	pthread_setcanceltype(own->callers.type, &ours);
 }
 
-/* The type is set as well, for glibc (seen with 2.36): a request that is on its way to a thread
- * whose type is asynchronous ends it although the state says no meanwhile. A callback may have
- * changed both, and calls that it made have noted theirs, so they are noted each time. */
 void unishm_forbid_cancel(void)
 {
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &callers.state);
-	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &callers.type);
-	callers.calling = true;
-}
-
-bool unishm_is_calling(void)
-{
-	return callers.calling;
+	forbid_cancel(&unishm_own);
 }

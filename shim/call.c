@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fork.h"
+
 /* Not those that an instruction raises, for the kernel would end the process; nor those by which
  * the C library speaks to its threads. */
 static void make_set(struct shim_signals *set)
@@ -35,8 +37,10 @@ static void restore_signals(const struct shim_call *call)
 /* What the library calls from within its own calls is a part of those. */
 int ushs_begin(struct shim_call *call)
 {
-	call->inner = unishm_is_calling();
-	if (!call->inner) {
+	call->inner = unishm_holds_forks();
+	if (call->inner) {
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &call->cancel);
+	} else {
 		block_signals(call);
 		unishm_begin();
 	}
@@ -51,8 +55,10 @@ int ushs_begin(struct shim_call *call)
 void ushs_end(const struct shim_call *call)
 {
 	unishm_release_forks();
-	if (call->inner)
+	if (call->inner) {
+		pthread_setcancelstate(call->cancel, &(int){ 0 });
 		return;
+	}
 	unishm_end(0);
 	restore_signals(call);
 }

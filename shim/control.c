@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "enter.h"
 #include "os.h"
 #include "posix/entries.h"
 #include "posix/handle.h"
@@ -44,14 +45,14 @@ static int control_error(int rc)
 static int look(struct unishm *seg, bool any, struct unishm_status *st)
 {
 	*st = (struct unishm_status){ .id = seg->id, .size = seg->size };
-	int rc = unishm_enter(seg);
+	int rc = unishm_enter(&unishm_own, seg);
 	if (rc < 0)
 		return rc;
 	rc = unishm_ready(seg);
 	if (rc == 0)
 		rc = (any ? ushp_status_any : ushp_status)(seg, st);
 	unishm_settle(seg);
-	unishm_leave(seg);
+	unishm_leave(&unishm_own, seg);
 	return rc;
 }
 
@@ -114,14 +115,14 @@ static int change_ready(struct unishm *seg, int command, const struct unishm_shi
 
 static int change(struct unishm *seg, int command, const struct unishm_shim_owner *to)
 {
-	int rc = unishm_enter(seg);
+	int rc = unishm_enter(&unishm_own, seg);
 	if (rc < 0)
 		return rc;
 	rc = unishm_ready(seg);
 	if (rc == 0)
 		rc = change_ready(seg, command, to);
 	unishm_settle(seg);
-	unishm_leave(seg);
+	unishm_leave(&unishm_own, seg);
 	return rc;
 }
 

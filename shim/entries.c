@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "../core/shim.h"
+#include "fork.h"
 #include "shim.h"
 
 /* A result for the program: @rc, or -1 with errno. errno stays as it was if nothing failed. */
@@ -17,7 +18,7 @@ __attribute__((destructor)) static void leave_at_exit(void)
 {
 	struct shim_call call;
 	int saved = errno;
-	if (!unishm_is_calling() && ushs_begin(&call) == 0) {
+	if (!unishm_holds_forks() && ushs_begin(&call) == 0) {
 		ushs_leave_all();
 		ushs_end(&call);
 	}

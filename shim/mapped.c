@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "enter.h"
 #include "mapping.h"
 #include "os.h"
 #include "posix/entries.h"
@@ -73,13 +74,13 @@ static void see_to(struct shim_segment *segment, unsigned index)
 void ushs_see_what_is_mapped(struct shim_segment *segment)
 {
 	struct unishm *seg = segment->seg;
-	if (unishm_enter(seg) < 0)
+	if (unishm_enter(&unishm_own, seg) < 0)
 		return;
 	for (unsigned i = seg->attached; i-- > 0;)
 		if (!is_there(seg, seg->attachments[i].addr))
 			see_to(segment, i);
 	unishm_settle(seg);
-	unishm_leave(seg);
+	unishm_leave(&unishm_own, seg);
 }
 
 bool ushs_see_what_moved_to(const void *addr)

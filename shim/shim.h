@@ -36,7 +36,8 @@ struct shim_signals {
 /* Around each call. Signals are blocked meanwhile: a handler may use the same calls, as it may on
  * System V. Forks are held. */
 struct shim_call {
-	bool inner;    /* the library itself calls; the rest is unused then */
+	bool inner; /* the library itself calls: it is not interrupted by that */
+	int cancel; /* then; or */
 	struct shim_signals mask;
 };
 

@@ -11,6 +11,9 @@
 
 enum { NOBODY = 65534, USER = 1000, OTHER = 1001 };
 
+/* Before refuse() is used. */
+#define NEEDS_FILTERS SKIP_UNLESS(!emulator(), "qemu-user has no filters of system calls")
+
 /* Can namespaces and places be made at all? Needs root. */
 bool can_be_apart(void);
 

@@ -596,6 +596,7 @@ static void ring(int sig)
 START_TEST(a_wait_for_init_gives_way_to_a_signal)
 {
 	begin(_i);
+	SKIP_UNLESS(!emulator(), "pselect() of qemu-user misses signals that come before it waits");
 	struct agent agent = slow_creator();
 	struct sigaction action = { .sa_handler = ring, .sa_flags = SA_RESTART };
 	sigaction(SIGALRM, &action, NULL);

@@ -286,6 +286,7 @@ START_TEST(each_row_of_the_table_is_refused_and_changes_nothing)
 			rc, row->code, said);
 	ck_assert_msg(untouched(), "[%s] %s: %s: an output was touched", backend(), row->call, row->cause);
 	ck_assert_msg(strncmp(said, "cannot ", 7) == 0 && !strchr(said, '\n'), "message: %s", said);
+	ck_assert_msg(!strstr(said, " 1 bytes") && !strstr(said, "NULL: an argument"), "message: %s", said);
 	struct unishm_status after = status_of(fixture);
 	same_status(&before, &after);
 	for (int i = 0; i < SMALL; i++)
@@ -302,6 +303,59 @@ static long find_message(long unused)
 	(void)unused;
 	return strstr(unishm_errmsg(), "root") != NULL;
 }
+
+/* Each message says what was asked, what is the case, and what helps in this case. */
+static void says(const char *wanted, const char *unwanted)
+{
+	const char *said = unishm_errmsg();
+	ck_assert_msg(strstr(said, wanted) != NULL, "[%s] \"%s\" is not in: %s", backend(), wanted, said);
+	if (unwanted)
+		ck_assert_msg(!strstr(said, unwanted), "[%s] \"%s\" is in: %s", backend(), unwanted, said);
+}
+
+START_TEST(a_message_gives_no_advice_that_cannot_help)
+{
+	begin(_i);
+	struct unishm *other, *seg = make(0, 1, 0600);
+	void *addr;
+	expect_rc(unishm_open_id(&other, INT_MAX), -ENOENT);
+	says("check id and backend", "O_CREAT");
+	expect_rc(unishm_open(&other, key(0), 0, 2, 0), -EINVAL);
+	says("it has 1 byte, fewer than the 2 asked for", NULL);
+	expect_rc(unishm_open(&other, key(1), O_CREAT, 0, 0600), -EINVAL);
+	says("a size of 1 or more", "size 0 opens");
+	expect_rc(unishm_detach(seg, NULL), -EINVAL);
+	says("this handle has no attachment", "name the address");
+	expect_rc(unishm_attach(NULL, 0, &addr), -EINVAL);
+	says("an argument is NULL", "out of range");
+	char *highest = (char *)(UINTPTR_MAX - UINTPTR_MAX % granularity() - granularity());
+	ck_assert_int_lt(unishm_attach_at(seg, highest, 0, &addr), 0);
+	says("choose", "ask for less");
+	drop(seg);
+}
+END_TEST
+
+static long find_owner_alone(long unused)
+{
+	(void)unused;
+	return strstr(unishm_errmsg(), "its owner is root") && !strstr(unishm_errmsg(), "mode is");
+}
+
+START_TEST(what_only_an_owner_may_do_is_no_matter_of_the_mode)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	struct agent nobody = agent_start_as(NOBODY);
+	struct unishm *seg = make(0, SMALL, 0666);
+	expect_rc(ask(&nobody, do_open, 0), 0);
+	expect_rc(ask(&nobody, do_remove, 0), -EPERM);
+	expect_rc(ask(&nobody, find_owner_alone, 0), 1);
+	expect_rc(ask(&nobody, do_chmod, 0600), -EPERM);
+	expect_rc(ask(&nobody, find_owner_alone, 0), 1);
+	agent_end(&nobody);
+	drop(seg);
+}
+END_TEST
 
 START_TEST(a_message_names_owner_and_mode_of_what_is_refused)
 {
@@ -1169,6 +1223,8 @@ static void table_group(Suite *suite)
 	TCase *t = group(suite, "table", NULL, 15);
 	tcase_add_loop_test(t, each_row_of_the_table_is_refused_and_changes_nothing, 0, ROWS * backends());
 	t = group(suite, "denied", NULL, 15);
+	EACH(t, a_message_gives_no_advice_that_cannot_help);
+	EACH(t, what_only_an_owner_may_do_is_no_matter_of_the_mode);
 	EACH(t, a_message_names_owner_and_mode_of_what_is_refused);
 	EACH(t, a_reader_is_refused_with_the_same_errno_everywhere);
 }

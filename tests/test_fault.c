@@ -507,7 +507,8 @@ static const struct answer {
 	/* A lock of another is there: then another place; EACCES says the same (POSIX). */
 	{ "posix", NULL, "fcntl_lock", EAGAIN, 0 },
 	{ "posix", NULL, "fcntl_lock", EACCES, 0 },
-	{ "posix", NULL, "fcntl_lock", EACCES, -EAGAIN },
+	{ "posix", NULL, "fcntl_lock", EAGAIN, -EBUSY },
+	{ "posix", NULL, "fcntl_lock", EACCES, -EBUSY },
 	/* F_OFD_SETLK is not known here. */
 	{ "posix", NULL, "fcntl_lock", EINVAL, -ENOTSUP },
 	/* Another way. */
@@ -534,10 +535,9 @@ static const struct answer {
 	/* No room for a slot: a reader hold. */
 	{ "posix", "attach, attach read-only, attach at, attach again", "pwrite", ENOSPC, 0 },
 	{ "posix", "attach, attach read-only, attach at, attach again", "pwrite", EDQUOT, 0 },
-	{ "posix", "attach, attach read-only, attach at, attach again", "pwrite", EAGAIN, 0 },
 	/* Without: what is kept for later, times, who was last, the mapping that makes it quick. */
 	{ "posix", NULL, "open to keep", 0, 0 },
-	{ "posix", "create, create filled", "fstat", 0, 0 },
+	{ "posix", "create, create filled, list", "fstat", 0, 0 },
 	{ "posix", "attach read-only, attach again", "mmap", 0, 0 },
 	{ "posix", "attach read-only, lock", "openat", 0, 0 },
 	{ "posix", "attach read-only, detach, lock, unlock, chmod, chown, remove", "fstat", 0, 0 },
@@ -551,17 +551,17 @@ static const struct answer {
 	{ "posix", "create filled", "pwrite", 0, 0 },
 	/* A fork cannot fail for our sake: the child may be uncounted, and the record says so. */
 	{ "posix", "fork", NULL, 0, 0 },
-	/* A list goes on with the next one. */
-	{ "posix", "list", NULL, 0, 0 },
-	/* The library takes these, which cannot come from a tmpfs, for answers of its own: to be mended. */
-	{ "posix", NULL, "openat", EBUSY, 0 },
-	{ "posix", "open", "openat", EBUSY, -ENOENT },
-	{ "posix", NULL, "openat", EAGAIN, 0 },
-	{ "posix", NULL, "pread", EAGAIN, 0 },
-	{ "posix", NULL, "pwrite", EAGAIN, 0 },
-	{ "posix", NULL, "open", EBUSY, 0 },
-	{ "posix", NULL, "open", EAGAIN, 0 },
-	{ "posix", "attach, attach at", "pread", 0, 0 }, /* of head.removed: taken for no */
+	/* A list goes on behind what is gone, another's, or not ours. */
+	{ "posix", "list", NULL, ENOENT, 0 },
+	{ "posix", "list", "openat", EOPNOTSUPP, 0 }, /* as one of another version */
+	{ "posix", "list", "fcntl_lock", EINVAL, 0 },
+	{ "posix", "list", "openat", EISDIR, 0 },
+	{ "posix", "list", "openat", ELOOP, 0 },
+	{ "posix", "list", "openat", ENOTDIR, 0 },
+	{ "posix", "list", "openat", ENXIO, 0 },
+	{ "posix", "list", NULL, EACCES, 0 },
+	{ "posix", "list", NULL, EPERM, 0 },
+	{ "posix", "list", NULL, EBUSY, 0 },
 	/* System V: it is gone, meanwhile; the key is another's; a question that need not be answered. */
 	{ "sysv", NULL, "shmctl", EINVAL, -EIDRM },
 	{ "sysv", "open by id", "shmctl", EINVAL, -ENOENT },

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -336,6 +337,72 @@ START_TEST(a_raw_clone_beside_calls_does_not_hang)
 		expect_ok(pthread_join(thread[i], NULL));
 	unishm_close(mine);
 	drop(other);
+}
+END_TEST
+
+/* Where the parent has memory that children do not inherit, a child may put its own. */
+static char *places[512];
+static unsigned place_count;
+
+static void note_places(void)
+{
+	char line[512];
+	FILE *maps = fopen("/proc/self/maps", "re");
+	expect(maps, "errno %d", errno);
+	for (place_count = 0; place_count < 512 && fgets(line, sizeof line, maps); place_count++)
+		places[place_count] = (char *)(uintptr_t)strtoull(line, NULL, 16);
+	fclose(maps);
+}
+
+/* Keeps those places only that were free. */
+static void use_free_places(void)
+{
+	unsigned kept = 0;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	for (unsigned i = 0; i < place_count; i++) {
+		if (msync(places[i], page, MS_ASYNC) == 0)
+			continue;
+		char *own = mmap(places[i], page, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		expect(own != MAP_FAILED, "errno %d", errno);
+		*own = 'm';
+		places[kept++] = own;
+	}
+	place_count = kept;
+}
+
+static long use_places_of_the_parent(long unused)
+{
+	(void)unused;
+	int ended = 0;
+	note_places();
+	long pid = raw_fork();
+	if (pid == 0) {
+		use_free_places();
+		use(mine);
+		for (unsigned i = 0; i < place_count; i++)
+			expect(*places[i] == 'm', "it is %d", *places[i]);
+		_exit(0);
+	}
+	while (waitpid((pid_t)pid, &ended, 0) < 0)
+		expect(errno == EINTR, "errno %d", errno);
+	return ended;
+}
+
+START_TEST(what_a_raw_clone_maps_where_its_parent_has_something_stays)
+{
+	begin(_i);
+	mine = make(0, SMALL, 0600);
+	attach(mine, 0);
+	if (can_lock())
+		expect_ok(unishm_lock(mine));
+	pid_t pid = fork(); /* from now on its lock is kept by a mapping */
+	if (pid == 0)
+		_exit(0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	expect_ok(use_places_of_the_parent(0));
+	ck_assert_uint_eq(number_attached(mine), 1);
+	drop(mine);
 }
 END_TEST
 #endif
@@ -741,6 +808,7 @@ static void fill(Suite *suite)
 	EACH(t, a_fork_beside_calls_leaves_the_child_working_handles);
 #ifdef __linux__
 	EACH(t, a_raw_clone_beside_calls_does_not_hang);
+	EACH(t, what_a_raw_clone_maps_where_its_parent_has_something_stays);
 #endif
 	t = group(suite, "callbacks", "native", 30);
 	EACH(t, a_fork_does_not_wait_for_the_init_of_another_thread);

@@ -485,6 +485,8 @@ START_TEST(an_object_that_changes_without_pause_crashes_and_stops_nobody)
 	begin(_i / SPOILS);
 	SKIP_UNLESS(on("posix"), "is about POSIX objects");
 	SKIP_UNLESS(can_be_apart(), "needs root and namespaces");
+	/* see record.h: attach and detach touch a mapping after a look at the file's size */
+	SKIP_UNLESS(!emulator(), "qemu-user takes long from a look at a size to what follows");
 	expect_ok(apart(use_spoilt, _i % SPOILS));
 }
 END_TEST

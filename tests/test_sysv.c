@@ -6,6 +6,7 @@
  * Makers are killed or stopped within the library by replacing members of its table of system
  * calls (core/sys.h).
  */
+#include <limits.h>
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -18,8 +19,12 @@
 
 enum { FILLED = 5000 };
 
+/* As the library has it before a test puts its own there. */
+static int (*kernels_shmctl)(int id, int cmd, struct shmid_ds *buf);
+
 static void begin_sysv(void)
 {
+	kernels_shmctl = unishm_sys.shmctl;
 	for (int i = 0; i < backends(); i++)
 		if (strcmp(unishm_backends()[i], "sysv") == 0)
 			begin(i);
@@ -29,13 +34,13 @@ static void begin_sysv(void)
 
 static bool raw_stat(int id, struct shmid_ds *ds)
 {
-	return shmctl(id, IPC_STAT, ds) == 0;
+	return kernels_shmctl(id, IPC_STAT, ds) == 0;
 }
 
 static int raw_count(void)
 {
 	struct shm_info info;
-	expect(shmctl(0, SHM_INFO, (void *)&info) >= 0, "errno %d", errno);
+	expect(kernels_shmctl(0, SHM_INFO, (void *)&info) >= 0, "errno %d", errno);
 	return info.used_ids;
 }
 
@@ -73,7 +78,7 @@ static int struck_shmdt(const void *addr)
 static int own_group_shmctl(int id, int cmd, struct shmid_ds *buf)
 {
 	if (cmd != IPC_SET || !without_groups || buf->shm_perm.gid == getegid())
-		return shmctl(id, cmd, buf);
+		return kernels_shmctl(id, cmd, buf);
 	errno = EINVAL;
 	return -1;
 }
@@ -210,6 +215,58 @@ START_TEST(a_dead_maker_that_nobody_has_waited_for_is_dead)
 		reap(pid);
 	}
 	drop(take(0));
+}
+END_TEST
+
+static int fill_and_fail(void *addr, size_t size, void *arg)
+{
+	fill(addr, size, arg);
+	return -EBUSY;
+}
+
+static int fill_and_die(void *addr, size_t size, void *arg)
+{
+	fill(addr, size, arg);
+	return raise(SIGKILL);
+}
+
+/* In a child, which may be killed before call number @turn. True: it was. */
+static bool is_killed_making(long turn, unishm_init_fn init)
+{
+	int status = 0;
+	pid_t pid = fork();
+	if (pid == 0) {
+		strike_at(turn, SIGKILL);
+		open_filled(0, O_CREAT, 0, init);
+		_exit(0);
+	}
+	expect(pid > 0 && waitpid(pid, &status, 0) == pid, "errno %d", errno);
+	return WIFSIGNALED(status);
+}
+
+START_TEST(a_maker_killed_while_it_undoes_its_work_leaves_nothing)
+{
+	begin_makers(_i);
+	SKIP_UNLESS(is_isolated(), "counts all segments");
+	for (long turn = 0; is_killed_making(turn, fill_and_fail); turn++) {
+		expect_nothing_half_made(turn);
+		recover(turn);
+	}
+	ck_assert_int_eq(raw_count(), 0);
+}
+END_TEST
+
+START_TEST(who_is_killed_while_it_clears_away_leaves_nothing)
+{
+	begin_makers(_i);
+	SKIP_UNLESS(is_isolated(), "counts all segments");
+	bool killed = true;
+	for (long turn = 0; killed; turn++) {
+		is_killed_making(LONG_MAX, fill_and_die);
+		killed = is_killed_making(turn, fill);
+		expect_nothing_half_made(turn);
+		recover(turn);
+	}
 }
 END_TEST
 
@@ -541,7 +598,7 @@ START_TEST(foreign_segments_of_every_mode_are_ordinary_segments)
 			ck_assert(raw_stat(id, &was));
 			try_everything(0, id, true);
 			expect_untouched(0, id, &was);
-			shmctl(id, IPC_RMID, NULL);
+			kernels_shmctl(id, IPC_RMID, NULL);
 		}
 }
 END_TEST
@@ -559,7 +616,7 @@ START_TEST(foreign_segments_that_are_attached_are_ordinary_segments)
 		try_everything(0, id, true);
 		expect_untouched(0, id, &was);
 		shmdt(addr);
-		shmctl(id, IPC_RMID, NULL);
+		kernels_shmctl(id, IPC_RMID, NULL);
 	}
 }
 END_TEST
@@ -586,7 +643,7 @@ START_TEST(what_may_be_a_first_step_is_removed_only_to_create_it)
 	id = shmget(key(0), SMALL, IPC_CREAT | IPC_EXCL | 0411); /* by a process that lives */
 	ck_assert_int_eq(unishm_open(&mine, key(0), O_CREAT, SMALL, 0600), -ETIMEDOUT);
 	ck_assert_int_eq(shmget(key(0), 0, 0), id);
-	shmctl(id, IPC_RMID, NULL);
+	kernels_shmctl(id, IPC_RMID, NULL);
 }
 END_TEST
 
@@ -634,7 +691,7 @@ START_TEST(the_sweep_finds_what_dead_makers_left_and_nothing_else)
 	ck_assert_int_eq(raw_count(), all);
 	expect_ok(unishm_sweep(NULL, 0, NULL, NULL));
 	ck_assert_int_eq(raw_count(), without_groups ? 3 : 2);
-	shmctl(foreign, IPC_RMID, NULL);
+	kernels_shmctl(foreign, IPC_RMID, NULL);
 	let_it_finish(&live);
 	drop(take(2));
 }
@@ -724,14 +781,16 @@ static void meet_stranger(int n, int theirs, size_t size)
 	struct shmid_ds was, now;
 	struct unishm *seg = make(n, SMALL, 0600);
 	int id = unishm_id(seg);
+	memset(&was, 0, sizeof was); /* the C library may leave parts out */
+	memset(&now, 0, sizeof now);
 	detach(seg, attach(seg, 0));
-	expect_ok(shmctl(id, IPC_RMID, NULL));
+	expect_ok(kernels_shmctl(id, IPC_RMID, NULL));
 	expect(stranger(id, key(theirs), size), "errno %d", errno);
 	expect(raw_stat(id, &was), "errno %d", errno);
 	expect_stale(seg);
 	expect(raw_stat(id, &now) && memcmp(&was, &now, sizeof was) == 0, "touched");
 	unishm_close(seg);
-	expect_ok(shmctl(id, IPC_RMID, NULL));
+	expect_ok(kernels_shmctl(id, IPC_RMID, NULL));
 }
 
 START_TEST(a_handle_does_not_act_on_another_segment_with_its_id)
@@ -852,6 +911,8 @@ static void fill_suite(Suite *suite)
 	TCase *t = group(suite, "makers", "native", 60);
 	tcase_add_loop_test(t, a_maker_killed_before_any_call_is_in_nobodys_way, 0, 2);
 	tcase_add_loop_test(t, a_dead_maker_that_nobody_has_waited_for_is_dead, 0, 2);
+	tcase_add_loop_test(t, a_maker_killed_while_it_undoes_its_work_leaves_nothing, 0, 2);
+	tcase_add_loop_test(t, who_is_killed_while_it_clears_away_leaves_nothing, 0, 2);
 	tcase_add_loop_test(t, a_maker_of_an_ordinary_user_is_in_nobodys_way, 0, 2);
 	tcase_add_loop_test(t, a_maker_in_another_pid_namespace_is_in_nobodys_way, 0, 2);
 	tcase_add_loop_test(t, a_maker_stopped_before_any_call_is_not_seen, 0, 2);

@@ -23,8 +23,9 @@ static int find_part(struct unishm *seg, const char *text, const struct request 
 {
 	size_t size = unishm_size(seg);
 	if (request->offset > size)
-		return fail("%s %s: offset %zu lies behind the end of the segment; it has %zu "
-				"bytes", this_command->name, text, request->offset, size);
+		return fail("%s %s: offset %zu lies behind the end of the segment, which has %zu "
+				"byte%s; give a smaller one", this_command->name, text,
+				request->offset, size, plural(size));
 	*length = size - request->offset;
 	*left_out = 0;
 	if (request->length_given && request->length > *length)
@@ -41,6 +42,12 @@ static const char *why(int error)
 	if (error == EFAULT)
 		return "the system has no memory left for its pages";
 	return strerror(error);
+}
+
+/* A closed stream is no file at all, for who looks from outside. */
+static const char *why_stream(int error)
+{
+	return error == EBADF ? "it is closed; redirect it" : why(error);
 }
 
 /* ---- read ----------------------------------------------------------------- */
@@ -108,8 +115,9 @@ static int dump_part(const unsigned char *bytes, size_t length, const char *text
 		size_t count = length - done < FETCHED ? length - done : FETCHED;
 		int rc = transfer_interrupted() ? -EINTR : fetch(some, bytes + done, count);
 		if (rc < 0)
-			return fail("read %s: %s; %zu of %zu bytes were dumped", text,
-					rc == -EINTR ? "interrupted" : why(-rc), done, length);
+			return fail("read %s: %s; %zu of %zu byte%s dumped", text,
+					rc == -EINTR ? "interrupted" : why(-rc), done, length,
+					were(length));
 		dump_lines(&dump, offset + done, some, count);
 		if (ferror(stdout))
 			return FAILED; /* main() says why */
@@ -141,6 +149,7 @@ static int copy_out(const char *bytes, size_t length, const char *text)
 	size_t done = 0;
 	int error = 0;
 	fflush(stdout);
+	transfer_progress("read", 0, length);
 	while (done < length && !error && !transfer_interrupted()) {
 		ssize_t put = write(STDOUT_FILENO, bytes + done, transfer_chunk(length - done));
 		if (put < 0 && errno != EINTR)
@@ -152,11 +161,12 @@ static int copy_out(const char *bytes, size_t length, const char *text)
 	if (error == EPIPE)
 		return end_by_sigpipe(); /* without a line, as other programs */
 	if (error)
-		return fail("read %s: %s; %zu of %zu bytes were written", text, why(error), done,
-				length);
+		return fail("read %s: %s%s; %zu of %zu byte%s written", text,
+				error == EFAULT ? "" : "standard output: ", why_stream(error), done,
+				length, were(length));
 	if (done < length)
-		return fail("read %s: interrupted; %zu of %zu bytes were written", text, done,
-				length);
+		return fail("read %s: interrupted; %zu of %zu byte%s written", text, done,
+				length, were(length));
 	return DONE;
 }
 
@@ -187,8 +197,8 @@ static int read_segment(struct unishm *seg, const char *text, void *arg)
 	transfer_catch_signals();
 	status = output_part(addr, length, text, request);
 	if (status == DONE && left_out)
-		return fail("read %s: %zu bytes were left out: the segment ends after %zu", text,
-				left_out, unishm_size(seg));
+		return fail("read %s: %zu byte%s left out: the segment has %zu", text, left_out,
+				were(left_out), unishm_size(seg));
 	return status;
 }
 
@@ -209,16 +219,16 @@ static int left_out(const char *text, size_t room)
 	size_t more = input_left();
 	char byte;
 	if (more)
-		return fail("write %s: %zu bytes were left out: only %zu fit; create a larger "
-				"segment", text, more, room);
+		return fail("write %s: %zu byte%s left out: there is room for %zu; create a larger "
+				"segment", text, more, were(more), room);
 	ssize_t got;
 	do
 		got = read(STDIN_FILENO, &byte, 1);
 	while (got < 0 && errno == EINTR && !transfer_interrupted());
 	if (got <= 0)
 		return DONE;
-	return fail("write %s: the input goes on, and the rest was left out: only %zu bytes fit; "
-			"create a larger segment", text, room);
+	return fail("write %s: the input goes on, and the rest was left out: there is room for %zu "
+			"byte%s; create a larger segment", text, room, plural(room));
 }
 
 /* @end: the room ends with the segment, so that input beyond it is lost. */
@@ -227,6 +237,7 @@ static int copy_in(char *bytes, size_t room, const char *text, size_t offset, bo
 	size_t done = 0, expected = input_left(); /* 0: not known */
 	bool more = true;
 	int error = 0;
+	transfer_progress("written", 0, 0);
 	while (more && done < room && !error && !transfer_interrupted()) {
 		ssize_t got = read(STDIN_FILENO, bytes + done, transfer_chunk(room - done));
 		if (got < 0 && errno != EINTR)
@@ -237,11 +248,12 @@ static int copy_in(char *bytes, size_t room, const char *text, size_t offset, bo
 	}
 	transfer_end_progress();
 	if (error)
-		return fail("write %s: %s; %zu bytes from offset %zu were written", text,
-				why(error), done, offset);
+		return fail("write %s: %s%s; %zu byte%s written from offset %zu on", text,
+				error == EFAULT ? "" : "standard input: ", why_stream(error), done,
+				were(done), offset);
 	if (transfer_interrupted())
-		return fail("write %s: interrupted; %zu bytes from offset %zu were written; write "
-				"again to have them all", text, done, offset);
+		return fail("write %s: interrupted; %zu byte%s written from offset %zu on; write "
+				"again to have them all", text, done, were(done), offset);
 	return more && end ? left_out(text, room) : DONE;
 }
 

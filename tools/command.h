@@ -100,6 +100,8 @@ extern int option_status;
 void print_usage(FILE *out);
 void print_help(const struct command *command);
 bool is_backend(const char *name);
+/* @text and a newline, in columns @at, where the cursor is, to 80. */
+void print_wrapped(FILE *out, const char *text, int at);
 
 /* ---- Lines on standard error: message.c ------------------------------------ */
 
@@ -109,6 +111,8 @@ void tell(const char *format, ...) PRINTF_LIKE(1, 2);
 int fail(const char *format, ...) PRINTF_LIKE(1, 2);
 int usage_error(const char *format, ...) PRINTF_LIKE(1, 2);
 int library_failed(void);
+/* unishm_errmsg(), in the words of the command. */
+const char *library_message(void);
 int out_of_memory(void);
 /* While a full screen is shown, lines are kept instead of printed; "" if there was none since. */
 void keep_errors(bool keep);
@@ -123,5 +127,6 @@ struct hint {
 struct hint did_you_mean(const char *name);
 
 const char *plural(unsigned long count); /* "s", or "" for one */
+const char *were(unsigned long count);   /* "s were", or " was" for one */
 
 #endif

@@ -24,8 +24,8 @@ struct source {
 
 static int too_long(struct source *source, size_t size)
 {
-	fail("create --from %s: the file is longer than %zu bytes; give a larger size",
-			source->name, size);
+	fail("create --from %s: the file is longer than %zu byte%s; give a larger size",
+			source->name, size, plural(size));
 	source->told = true;
 	return -EFBIG;
 }
@@ -124,8 +124,9 @@ static int too_small(const struct unishm_options *wanted, const char *text)
 	unishm_close(seg);
 	if (size >= wanted->size)
 		return DONE;
-	return fail("create %s: it exists and has %zu bytes, fewer than %zu; nothing changed; "
-			"remove it first, or ask for no more", text, size, wanted->size);
+	return fail("create %s: it exists and has %zu byte%s, fewer than %zu; nothing changed; "
+			"remove it first, or ask for no more", text, size, plural(size),
+			wanted->size);
 }
 
 /* The right that is missing may be one on the directory, not on a segment. */
@@ -140,6 +141,8 @@ static int no_place(const struct unishm_options *opt, const char *text)
 
 static int not_created(int rc, const struct unishm_options *opt, const char *text, bool told)
 {
+	char why[700]; /* before other calls fail */
+	snprintf(why, sizeof why, "%s", library_message());
 	if (opt->init && transfer_interrupted())
 		return fail("create %s: interrupted; nothing was created", text);
 	if (rc == -ETIMEDOUT)
@@ -154,7 +157,7 @@ static int not_created(int rc, const struct unishm_options *opt, const char *tex
 		return FAILED;
 	if ((rc == -EACCES || rc == -EROFS) && no_place(opt, text) != DONE)
 		return FAILED;
-	return library_failed();
+	return fail("%s", why);
 }
 
 static int create(struct unishm_options *opt, struct source *source, const char *text,

@@ -23,20 +23,33 @@ static const char *const level_names[] = { "ok", "note", "problem" };
 
 static struct {
 	struct json json;
-	bool as_json, colour;
+	bool as_json, colour, wrapped;
 	unsigned count[3]; /* of findings of each level */
 	time_t stale_after;
 } report;
+
+/* Programs read one line for each finding, people as many as the terminal needs. */
+static void print_text(const char *text, int at)
+{
+	if (report.wrapped)
+		print_wrapped(stdout, text, at);
+	else
+		puts(text);
+}
 
 static void print_finding(enum level level, const char *subject, const char *text,
 		const char *remedy)
 {
 	static const enum style styles[] = { GREEN, YELLOW, BOLD_RED };
 	enum style style = report.colour ? styles[level] : PLAIN;
-	printf("%s%-7s%s %s: %s\n", style_on(style), level_names[level], style_off(style), subject,
-			text);
-	if (*remedy)
-		printf("        -> %s\n", remedy);
+	char line[900];
+	printf("%s%-7s%s ", style_on(style), level_names[level], style_off(style));
+	snprintf(line, sizeof line, "%s: %s", subject, text);
+	print_text(line, 8);
+	if (!*remedy)
+		return;
+	printf("        -> ");
+	print_text(remedy, 11);
 }
 
 static void print_json_finding(enum level level, const char *subject, const char *text,
@@ -63,6 +76,14 @@ static void find(enum level level, const char *subject, const char *remedy, cons
 	make_printable(text);
 	(report.as_json ? print_json_finding : print_finding)(level, subject, text, remedy);
 	report.count[level]++;
+}
+
+/* The remedy of a message stands behind a semicolon. */
+static void find_failure(const char *subject, const char *message)
+{
+	const char *remedy = strstr(message, "; ");
+	find(PROBLEM, subject, remedy ? remedy + 2 : "", "%.*s", (int)strcspn(message, ";"),
+			message);
 }
 
 static bool is_built(const char *backend)
@@ -115,6 +136,7 @@ static int try_backend(const char *backend)
 	return rc;
 }
 
+/* NULL: what the message says. */
 static const char *remedy_for(int rc, const char *backend)
 {
 	bool posix = strcmp(backend, "posix") == 0;
@@ -129,7 +151,7 @@ static const char *remedy_for(int rc, const char *backend)
 		return "raise the limit of open files (ulimit -n, fs.file-max)";
 	case -EACCES:
 	case -EPERM:
-		return posix ? "give /dev/shm the mode 1777, and mount it for writing"
+		return posix ? "chmod 1777 /dev/shm, or allow it in the policy of this system"
 				: "allow shmget in the policy of this system or container";
 	case -EROFS:
 		return "mount /dev/shm for writing";
@@ -138,8 +160,16 @@ static const char *remedy_for(int rc, const char *backend)
 	case -ENOENT:
 		return "mount a tmpfs on /dev/shm";
 	default:
-		return "use the other backend";
+		return NULL;
 	}
+}
+
+static void report_failed(const char *backend, int rc)
+{
+	const char *said = library_message(), *own = strstr(said, "; ");
+	const char *remedy = remedy_for(rc, backend);
+	find(PROBLEM, backend, remedy ? remedy : own ? own + 2 : "use the other backend", "%.*s",
+			(int)strcspn(said, ";"), said);
 }
 
 static void check_backends(void)
@@ -152,7 +182,7 @@ static void check_backends(void)
 			find(OK, *name, "", "a segment can be created, attached and removed%s",
 					*name == unishm_backends()[0] ? "; it is the default" : "");
 		else
-			find(PROBLEM, *name, remedy_for(rc, *name), "%s", unishm_errmsg());
+			report_failed(*name, rc);
 	}
 }
 
@@ -169,7 +199,8 @@ static void check_shmmax(void)
 		return;
 	}
 	find(small ? NOTE : OK, "sysv", small ? "sysctl -w kernel.shmmax=BYTES" : "",
-			"a segment can have %s (kernel.shmmax)", human_size(most).text);
+			"a segment can have %s%s at most (kernel.shmmax)", human_size(most).text,
+			most < 1024 ? most == 1 ? " byte" : " bytes" : "");
 }
 
 static void check_shmmni(uint64_t segments)
@@ -263,14 +294,13 @@ static void check_space(const char *directory, const struct statvfs *fs)
 static void check_directory_mode(const char *directory)
 {
 	struct stat st;
-	if (stat(directory, &st) == 0 && (st.st_mode & 07777) != 01777)
-		find(st.st_mode & S_ISVTX ? NOTE : PROBLEM, directory, "chmod 1777 /dev/shm", "its "
-				"mode is %04lo, not 1777: other users may have no access, or may "
-				"remove segments that are not theirs",
-				(unsigned long)(st.st_mode & 07777));
-	if (access(directory, W_OK | X_OK) != 0)
-		find(PROBLEM, directory, "mount it for writing, with mode 1777",
-				"this user cannot create anything there: %s", strerror(errno));
+	if (stat(directory, &st) < 0 || (st.st_mode & 07777) == 01777)
+		return;
+	unsigned long mode = st.st_mode & 07777;
+	find((mode & 01777) == 01777 ? NOTE : PROBLEM, directory, "chmod 1777 /dev/shm",
+			"its mode is %04lo, not 1777%s", mode, (mode & 0777) != 0777
+			? ": not all users can use it" : !(mode & S_ISVTX)
+			? ": each user can remove the segments of others" : "");
 }
 
 static void check_shm_directory(void)
@@ -444,7 +474,7 @@ static void check_unreadable(const struct rows *rows)
 	if (count)
 		find(NOTE, "segments", "run unishm doctor as root, to examine all",
 				"%zu segment%s not examined: this user may not read %s", count,
-				count == 1 ? " was" : "s were", count == 1 ? "it" : "them");
+				were(count), count == 1 ? "it" : "them");
 }
 
 static void check_unfinished(void)
@@ -453,7 +483,7 @@ static void check_unfinished(void)
 	if (collect_unfinished(&rows) == 0 && rows.count)
 		find(NOTE, "segments", "unishm remove --unfinished",
 				"%zu segment%s left unfinished by processes that died", rows.count,
-				rows.count == 1 ? " was" : "s were");
+				were(rows.count));
 	free_rows(&rows);
 }
 
@@ -494,7 +524,7 @@ static void examine_name(const struct system_object *object)
 	find(NOTE, "posix", rc == -ENOTSUP ? "use the newer version of unishm for it" : remedy,
 			"%s/%s (%s) has a name of this library, but is no whole segment: %s",
 			system_shm_directory(), object->name,
-			human_size((uint64_t)object->st->st_size).text, unishm_errmsg());
+			human_size((uint64_t)object->st->st_size).text, library_message());
 }
 
 static int examine_object(const struct system_object *object, void *arg)
@@ -526,8 +556,11 @@ static void check_segments(void)
 {
 	struct rows rows = { NULL, 0, 0 };
 	static const struct filter everything;
-	if (collect(&rows, &everything) != DONE)
-		report.count[PROBLEM]++; /* stderr says which */
+	keep_errors(true);
+	int status = collect(&rows, &everything);
+	keep_errors(false);
+	if (status != DONE)
+		find_failure("segments", kept_line());
 	check_left_over(&rows);
 	check_unreadable(&rows);
 	check_unfinished();
@@ -582,6 +615,7 @@ static void examine_as_json(void)
 static int run_doctor(int argc, char **argv)
 {
 	report.colour = stream_has_colour(stdout);
+	report.wrapped = isatty(STDOUT_FILENO);
 	report.stale_after = 3600;
 	for (int c; (c = next_option(argc, argv)) != -1;) {
 		if (c == 'J')

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The fields of a segment: one name each, for --output, --sort, JSON and the C API. */
+/* The fields of a segment: one name each, for --output, --sort, JSON and the C API. Headings are
+ * those of lsipc where it has the same; so the default ones fit 80 columns. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -24,12 +25,12 @@ static const struct {
 	[FIELD_CREATOR_GROUP] = { "creator_group", "CREATOR-GROUP", GROUP, false },
 	[FIELD_MODE] = { "mode", "MODE", MODE, true },
 	[FIELD_SIZE] = { "size", "SIZE", SIZE, true },
-	[FIELD_NUMBER_ATTACHED] = { "number_attached", "ATTACHED", NUMBER, false },
-	[FIELD_CREATOR_PROCESS] = { "creator_process", "CREATOR-PID", NUMBER, false },
-	[FIELD_LAST_OP_PROCESS] = { "last_op_process", "LAST-PID", NUMBER, false },
-	[FIELD_LAST_ATTACH_TIME] = { "last_attach_time", "LAST-ATTACH", TIME, false },
-	[FIELD_LAST_DETACH_TIME] = { "last_detach_time", "LAST-DETACH", TIME, false },
-	[FIELD_LAST_CHANGE_TIME] = { "last_change_time", "LAST-CHANGE", TIME, true },
+	[FIELD_NUMBER_ATTACHED] = { "number_attached", "NATTCH", NUMBER, false },
+	[FIELD_CREATOR_PROCESS] = { "creator_process", "CPID", NUMBER, false },
+	[FIELD_LAST_OP_PROCESS] = { "last_op_process", "LPID", NUMBER, false },
+	[FIELD_LAST_ATTACH_TIME] = { "last_attach_time", "ATTACH", TIME, false },
+	[FIELD_LAST_DETACH_TIME] = { "last_detach_time", "DETACH", TIME, false },
+	[FIELD_LAST_CHANGE_TIME] = { "last_change_time", "CTIME", TIME, true },
 	[FIELD_LOCKED] = { "locked", "LOCKED", FLAG, false },
 	[FIELD_REMOVED] = { "removed", "REMOVED", FLAG, false },
 	[FIELD_EMULATED] = { "emulated", "EMULATED", BITS, false },

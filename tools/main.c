@@ -124,12 +124,13 @@ static int finish_output(int status)
 	int error = errno;
 	if (fclose(stdout) != 0 && !error)
 		error = errno;
-	if (!failed && !error)
-		return status;
+	if (!failed && (!error || status != DONE))
+		return status; /* or a line has said what failed */
 	if (error == EPIPE || (failed && closed))
 		return end_by_sigpipe();
-	return fail("cannot write to standard output: %s",
-			error ? strerror(error) : "an earlier write failed");
+	return fail("cannot write to standard output: %s", error == EBADF
+			? "it is closed; redirect it"
+			: error ? strerror(error) : "an earlier write failed");
 }
 
 int main(int argc, char **argv)

@@ -63,9 +63,40 @@ int usage_error(const char *format, ...)
 	return USAGE;
 }
 
+/* The library's advice names what programs write; here it is an option or a command. */
+static const struct {
+	const char *api, *here;
+} words[] = {
+	{ "use UNISHM_NORESERVE", "add --noreserve" },
+	{ "UNISHM_NORESERVE", "--noreserve" },
+	{ "UNISHM_HUGETLB", "--hugetlb" },
+	{ "create it with O_CREAT", "create it with unishm create" },
+	{ "attach with UNISHM_RDONLY", "use unishm read" },
+};
+
+/* @sentence, which has @room, with all of @api replaced. */
+static void replace(char *sentence, size_t room, const char *api, const char *here)
+{
+	char *at = strstr(sentence, api);
+	char rest[sizeof kept];
+	if (!at)
+		return;
+	snprintf(rest, sizeof rest, "%s", at + strlen(api));
+	snprintf(at, room - (size_t)(at - sentence), "%s%s", here, rest);
+}
+
+const char *library_message(void)
+{
+	static char sentence[sizeof kept];
+	snprintf(sentence, sizeof sentence, "%s", unishm_errmsg());
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		replace(sentence, sizeof sentence, words[i].api, words[i].here);
+	return sentence;
+}
+
 int library_failed(void)
 {
-	return fail("%s", unishm_errmsg());
+	return fail("%s", library_message());
 }
 
 int out_of_memory(void)
@@ -76,6 +107,11 @@ int out_of_memory(void)
 const char *plural(unsigned long count)
 {
 	return count == 1 ? "" : "s";
+}
+
+const char *were(unsigned long count)
+{
+	return count == 1 ? " was" : "s were";
 }
 
 /* ---- Did you mean ---------------------------------------------------------- */

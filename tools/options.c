@@ -59,7 +59,7 @@ const struct option_spec option_table[] = {
 	{ CREATE, 'f', 0, "from", "FILE", WORD_FILE,
 		"Fill it from FILE (-: standard input). Implies --exclusive. SIZE is optional." },
 	{ CREATE, OPT_NORESERVE, 0, "noreserve", NULL, WORD_NONE,
-		"Set no memory aside." },
+		"Reserve no memory: a full system then shows when pages are first used." },
 	{ CREATE, OPT_HUGETLB, 0, "hugetlb", NULL, WORD_NONE,
 		"Use huge pages." },
 	{ LOCK, OPT_HOLD, 0, "hold", NULL, WORD_NONE,
@@ -95,8 +95,7 @@ const struct option_spec option_table[] = {
 
 enum { HELP_AT = 26, HELP_TO = 80 };
 
-/* @text from column @at, which is where the cursor is, to column HELP_TO. */
-static void print_wrapped(FILE *out, const char *text, int at)
+void print_wrapped(FILE *out, const char *text, int at)
 {
 	int column = at;
 	while (*text) {
@@ -245,10 +244,11 @@ static int bad_option(char **argv)
 	return stop(usage_error("there is no option -%c", optopt));
 }
 
-static int no_value(char **argv)
+/* musl's optind may be beyond the end, and the option elsewhere. */
+static int no_value(int argc, char **argv)
 {
-	const char *last = argv[optind - 1];
-	if (strncmp(last, "--", 2) == 0)
+	const char *last = optind <= argc ? argv[optind - 1] : NULL;
+	if (last && strncmp(last, "--", 2) == 0)
 		return stop(usage_error("option %s needs a value", last));
 	return stop(usage_error("option -%c needs a value", optopt));
 }
@@ -291,7 +291,7 @@ static int take_option(int argc, char **argv)
 		case 'V':
 			return stop(print_version());
 		case ':':
-			return no_value(argv);
+			return no_value(argc, argv);
 		case '?':
 			return bad_option(argv);
 		default:

@@ -16,6 +16,8 @@
 struct request {
 	struct filter filter;
 	bool bulk, dry_run, yes, attached, foreign, unfinished;
+	bool looked;             /* at all processes, once for all that are named */
+	struct attachments all;
 };
 
 /* What the filters choose, and what they left out. */
@@ -34,18 +36,18 @@ static void tell_attached(const char *text, const struct unishm_status *st,
 	const struct text_long names = attached_names(all, st);
 	tell("%s is attached %lu time%s%s%s; its memory is freed when the last process detaches",
 			text, st->number_attached, plural(st->number_attached),
-			*names.text ? ", by " : "", names.text);
+			*names.text ? ", mapped by " : "", names.text);
 }
 
 static int remove_named(struct unishm *seg, const char *text, void *arg)
 {
-	const struct request *request = arg;
+	struct request *request = arg;
 	struct unishm_status st;
 	if (unishm_status(seg, &st) == 0 && st.number_attached) {
-		struct attachments all;
-		find_attachments(&all);
-		tell_attached(text, &st, &all);
-		free_attachments(&all);
+		if (!request->looked)
+			find_attachments(&request->all);
+		request->looked = true;
+		tell_attached(text, &st, &request->all);
 	}
 	if (request->dry_run) {
 		printf("would remove %s\n", text);
@@ -94,7 +96,7 @@ static void tell_left_out(const struct choice *choice)
 {
 	if (choice->attached)
 		tell("%zu attached segment%s not chosen; --attached chooses attached ones too",
-				choice->attached, choice->attached == 1 ? " was" : "s were");
+				choice->attached, were(choice->attached));
 	if (choice->foreign)
 		tell("%zu segment%s of other users %s not chosen; --foreign chooses %s too",
 				choice->foreign, plural(choice->foreign),
@@ -347,7 +349,9 @@ static int run_remove(int argc, char **argv)
 		return remove_unfinished(&request);
 	if (request.bulk)
 		return remove_chosen(&request);
-	return for_each_segment(argc - optind, argv + optind, remove_named, &request);
+	rc = for_each_segment(argc - optind, argv + optind, remove_named, &request);
+	free_attachments(&request.all);
+	return rc;
 }
 
 const struct command remove_command = {

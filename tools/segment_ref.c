@@ -195,7 +195,8 @@ int open_segment(struct unishm **seg, const struct segment_ref *ref)
 	int rc = try_open_segment(seg, ref);
 	if (rc == 0)
 		return DONE;
-	if (rc != -ENOENT)
+	/* More may be known: no place for segments at all, or one that is not finished. */
+	if (rc != -ENOENT || !strstr(unishm_errmsg(), ": there is none; "))
 		return library_failed();
 	const char *other = elsewhere(ref);
 	if (other)

@@ -49,9 +49,11 @@ static bool read_mapping(const char *line, dev_t device, struct system_attachmen
 	unsigned long inode;
 	int name = 0;
 	if (sscanf(line, "%*s %*s %llx %x:%x %lu %n", &offset, &device_major, &device_minor, &inode,
-			&name) != 4 || offset != 0 || inode == 0)
+			&name) != 4 || offset != 0)
 		return false;
 	found->sysv = strncmp(line + name, "/SYSV", 5) == 0;
+	if (inode == 0 && !found->sysv) /* the first segment of System V has the id 0 */
+		return false;
 	/* of System V the inode is the id; of POSIX the library makes it so */
 	found->id = found->sysv ? (int)inode : (int)(inode & INT_MAX);
 	return found->sysv || makedev(device_major, device_minor) == device;

@@ -86,35 +86,44 @@ struct text mode_letters(mode_t mode)
 	return text;
 }
 
-/* Tables ask for the same user again and again: remember the last one. */
+/* Tables ask for the same users again and again, and each answer reads a file, or asks a server:
+ * remember some. */
+enum { REMEMBERED = 64 };
+
+struct remembered {
+	unsigned long number;
+	struct text text; /* "": nothing yet */
+};
+
+static void name_or_number(struct remembered *entry, unsigned long number, const char *name)
+{
+	entry->number = number;
+	if (name)
+		snprintf(entry->text.text, sizeof entry->text.text, "%s", name);
+	else
+		snprintf(entry->text.text, sizeof entry->text.text, "%lu", number);
+}
+
 struct text user_name(uid_t user)
 {
-	static struct text text;
-	static uid_t known;
-	if (text.text[0] && known == user)
-		return text;
-	struct passwd *entry = getpwuid(user);
-	if (entry)
-		snprintf(text.text, sizeof text.text, "%s", entry->pw_name);
-	else
-		snprintf(text.text, sizeof text.text, "%lu", (unsigned long)user);
-	known = user;
-	return text;
+	static struct remembered users[REMEMBERED];
+	struct remembered *known = &users[user % REMEMBERED];
+	if (!known->text.text[0] || known->number != user) {
+		const struct passwd *entry = getpwuid(user);
+		name_or_number(known, user, entry ? entry->pw_name : NULL);
+	}
+	return known->text;
 }
 
 struct text group_name(gid_t group)
 {
-	static struct text text;
-	static gid_t known;
-	if (text.text[0] && known == group)
-		return text;
-	struct group *entry = getgrgid(group);
-	if (entry)
-		snprintf(text.text, sizeof text.text, "%s", entry->gr_name);
-	else
-		snprintf(text.text, sizeof text.text, "%lu", (unsigned long)group);
-	known = group;
-	return text;
+	static struct remembered groups[REMEMBERED];
+	struct remembered *known = &groups[group % REMEMBERED];
+	if (!known->text.text[0] || known->number != group) {
+		const struct group *entry = getgrgid(group);
+		name_or_number(known, group, entry ? entry->gr_name : NULL);
+	}
+	return known->text;
 }
 
 void make_printable(char *text)
@@ -163,9 +172,11 @@ static size_t next_character(const char *text, int *width)
 {
 	wchar_t character;
 	mbstate_t state;
+	*width = 1;
+	if (*text >= ' ' && *text <= '~') /* as in every locale, and nearly all that is shown */
+		return 1;
 	memset(&state, 0, sizeof state);
 	size_t length = mbrtowc(&character, text, strlen(text), &state);
-	*width = 1;
 	if (length == 0 || length > 16)
 		return 1;
 	int columns = wcwidth(character);

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,12 +50,21 @@ static double seconds_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Both are terminals, and the same one: the bytes and the line would mix. */
-static bool output_is_here(void)
+/* The same terminal: perhaps by two names, but a session has only one to control it. */
+static bool is_terminal_of_errors(int fd)
 {
-	struct stat out, err;
-	return isatty(STDOUT_FILENO) && fstat(STDOUT_FILENO, &out) == 0
-			&& fstat(STDERR_FILENO, &err) == 0 && out.st_rdev == err.st_rdev;
+	struct stat here, err;
+	if (!isatty(fd) || fstat(fd, &here) < 0 || fstat(STDERR_FILENO, &err) < 0)
+		return false;
+	pid_t session = tcgetsid(fd);
+	return here.st_rdev == err.st_rdev
+			|| (session >= 0 && session == tcgetsid(STDERR_FILENO));
+}
+
+/* The bytes, or what is typed, would mix with the line. */
+static bool bytes_are_here(void)
+{
+	return is_terminal_of_errors(this_command->bit == READ ? STDOUT_FILENO : STDIN_FILENO);
 }
 
 /* "12s", "3m05s", "2h07m". */
@@ -90,7 +100,8 @@ static void print_progress(const char *verb, size_t done, size_t total, double p
 		progress_width = used;
 }
 
-/* The first time after half a second, then five times a second. What is done sooner needs none. */
+/* The first time after half a second, then five times a second. What is done sooner needs none. The
+ * first call, with nothing done, starts the clock. */
 void transfer_progress(const char *verb, size_t done, size_t total)
 {
 	static double start, last;
@@ -99,8 +110,7 @@ void transfer_progress(const char *verb, size_t done, size_t total)
 		start = now;
 		last = now + 0.3;
 	}
-	if (now - last < 0.2 || !isatty(STDERR_FILENO)
-			|| (output_is_here() && this_command->bit == READ))
+	if (now - last < 0.2 || !isatty(STDERR_FILENO) || bytes_are_here())
 		return;
 	last = now;
 	print_progress(verb, done, total, now - start);

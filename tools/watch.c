@@ -76,6 +76,8 @@ static bool has_changed(enum field field, const struct row *now, const struct ro
 
 static bool any_changed(const struct row *now, const struct row *before)
 {
+	if (memcmp(&now->st, &before->st, sizeof now->st) == 0)
+		return false; /* quick, and true of most */
 	for (int i = 0; i < FIELDS; i++)
 		if (has_changed((enum field)i, now, before))
 			return true;

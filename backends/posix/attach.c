@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "data.h"
 #include "entries.h"
 #include "mapping.h"
 #include "memory.h"
@@ -16,8 +17,8 @@
 static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = ushp_sys_open_data(&p->object, seg->size,
-			flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = ushp_sys_open_data(
+			&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
 	if (fd < 0)
 		return fd;
 	*keeps = fd == p->object.fd;
@@ -50,8 +51,8 @@ bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t len
 
 /* UNISHM_REMAP replaces something, so that nothing must fail any more after it: count first. The
  * range is kept meanwhile, if it is free, or the record might be mapped there. */
-static int count_and_replace(struct unishm *seg, void *where, int flags,
-		struct unishm_attachment *new)
+static int count_and_replace(
+		struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	bool keeps;
 	void *held = ushp_hold_range(where, seg->size);
@@ -59,8 +60,8 @@ static int count_and_replace(struct unishm *seg, void *where, int flags,
 	if (rc == 0) {
 		rc = ushp_keeps_in_range(seg, where, seg->size)
 				? unishm_because(-EINVAL,
-						"the library keeps something in that range; "
-						"choose another address")
+						  "the library keeps something in that range; "
+						  "choose another address")
 				: map_as_asked(seg, where, flags, &keeps, &new->addr);
 		if (rc < 0)
 			ushp_hold_undo(seg, new);
@@ -94,11 +95,17 @@ static void read_epoch(struct posix *p)
 		p->epoch = epoch;
 }
 
+static int permit(struct posix *p, unsigned want)
+{
+	p->own = ushp_object_is_own(&p->st);
+	return ushp_object_permit(&p->object, &p->st, p->own, want);
+}
+
 int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct posix *p = posix_of(seg);
 	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
-	int rc = p->st.st_nlink == 0 ? -EIDRM : ushp_object_permit(&p->object, &p->st, want);
+	int rc = p->st.st_nlink == 0 ? -EIDRM : permit(p, want);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
 		rc = ushp_hold_need_writable(seg);
 	/* So that the data keeps the description with the lock. */
@@ -116,37 +123,6 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 	return 0;
 }
 
-/* Unmap what is left at [@addr, @addr + @length) of a mapping of @object's data. Programs may
- * have unmapped it, and have something else there by now, which stays. -EINVAL and @gone:
- * nothing is left. */
-static int unmap_data(const struct object *object, void *addr, size_t length, bool *gone)
-{
-	*gone = false;
-	size_t page = unishm_os_page_size();
-	uintptr_t base = (uintptr_t)addr, from = base;
-	uintptr_t end = base + (length + page - 1) / page * page;
-	bool found = false;
-	while (from < end) {
-		struct unishm_mapping at;
-		int rc = unishm_mapping_at((void *)from, &at);
-		if (rc == -EOPNOTSUPP)
-			return unishm_sys.munmap(addr, length) < 0 ? -errno : 0;
-		if (rc < 0 || at.start >= end)
-			break;
-		uintptr_t to = at.end < end ? at.end : end;
-		from = at.start > from ? at.start : from;
-		if (at.offset == at.start - base && ushp_sys_is_data(object, &at)) {
-			if (unishm_sys.munmap((void *)from, to - from) < 0)
-				return -errno;
-			found = true;
-		}
-		from = to;
-	}
-	*gone = !found;
-	return found ? 0 : unishm_because(-EINVAL, "the attachment at %p is mapped no more; "
-			"the program unmapped it", addr);
-}
-
 /* Count @old out. @unmap: it is still mapped. The object was checked before, since the mapping may
  * be what still keeps the lock. */
 static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
@@ -154,7 +130,7 @@ static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 	struct posix *p = posix_of(seg);
 	bool usable = p->checked == 0;
 	bool gone = false;
-	int rc = unmap ? unmap_data(&p->object, old->addr, seg->size, &gone) : 0;
+	int rc = unmap ? ushp_data_unmap(&p->object, old->addr, seg->size, &gone) : 0;
 	if (rc < 0 && !gone)
 		return rc; /* it is still mapped, and counted */
 	if (rc < 0)
@@ -162,7 +138,8 @@ static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 	ushp_hold_remove(seg, old, usable, p->checked != -EBADMSG);
 	if (usable)
 		read_epoch(p);
-	if (p->hold.saw_removed || (usable && p->st.st_nlink == 0))
+	if (p->hold.saw_removed ||
+			(usable && (p->st.st_nlink == 0 || ushp_says_removed(p, &p->st))))
 		p->end = END_POSSIBLE; /* was it the last one? */
 	return rc;
 }

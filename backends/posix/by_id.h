@@ -35,6 +35,7 @@
 #ifndef UNISHM_POSIX_BY_ID_H
 #define UNISHM_POSIX_BY_ID_H
 
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -52,6 +53,10 @@ key_t ushp_by_id_key(const char *name, const struct record_head *head, const str
 /* Between begin and end of a removal: have the name of a removed segment instead of the others, or
  * none if nothing is attached. -ENOENT: it has no name by id. */
 int ushp_by_id_take_names(struct unishm *seg);
+
+/* Has its remover died before it took away the name by which @seg has it open? Then that is done
+ * now. */
+bool ushp_by_id_is_half_removed(struct unishm *seg, const struct stat *st);
 
 /* A removed segment to which nothing seems to be attached: take its name away, if it has one still.
  * 0: it has none; 1: it is attached, or this user may not. */

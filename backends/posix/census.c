@@ -18,6 +18,12 @@
  * holds are among those found. Those are asked for once more, if they are more than one; if all
  * are there, their number is exact.
  *
+ * Both. The two numbers have to be of one instant. Readers are counted between the first reading
+ * of the words and the look at the locks. When the words did not change, and no holder is found to
+ * have died since, the slots were the same at the instant of the readers. Otherwise readers are
+ * counted once more at the end: when they are the same ones, the readers were the same at the
+ * instant of the slots. Places are never used twice.
+ *
  * A lock that is wider than any of ours may hide others behind it, and many locks make the kernel
  * walk a long list for each question: in both cases its own list of locks is read.
  */
@@ -47,8 +53,9 @@ struct counting {
 	struct lock_file file;
 	uint64_t pin; /* place of locks in RAM that hold */
 	unsigned long readers;
+	uint64_t places; /* of those, added up: which they are */
 	unsigned others; /* locks found below those of readers */
-	bool locked, hidden, settled;
+	bool locked, hidden;
 	bool use_list; /* there are locks that questions do not tell apart, or too many */
 	unsigned dead; /* slots whose word counts and which have no lock */
 	struct words first, again, known_dead; /* of the last: 0 in those that are not */
@@ -76,8 +83,8 @@ static bool push(struct ranges *ranges, uint64_t first, uint64_t last)
 {
 	if (ranges->count == ranges->room) {
 		bool on_heap = ranges->list != ranges->few;
-		struct range *more = unishm_sys.realloc(on_heap ? ranges->list : NULL,
-				2 * ranges->room * sizeof *more);
+		struct range *more = unishm_sys.realloc(
+				on_heap ? ranges->list : NULL, 2 * ranges->room * sizeof *more);
 		if (!more)
 			return false;
 		if (!on_heap)
@@ -114,6 +121,7 @@ static bool note_lock(struct counting *c, struct ranges *found, struct range loc
 		c->hidden = true;
 	else
 		c->readers += (unsigned long)(lock.last - lock.first + 1);
+	c->places += lock.first;
 	return push(found, lock.first, lock.last) && !c->hidden && found->count < MANY;
 }
 
@@ -169,6 +177,7 @@ static int ask_readers_once(struct counting *c)
 	c->readers = count_unseen(c->seg);
 	c->locked = c->hidden = c->use_list = false;
 	c->others = 0;
+	c->places = 0;
 	int rc = find_readers(c, &ask, &found);
 	if (rc == 0 && !c->use_list)
 		rc = are_still_there(c, &found);
@@ -187,30 +196,28 @@ static int read_list(struct counting *c)
 		return rc;
 	c->locked = rc > 0;
 	rc = ushp_sys_count_locks(c->p->object.dev, c->p->object.ino,
-			(struct range){ PLACE_READERS, PLACE_END },
-			READERS_AT_ONCE, &count);
+			(struct range){ PLACE_READERS, PLACE_END }, READERS_AT_ONCE, &count,
+			&c->places);
 	if (rc == 0) {
 		c->readers = count;
 		c->hidden = false;
 	} else {
 		c->hidden = true;
 	}
-	return 0;
+	return 1;
 }
 
+/* 1: c->readers is their number at one instant; 0: they come and go too fast. */
 static int ask_readers(struct counting *c)
 {
+	enum { TRIES = 20 };
 	int rc = 0;
 	c->use_list = false;
-	for (unsigned i = 0; i < ROUNDS && rc == 0 && !c->use_list; i++)
+	for (unsigned i = 0; i < TRIES && rc == 0 && !c->use_list; i++)
 		rc = ask_readers_once(c);
-	if (rc < 0)
-		return rc;
-	if (c->use_list)
-		return read_list(c);
-	if (rc == 0)
-		c->settled = false;
-	return 0;
+	if (rc == 0 && c->use_list)
+		rc = read_list(c);
+	return rc;
 }
 
 /* ---- Slots ----------------------------------------------------------------------------- */
@@ -337,28 +344,63 @@ static void begin_counting(struct counting *c, struct unishm *seg, uint32_t epoc
 	c->p = posix_of(seg);
 	c->file = ushp_object_locks(&c->p->object);
 	c->pin = PLACE_PINS + epoch;
-	c->settled = true;
 	c->dead = c->known_dead.used = 0;
 }
 
-/* One look at everything. 1: @census has the number; 0: again. */
-static int count_once(struct counting *c, unsigned round, struct census *census)
+/* Did nobody die since the readers were counted, as far as it is not known from before? */
+static bool all_dead_are_known(const struct counting *c)
 {
-	unsigned long sum;
-	int rc = round == 0 ? read_few_words(c, &c->first) : read_stable(c, &c->first);
-	if (rc == 0)
-		rc = ask_readers(c);
-	if (rc == 0)
-		rc = see_who_lives(c);
+	for (uint32_t i = 0; c->dead > 0 && i < c->first.used; i++) {
+		uint32_t word = c->first.list[i];
+		bool known = i < c->known_dead.used && c->known_dead.list[i] == word;
+		if (count_in(word) > 0 && !is_own_slot(c, i) && !c->lives[i] && !known)
+			return false;
+	}
+	return true;
+}
+
+/* 1: the same readers are there as when they were counted. */
+static int are_readers_the_same(struct counting *c)
+{
+	unsigned long readers = c->readers;
+	uint64_t places = c->places;
+	bool locked = c->locked;
+	int rc = ask_readers(c);
+	c->locked |= locked;
+	return rc <= 0 ? rc : c->readers == readers && c->places == places;
+}
+
+/* 1: who holds what c->first says, and what is said now. */
+static int look_at_slots(struct counting *c)
+{
+	int rc = see_who_lives(c);
 	if (rc == 0)
 		rc = read_few_words(c, &c->again);
+	return rc < 0 ? rc : 1;
+}
+
+/* The number at the instant when the readers were counted. 1: that is known; 0: it is not. */
+static int count_with_readers(struct counting *c, unsigned long *sum)
+{
+	int rc = read_few_words(c, &c->first);
+	int settled = rc == 0 ? ask_readers(c) : rc;
+	rc = settled < 0 ? settled : look_at_slots(c);
 	if (rc < 0)
 		return rc;
-	bool certain = add_up(c, &sum);
-	census->attached = sum + c->readers;
-	census->locked = c->locked;
-	census->hidden = c->hidden;
-	return are_equal(&c->first, &c->again) || (round > 0 && certain);
+	add_up(c, sum);
+	return settled && are_equal(&c->first, &c->again) && all_dead_are_known(c);
+}
+
+/* The number at the instant when the words were read. It is known also while they change. */
+static int count_with_words(struct counting *c, unsigned long *sum)
+{
+	int settled = ask_readers(c);
+	int rc = settled < 0 ? settled : read_stable(c, &c->first);
+	if (rc == 0)
+		rc = look_at_slots(c);
+	if (rc < 0)
+		return rc;
+	return add_up(c, sum) && settled ? are_readers_the_same(c) : 0;
 }
 
 static int count_all(struct unishm *seg, uint32_t epoch, struct census *census, unsigned *dead)
@@ -369,13 +411,16 @@ static int count_all(struct unishm *seg, uint32_t epoch, struct census *census, 
 	if (c)
 		begin_counting(c, seg, epoch);
 	for (unsigned round = 0; rc == 0 && round < ROUNDS; round++) {
-		rc = count_once(c, round, census);
+		unsigned long sum = 0;
+		rc = round % 2 == 0 ? count_with_readers(c, &sum) : count_with_words(c, &sum);
+		census->attached = sum + c->readers;
+		census->locked = c->locked;
+		census->hidden = c->hidden;
 		if (rc >= 0)
 			see_to_dead(c, census);
 		*dead += c->dead;
 	}
-	if (rc >= 0)
-		census->unsettled = rc == 0 || !c->settled;
+	census->unsettled = rc == 0;
 	free(c);
 	return rc < 0 ? rc : 0;
 }

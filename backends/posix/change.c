@@ -50,8 +50,21 @@ static int take_name_away(struct unishm *seg)
 		rc = ushp_object_unlink(&p->object);
 	if (rc == -ENOENT && ushp_object_check(&p->object, &st) == 0 && st.st_nlink == 0)
 		rc = 0; /* another process was faster */
-	ushp_object_end_removal(&p->object);
+	if (rc == 0)
+		ushp_object_after_removal(); /* a close may end the lock: ushp_settle() */
+	else
+		ushp_object_end_removal(&p->object);
+	p->removing = rc == 0;
 	return rc;
+}
+
+/* No process can attach any more, and none has or had begun to: there is no lock. Then the links of
+ * the file say all that has to be known; else the record says it to those who attach (hold.c). */
+static bool is_past(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	return ushp_is_unused(seg) && ushp_object_check(&p->object, &p->st) == 0 &&
+			p->st.st_nlink == 0;
 }
 
 /* Another link keeps the file, but the name is gone, and a remover has written that down. */
@@ -59,8 +72,7 @@ static bool says_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
 	ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
-	return removed && (ushp_is_removed_name(p->object.name + 1) ||
-			!ushp_object_has_name(&p->object));
+	return ushp_says_removed(p, &p->st) || (removed && !ushp_object_has_name(&p->object));
 }
 
 int ushp_remove(struct unishm *seg)
@@ -80,6 +92,9 @@ int ushp_remove(struct unishm *seg)
 		return look_as_owner(seg, &view);
 	if (rc < 0)
 		return rc == -ENOENT ? because_unseen(&p->object) : rc;
+	p->gone = is_past(seg);
+	if (p->gone)
+		return 0;
 	write_head(seg, RECORD_HEAD_FIELD(removed), 1);
 	p->end = END_REMOVED;
 	return 0;

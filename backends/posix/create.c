@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 
 #include "by_id.h"
+#include "data.h"
 #include "descriptor.h"
 #include "handle.h"
 #include "memory.h"
@@ -34,15 +35,17 @@ static int check_size(const struct unishm_options *opt)
 		return unishm_because(-EINVAL, "a new segment needs a size of 1 or more");
 	off_t record_at = ushp_sys_record_offset(opt->size);
 	if (record_at < 0 || opt->size > PTRDIFF_MAX)
-		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached",
-				opt->size);
+		return unishm_because(
+				-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
 	/* Growing beyond this limit would raise SIGXFSZ. */
 	if (unishm_sys.getrlimit_fsize(&limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
 			(opt->size > (uint64_t)limit.rlim_cur ||
-			(uint64_t)record_at + RECORD_SIZE > (uint64_t)limit.rlim_cur))
+					(uint64_t)record_at + RECORD_SIZE >
+							(uint64_t)limit.rlim_cur))
 		return unishm_because(-EFBIG,
-				"%zu bytes are more than RLIMIT_FSIZE allows; raise it (ulimit -f)",
-				opt->size);
+				"%s and the record are more than RLIMIT_FSIZE allows; raise "
+				"it (ulimit -f)",
+				unishm_bytes(opt->size).text);
 	return 0;
 }
 
@@ -53,9 +56,9 @@ static int because_no_room(int rc, const struct unishm_options *opt)
 	if (rc == -ENOSPC)
 		return unishm_because(rc,
 				"the shared memory file system, or this user's quota there, has no "
-				"room for %zu bytes; remove unused segments, or enlarge it "
-				"(mount -o remount,size=...)",
-				opt->size);
+				"room for %s; remove unused segments, or enlarge it (mount -o "
+				"remount,size=...)",
+				unishm_bytes(opt->size).text);
 	return rc;
 }
 
@@ -93,8 +96,8 @@ static int begin_record(const struct draft *draft, const struct unishm_options *
 static int finish_record(int fd, const struct unishm_options *opt)
 {
 	struct record_tail tail;
-	int rc = ushp_record_read(fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail,
-			sizeof tail);
+	int rc = ushp_record_read(
+			fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail, sizeof tail);
 	if (rc < 0)
 		return rc;
 	tail.head.state = RECORD_READY;
@@ -127,7 +130,7 @@ static int lock_claim(struct claim *claim, int fd)
 	if (rc < 0)
 		return rc;
 	struct lock_file file = { fd, false, claim->file.dev, claim->file.ino };
-	rc = ushp_lock_take(&file, LOCK_OF_DESCRIPTION, PLACE_CLAIM, 1, true);
+	rc = ushp_lock_must_take(&file, LOCK_OF_DESCRIPTION, PLACE_CLAIM, 1, true);
 	if (rc < 0)
 		ushp_unmap_anchor(claim->page);
 	return rc;
@@ -139,10 +142,10 @@ static int take_claim(struct claim *claim, const struct draft *draft)
 	*claim = (struct claim){ .file = { draft->fd, false, draft->st.st_dev, draft->st.st_ino } };
 	int fd = ushp_sys_lock_owner == LOCK_OF_PROCESS ? -EBADF
 			: draft->name[0] ? ushp_sys_open(draft->name, AT_SYSTEM_PLACE, O_RDWR)
-			: ushp_sys_reopen_unnamed(draft->fd, O_RDWR);
+					 : ushp_sys_reopen_unnamed(draft->fd, O_RDWR);
 	if (fd < 0) {
 		claim->by_process = true;
-		return ushp_lock_take(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1, true);
+		return ushp_lock_must_take(&claim->file, LOCK_OF_PROCESS, PLACE_CLAIM, 1, true);
 	}
 	int rc = lock_claim(claim, fd);
 	unishm_sys.close(fd);
@@ -178,8 +181,8 @@ static struct work *work_of(struct unishm_making *making)
 
 static void close_draft(struct work *work)
 {
-	ushp_lock_close_own(work->draft.fd, &draft_owner, work->claim.file.dev,
-			work->claim.file.ino);
+	ushp_lock_close_own(
+			work->draft.fd, &draft_owner, work->claim.file.dev, work->claim.file.ino);
 }
 
 /* Others who use this library take away only what has no claim; but somebody may have deleted
@@ -206,10 +209,11 @@ static void abandon(struct unishm_making *making)
 static void leave(struct unishm_making *making)
 {
 	struct work *work = work_of(making);
+	struct object object = { .dev = work->claim.file.dev, .ino = work->claim.file.ino };
 	if (work->claim.by_process)
-		ushp_lock_forget(work->claim.file.dev, work->claim.file.ino, PLACE_CLAIM);
-	else
-		ushp_drop_inherited(work->claim.page, 1);
+		ushp_lock_forget(object.dev, object.ino, PLACE_CLAIM);
+	else if (ushp_data_is_inherited(&object, work->claim.page, 1))
+		ushp_unmap_anchor(work->claim.page);
 	close_draft(work);
 }
 
@@ -330,8 +334,8 @@ static int publish(struct draft *draft, const char *name, const struct unishm_op
 }
 
 /* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
-static int fill_and_publish(struct draft *draft, char *name,
-		const struct unishm_options *opt, bool *published)
+static int fill_and_publish(
+		struct draft *draft, char *name, const struct unishm_options *opt, bool *published)
 {
 	struct claim claim;
 	bool claimed = ushp_sys_needs_claim(opt) || draft->name[0];
@@ -401,7 +405,9 @@ int ushp_create(struct unishm *seg, const char *name, const struct unishm_option
 		ushp_name_of_private((int)ushp_random(), own);
 		rc = create_any(seg, own, opt);
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		seg->created = true;
+		posix_of(seg)->free = (1u << RECORD_INLINE) - 1;
+	}
 	return rc;
 }

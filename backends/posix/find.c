@@ -14,6 +14,7 @@
 #include "descriptor.h"
 #include "object_sys.h"
 #include "pin.h"
+#include "slot.h"
 #include "sys.h"
 
 /* ---- One object -------------------------------------------------------------------- */
@@ -38,17 +39,14 @@ static int open_file(const char *name, bool *writable)
 static int because_refused(int rc, const char *name)
 {
 	struct stat st;
-	char mode[10], owner[64];
 	if (rc != -EACCES || ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) < 0)
 		return ushp_sys_because_missing(rc);
-	return unishm_because(rc,
-			"its mode is %s and its owner %s; act as that user, or have it changed",
-			unishm_mode_text(st.st_mode & 0777, mode),
-			unishm_user_text(st.st_uid, owner, sizeof owner));
+	return unishm_because_denied(rc, st.st_mode, st.st_uid);
 }
 
 /* Is what is open on @fd one of ours? By a name that has no key, its record tells the key. */
-static int identify(int fd, const char *name, key_t *key, struct stat *st, struct record_head *head)
+static int identify(
+		int fd, const char *name, key_t *key, struct stat *st, struct record_tail *tail)
 {
 	if (unishm_sys.fstat(fd, st) < 0)
 		return -errno;
@@ -56,9 +54,10 @@ static int identify(int fd, const char *name, key_t *key, struct stat *st, struc
 		return unishm_because(-EBADMSG,
 				"an object that this library did not make has its name; "
 				"move it away, or choose another key");
-	int rc = ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof *head, head, sizeof *head);
+	int rc = ushp_record_read(fd, st->st_size - RECORD_SIZE, sizeof *tail, tail, sizeof *tail);
 	if (rc < 0)
 		return rc;
+	const struct record_head *head = &tail->head;
 	bool tells = head->by_id && ushp_is_name_by_id(name + 1);
 	rc = ushp_record_check(head, ushp_sys_record_offset(head->size), st->st_size,
 			tells ? (key_t)head->key : *key);
@@ -70,28 +69,29 @@ static int identify(int fd, const char *name, key_t *key, struct stat *st, struc
 int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	struct record_head head;
+	struct record_tail tail;
 	bool writable;
 	int fd = open_file(name, &writable);
 	if (fd < 0)
 		return because_refused(fd, name);
-	int rc = identify(fd, name, &key, st, &head);
+	int rc = identify(fd, name, &key, st, &tail);
 	if (rc < 0 && rc != -EBADF) {
 		ushp_lock_close(fd);
 		return rc;
 	}
-	rc = ushp_bind(seg, fd, writable, st, name, (size_t)head.size, key);
+	rc = ushp_bind(seg, fd, writable, st, name, (size_t)tail.head.size, key);
 	if (rc < 0)
 		return rc;
-	p->by_id = head.by_id;
-	rc = ushp_stage(&p->object, head.state);
-	if (rc == STAGE_READY && st->st_nlink == 0)
-		rc = -EAGAIN; /* removed since; a segment that has the name now is another one */
+	p->by_id = tail.head.by_id;
+	p->free = ushp_slot_free(&tail);
+	rc = ushp_stage(&p->object, tail.head.state);
+	if (rc == STAGE_READY && (st->st_nlink == 0 || ushp_by_id_is_half_removed(seg, st)))
+		rc = STAGE_GONE;
 	if (rc == STAGE_READY) {
 		int place = ushp_sys_try_place(&p->object);
 		rc = place < 0 ? place : rc;
 	}
-	if (rc < 0)
+	if (rc < 0 || rc == STAGE_GONE)
 		ushp_object_close(&p->object);
 	return rc;
 }
@@ -122,7 +122,7 @@ int ushp_open_ready(struct unishm *seg, const char *name, key_t key)
 	int rc;
 	do
 		rc = ushp_open_any(seg, name, key, &st);
-	while (rc == -EAGAIN);
+	while (rc == STAGE_GONE);
 	if (rc > STAGE_READY) {
 		ushp_object_close(&posix_of(seg)->object);
 		rc = -ENOENT;
@@ -147,7 +147,7 @@ static int look_at_name(struct unishm *seg, const char *name, const struct unish
 	int stage = ushp_open_any(seg, name, opt->key, st);
 	if (stage == -ENOENT)
 		return FOUND_NONE;
-	if (stage == -EAGAIN)
+	if (stage == STAGE_GONE)
 		return FOUND_CHANGE;
 	if (stage < 0)
 		return stage;
@@ -164,9 +164,8 @@ static int check_wanted_size(struct unishm *seg, const struct unishm_options *op
 		return FOUND_READY;
 	size_t size = seg->size;
 	ushp_object_close(&posix_of(seg)->object);
-	return unishm_because(-EINVAL,
-			"it has %zu bytes, fewer than the %zu asked for; size 0 opens any", size,
-			opt->size);
+	return unishm_because(-EINVAL, "it has %s, fewer than the %zu asked for; size 0 opens any",
+			unishm_bytes(size).text, opt->size);
 }
 
 static int open_existing(struct unishm *seg, const char *name, const struct unishm_options *opt,
@@ -188,8 +187,8 @@ static int see_what_is_there(struct unishm *seg, const char *name, const struct 
 	return found == -EMFILE || found == -ENFILE || found == -ENOMEM ? found : -EEXIST;
 }
 
-static int create_or_look_again(struct unishm *seg, const char *name,
-		const struct unishm_options *opt)
+static int create_or_look_again(
+		struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
 	int rc = ushp_create(seg, name, opt);
 	if (rc == -EEXIST)
@@ -243,7 +242,8 @@ int ushp_open(struct unishm *seg, const struct unishm_options *opt)
 {
 	char name[OBJECT_NAME_MAX];
 	if (opt->flags & UNISHM_HUGETLB)
-		return unishm_because(-ENOTSUP, "POSIX shared memory has no huge pages of its own; "
+		return unishm_because(-ENOTSUP,
+				"POSIX shared memory has no huge pages of its own; "
 				"use the System V backend");
 	if (opt->key == UNISHM_PRIVATE)
 		return ushp_create(seg, NULL, opt);
@@ -364,19 +364,20 @@ int ushp_open_by_id(struct unishm *seg, int id)
 int ushp_open_as_owner(struct unishm *seg, const char *name)
 {
 	struct posix *p = posix_of(seg);
-	struct record_head head;
+	struct record_tail tail;
 	struct stat st;
 	key_t key = ushp_key_in_name(name + 1);
 	int fd = ushp_sys_open_as_owner(name);
-	int rc = fd < 0 ? fd : identify(fd, name, &key, &st, &head);
+	int rc = fd < 0 ? fd : identify(fd, name, &key, &st, &tail);
 	if (rc < 0) {
 		if (fd >= 0)
 			ushp_lock_close(fd);
 		return rc;
 	}
-	rc = ushp_bind(seg, fd, true, &st, name, (size_t)head.size, key);
-	p->by_id = head.by_id;
-	if (rc == 0 && (head.state != RECORD_READY || st.st_nlink == 0)) {
+	rc = ushp_bind(seg, fd, true, &st, name, (size_t)tail.head.size, key);
+	p->by_id = tail.head.by_id;
+	p->free = ushp_slot_free(&tail);
+	if (rc == 0 && (tail.head.state != RECORD_READY || st.st_nlink == 0)) {
 		ushp_object_close(&p->object);
 		rc = -ENOENT;
 	}

@@ -10,7 +10,7 @@
 #include "unfinished.h"
 
 /* Have @seg open what @name leads to, whatever its stage. Returns the stage, or an errno: -ENOENT,
- * -EACCES, -EBADMSG if it is not ours, -EAGAIN if its name is gone meanwhile. */
+ * -EACCES, -EBADMSG if it is not ours. At STAGE_GONE the handle has it open no more. */
 int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st);
 
 /* What a draft's name leads to: STAGE_MAKING or STAGE_ABANDONED, whatever became of it. */
@@ -27,7 +27,7 @@ struct names {
 		bool draft;
 		bool twin; /* the file has another name before this one */
 		ino_t inode;
-	} *list; /* to be freed */
+	} * list; /* to be freed */
 };
 
 int ushp_list_names(struct names *names);

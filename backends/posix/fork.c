@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 
+#include "data.h"
 #include "descriptor.h"
 #include "entries.h"
 #include "handle.h"
@@ -78,7 +79,7 @@ static int claim_heir_slot(struct posix *p, unsigned count)
 	struct lock_file file = heir_file(p);
 	struct record_slot wanted = {
 		.word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid() };
-	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), &wanted, &p->heir.index,
+	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), 0, &wanted, &p->heir.index,
 			&p->heir.entry, &p->heir.before);
 	p->heir.taken = rc == 0;
 	return rc;
@@ -99,7 +100,7 @@ static void claim_for_child(struct unishm *seg)
 	struct posix *p = posix_of(seg);
 	unsigned readers = count_readers(seg), in_slot = seg->attached - readers;
 	open_heir(p, in_slot > 0);
-	if (in_slot > 0 && claim_heir_slot(p, in_slot) < 0)
+	if (in_slot > 0 && claim_heir_slot(p, in_slot) != 0)
 		readers = seg->attached;
 	if (readers > 0 && claim_heir_places(p, readers) < 0)
 		nobody_counts_the_child(p);
@@ -196,14 +197,31 @@ void ushp_fork_parent(struct unishm *seg, bool failed)
 
 /* ---- In the child: async-signal-safe calls only ------------------------------------------- */
 
-void ushp_fork_shed(struct unishm *seg)
+/* True: it is gone, or was not inherited. */
+static bool shed(struct unishm *seg, void *addr, size_t length, bool is_under_way)
+{
+	if (!ushp_data_is_inherited(&posix_of(seg)->object, addr, length))
+		return true;
+	for (unsigned i = 0; i < seg->attached; i++)
+		if (seg->attachments[i].addr == addr)
+			return true; /* the call has mapped the data there */
+	if (!is_under_way)
+		unishm_sys.munmap(addr, length);
+	return !is_under_way;
+}
+
+/* While a call is under way, it may map something where the parent had what is not inherited. So
+ * that is forgotten at once, or the call would take its own for that. */
+void ushp_fork_shed(struct unishm *seg, bool is_under_way)
 {
 	struct posix *p = posix_of(seg);
-	ushp_drop_inherited(p->hold.anchor, 1);
-	ushp_drop_inherited(p->pin.addr, seg->size);
-	p->hold.anchor = NULL;
+	if (shed(seg, p->hold.anchor, 1, is_under_way))
+		p->hold.anchor = NULL;
+	if (shed(seg, p->pin.addr, seg->size, is_under_way))
+		p->pin.addr = NULL;
 	for (unsigned i = 0; i < seg->attached; i++)
-		ushp_reader_drop_page(&seg->attachments[i]);
+		if (shed(seg, ushp_reader_page(&seg->attachments[i]), 1, is_under_way))
+			ushp_reader_forget_page(&seg->attachments[i]);
 }
 
 /* What our parent holds as a process is not ours, though we have inherited the list. */
@@ -214,7 +232,7 @@ static void forget_parents_locks(struct unishm *seg)
 		ushp_lock_forget(p->object.dev, p->object.ino, p->hold.place);
 	for (unsigned i = 0; i < seg->attached; i++)
 		ushp_reader_forget(p, &seg->attachments[i]);
-	if (p->pin.addr && p->pin.by_process)
+	if (p->pin.by_process)
 		ushp_lock_forget(p->object.dev, p->object.ino, PLACE_PINS + p->pin.epoch);
 	p->pin = (struct pin){ 0 }; /* locks in RAM are not inherited */
 }

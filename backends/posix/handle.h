@@ -33,11 +33,20 @@ struct posix {
 	bool by_id;     /* it has, or had, a name by its id: see by_id.h */
 	bool gone;      /* seen to be removed and not attached: that is for good */
 	bool uncounted; /* the record is to say so, as soon as it can be written */
+	bool own;       /* when it last attached, the effective user was the file's owner */
+	bool removing;  /* has the lock that removers have, until ushp_settle() */
+	unsigned free;  /* slots that were free when the handle was opened; see ushp_slot_claim() */
 };
 
 static inline struct posix *posix_of(struct unishm *seg)
 {
 	return (struct posix *)(void *)seg->priv;
+}
+
+/* A segment with a name by its id says by its mode that it is removed: by_id.h. */
+static inline bool ushp_says_removed(const struct posix *p, const struct stat *st)
+{
+	return p->by_id && st->st_mode & S_ISVTX;
 }
 
 #endif

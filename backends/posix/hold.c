@@ -12,12 +12,23 @@
 
 /* ---- Operations ------------------------------------------------------------------ */
 
+/* The record's mapping, if it is to be used. Touching it raises SIGBUS if another process cuts the
+ * file short at that instant. So it is used where no user but the owner may write, who is this user
+ * or root; and where there is no descriptor. NULL: not. */
+static struct record_map *map_of(struct posix *p)
+{
+	const struct stat *st = &p->st;
+	bool trusted = (p->own || st->st_uid == 0) && !(st->st_mode & 022);
+	return p->hold.map.base && (trusted || p->checked == -EBADF) ? &p->hold.map : NULL;
+}
+
 static uint64_t next_op(struct posix *p)
 {
 	struct record_tail tail;
-	if (p->hold.map.base) {
-		p->hold.saw_removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
-		return ushp_record_next_op_in(&p->hold.map);
+	const struct record_map *map = map_of(p);
+	if (map) {
+		p->hold.saw_removed = ushp_record_load(&ushp_record_head(map)->removed);
+		return ushp_record_next_op_in(map);
 	}
 	int rc = ushp_record_read_tail(&p->object, &tail);
 	p->hold.saw_removed = rc == 0 && tail.head.removed;
@@ -29,7 +40,7 @@ static int put(struct posix *p, const void *field, size_t size)
 {
 	size_t offset = (size_t)((const unsigned char *)field -
 			(const unsigned char *)&p->hold.entry);
-	return ushp_record_write(&p->object, &p->hold.map, record_slot_back(p->hold.index) - offset,
+	return ushp_record_write(&p->object, map_of(p), record_slot_back(p->hold.index) - offset,
 			field, size);
 }
 
@@ -37,15 +48,15 @@ static int put_slot(struct posix *p, uint64_t op)
 {
 	struct record_slot *entry = &p->hold.entry;
 	int rc = 0;
-	bool mapped = p->hold.map.base;
+	bool mapped = map_of(p) != NULL;
 	if (mapped) /* the word last: who sees it sees the rest */
 		rc = put(p, &entry->pid, sizeof *entry - offsetof(struct record_slot, pid));
 	if (rc == 0)
 		rc = mapped ? put(p, &entry->word, sizeof entry->word)
 			    : put(p, entry, sizeof *entry);
 	if (rc == 0 && p->hold.index >= RECORD_INLINE)
-		rc = ushp_record_write(&p->object, &p->hold.map, RECORD_HEAD_FIELD(clock), &op,
-				sizeof op);
+		rc = ushp_record_write(
+				&p->object, map_of(p), RECORD_HEAD_FIELD(clock), &op, sizeof op);
 	return rc;
 }
 
@@ -92,20 +103,28 @@ bool ushp_note_in_others(struct posix *p, bool attach, struct record_slot *befor
 	return ushp_record_write(&p->object, NULL, RECORD_OTHERS_BACK, others, sizeof *others) == 0;
 }
 
-/* After the word was stored. The record may lie: then the file tells. */
-static bool is_removed(const struct posix *p)
+/* After the word was stored: has the segment been removed? A remover takes the name away, looks for
+ * locks, and if there is any it stores head.removed; then it counts. A handle that has the record
+ * mapped had its lock before this attachment, so it is enough to load that word. Others ask for the
+ * file's links: either the name was taken away before, or the remover finds the lock and the word.
+ * A link of another program keeps a file that has lost its name: then what the record said decides,
+ * and it is not believed alone. A negative errno: it cannot be known. */
+static int is_removed(struct posix *p)
 {
-	uint32_t removed = 0;
+	const struct record_map *map = map_of(p);
 	struct stat st;
-	if (p->hold.map.base) {
-		removed = ushp_record_load(&ushp_record_head(&p->hold.map)->removed);
-	} else {
-		ushp_record_fence();
-		ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
-	}
-	return removed && ushp_object_check(&p->object, &st) == 0 &&
-			(st.st_nlink == 0 || ushp_is_removed_name(p->object.name + 1) ||
-			!ushp_object_has_name(&p->object));
+	if (map)
+		p->hold.saw_removed = ushp_record_load(&ushp_record_head(map)->removed);
+	if (map && !p->hold.saw_removed)
+		return 0;
+	ushp_record_fence();
+	int rc = ushp_object_check(&p->object, &st);
+	if (rc == -EBADF || rc == -EBADMSG)
+		return 0; /* closed, or cut, at this moment: nothing can be undone */
+	if (rc < 0)
+		return rc;
+	return st.st_nlink == 0 || ushp_says_removed(p, &st) ||
+			(p->hold.saw_removed && !ushp_object_has_name(&p->object));
 }
 
 /* May the hold that was just taken stay on a removed segment? For the shim, as long as it lives. */
@@ -128,14 +147,16 @@ static int take_slot(struct posix *p)
 {
 	struct hold *hold = &p->hold;
 	struct record_slot wanted = {
-		.word = 1, .pid = (uint32_t)unishm_pid(), .attach_pid = (uint32_t)unishm_pid() };
+		.word = 1, .pid = (uint32_t)unishm_pid(), .attach_pid = (uint32_t)unishm_pid()
+	};
 	if (p->object.shared)
 		ushp_object_renew(&p->object); /* if not, the process will hold it */
 	enum lock_owner owner = ushp_object_lock_owner(&p->object);
 	struct lock_file file = ushp_object_locks(&p->object);
-	int rc = ushp_slot_claim(&p->object, &file, owner, &wanted, &hold->index, &hold->entry,
-			&hold->before);
-	if (rc < 0)
+	int rc = ushp_slot_claim(&p->object, &file, owner, p->free, &wanted, &hold->index,
+			&hold->entry, &hold->before);
+	p->free = 0;
+	if (rc != 0)
 		return rc;
 	hold->taken = true;
 	hold->carrier = owner == LOCK_OF_PROCESS ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
@@ -196,20 +217,23 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 {
 	struct posix *p = posix_of(seg);
 	bool first = !p->hold.taken, keeps = data_keeps && !p->object.shared;
-	int rc = !p->object.writable ? -EACCES : first ? take_slot(p) : add_to_slot(p);
-	if (rc == 0 && first && !keeps)
+	bool reader = !p->object.writable;
+	int rc = reader ? 0 : first ? take_slot(p) : add_to_slot(p);
+	if (rc == 0 && !reader && first && !keeps)
 		map_record(p);
-	bool reader = rc == -EACCES || rc == -EAGAIN || rc == -ENOSPC;
+	if (rc == LOCK_BUSY || rc == -ENOSPC)
+		reader = true;
 	if (reader)
 		rc = ushp_reader_take(p, data_keeps, new);
 	if (rc < 0)
 		return rc;
 	p->hold.noted = reader && ushp_note_in_others(p, true, &p->hold.before);
-	if (is_removed(p) && !may_stay(seg, p)) {
+	rc = is_removed(p);
+	if (rc > 0 && may_stay(seg, p))
+		return 0;
+	if (rc != 0)
 		ushp_hold_undo(seg, new);
-		return -EIDRM;
-	}
-	return 0;
+	return rc > 0 ? -EIDRM : rc;
 }
 
 void ushp_hold_undo(struct unishm *seg, struct unishm_attachment *new)
@@ -218,7 +242,7 @@ void ushp_hold_undo(struct unishm *seg, struct unishm_attachment *new)
 	struct hold *hold = &p->hold;
 	if (ushp_reader_is(new)) {
 		if (hold->noted)
-			ushp_record_write(&p->object, &hold->map, RECORD_OTHERS_BACK, &hold->before,
+			ushp_record_write(&p->object, NULL, RECORD_OTHERS_BACK, &hold->before,
 					sizeof hold->before);
 		ushp_reader_drop(p, new, true);
 		return;
@@ -252,8 +276,8 @@ void ushp_hold_close(struct unishm *seg)
 static int recount_in_slot(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	int rc = p->object.writable ? take_slot(p) : -EACCES;
-	if (rc < 0)
+	int rc = p->object.writable ? take_slot(p) : LOCK_BUSY;
+	if (rc != 0)
 		return rc;
 	if (p->hold.carrier == HOLD_BY_DESCRIPTOR)
 		map_record(p);

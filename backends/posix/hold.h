@@ -74,13 +74,13 @@ struct hold {
 	bool taken;
 	enum hold_carrier carrier;
 	uint32_t index;
-	uint64_t place;           /* of its lock */
-	struct record_slot entry; /* the slot as we wrote it */
+	uint64_t place;            /* of its lock */
+	struct record_slot entry;  /* the slot as we wrote it */
 	struct record_slot before; /* the last attach: the slot, or what is beside the slots */
 	bool noted;                /* beside the slots */
-	void *anchor;             /* the page that keeps the description; NULL */
-	struct record_map map;    /* of the record; NULL: it is written by pwrite() */
-	bool saw_removed;         /* when the record was last read */
+	void *anchor;              /* the page that keeps the description; NULL */
+	struct record_map map;     /* of the record; NULL: it is written by pwrite() */
+	bool saw_removed;          /* when the record was last read */
 };
 
 /* Around fork(): what the child will have. */
@@ -92,8 +92,8 @@ struct heir {
 	uint32_t index;
 	struct record_slot entry;
 	struct record_slot before; /* what was in the slot, in case there is no child */
-	uint64_t place;  /* of its reader holds, one byte for each; 0: none */
-	bool noted;      /* and without a slot: that it attached */
+	uint64_t place;            /* of its reader holds, one byte for each; 0: none */
+	bool noted;                /* and without a slot: that it attached */
 	struct record_slot others_before;
 };
 

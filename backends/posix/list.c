@@ -30,10 +30,14 @@ struct walk {
 	unsigned names, left;
 };
 
-/* Gone meanwhile, not ours to read, or not one of ours: go on. What is short is an error. */
+/* Gone meanwhile, not ours to read or to remove, or not one of ours: go on. */
 static bool ends_the_walk(int rc)
 {
-	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+	static const int passed[] = { ENOENT, EIDRM, EACCES, EPERM, EBUSY, EBADMSG, ENOTSUP };
+	for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+		if (rc == -passed[i])
+			return false;
+	return rc < 0;
 }
 
 static int held(struct walk *walk, const struct name *name, struct unishm_status *st)
@@ -109,8 +113,8 @@ static int status_of(struct walk *walk, const struct name *name, struct unishm_s
 
 int ushp_list(ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk __attribute__((cleanup(free_walk))) = {
-		.step = status_of, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((
+			cleanup(free_walk))) = { .step = status_of, .visit = visit, .arg = arg };
 	return walk_names(&walk);
 }
 
@@ -180,8 +184,8 @@ static int remove_abandoned(struct walk *walk, const struct name *name)
 
 int ushp_sweep(int flags, ushp_visit_fn *visit, void *arg)
 {
-	struct walk walk __attribute__((cleanup(free_walk))) = {
-		.step = status_of_abandoned, .visit = visit, .arg = arg };
+	struct walk walk __attribute__((cleanup(
+			free_walk))) = { .step = status_of_abandoned, .visit = visit, .arg = arg };
 	if (!(flags & UNISHM_SWEEP_DRY))
 		walk.after = remove_abandoned;
 	return walk_names(&walk);

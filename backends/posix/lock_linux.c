@@ -93,7 +93,7 @@ static bool are_same(const struct lock_list *one, const struct lock_list *other)
  * pieces, one of ours can be missing, so that two readings miss the same one now and then: until
  * several in a row agree. */
 int ushp_sys_count_locks(dev_t dev, ino_t ino, struct range within, uint64_t most,
-		unsigned long *count)
+		unsigned long *count, uint64_t *places)
 {
 	enum { AGREEING = 6, TRIES = 100 };
 	struct lock_list one = { 0 }, other = { 0 };
@@ -109,8 +109,11 @@ int ushp_sys_count_locks(dev_t dev, ino_t ino, struct range within, uint64_t mos
 	if (rc == 0 && same < AGREEING)
 		rc = -EAGAIN;
 	*count = 0;
-	for (size_t i = 0; rc == 0 && i < one.count; i++)
+	*places = 0;
+	for (size_t i = 0; rc == 0 && i < one.count; i++) {
 		*count += (unsigned long)(one.list[i].last - one.list[i].first + 1);
+		*places += one.list[i].first;
+	}
 	free(one.list);
 	free(other.list);
 	return rc;

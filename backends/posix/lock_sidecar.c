@@ -9,8 +9,8 @@ const struct lock_commands ushp_sys_lock_commands = { F_SETLK, F_GETLK };
 const enum lock_owner ushp_sys_lock_owner = LOCK_OF_PROCESS;
 
 int ushp_sys_count_locks(dev_t dev, ino_t ino, struct range within, uint64_t most,
-		unsigned long *count)
+		unsigned long *count, uint64_t *places)
 {
-	(void)dev, (void)ino, (void)within, (void)most, (void)count;
+	(void)dev, (void)ino, (void)within, (void)most, (void)count, (void)places;
 	return -EOPNOTSUPP;
 }

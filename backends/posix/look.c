@@ -9,8 +9,20 @@
  * record says of it is not believed alone. */
 static bool is_removed(const struct posix *p, uint32_t word)
 {
-	return p->st.st_nlink == 0 || ushp_is_removed_name(p->object.name + 1) ||
+	return p->st.st_nlink == 0 || ushp_says_removed(p, &p->st) ||
 			(word && !ushp_object_has_name(&p->object));
+}
+
+/* Mostly there is not even a lock that would have to be looked at. */
+bool ushp_is_unused(const struct unishm *seg)
+{
+	const struct posix *p = (const struct posix *)(const void *)seg->priv;
+	struct lock_file file = ushp_object_locks(&p->object);
+	struct range found;
+	ushp_record_fence();
+	return seg->attached == 0 &&
+			ushp_lock_find(&file, (struct range){ PLACE_SLOTS, PLACE_END }, false,
+					&found) == 0;
 }
 
 int ushp_look(struct unishm *seg, struct view *view)

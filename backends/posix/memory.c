@@ -140,14 +140,6 @@ void ushp_unmap_anchor(void *page)
 		unishm_sys.munmap(page, 1);
 }
 
-/* Emulators (qemu-user) claim to keep such a mapping from children and do not. Memory is not
- * touched otherwise: another library's fork handler may have put something there. */
-void ushp_drop_inherited(void *addr, size_t length)
-{
-	if (addr && msync(addr, length, MS_ASYNC) == 0)
-		unishm_sys.munmap(addr, length);
-}
-
 void *ushp_hold_range(void *where, size_t length)
 {
 	void *got = unishm_sys.mmap(where, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | EXACTLY,

@@ -24,9 +24,6 @@ int ushp_map_own(int fd, off_t offset, size_t length, int prot, bool inherited, 
 int ushp_map_anchor(int fd, void **page);
 void ushp_unmap_anchor(void *page);
 
-/* In a child of a system, or emulator, that lets it inherit all the same what it should not. */
-void ushp_drop_inherited(void *addr, size_t length);
-
 /* Keep a range that is wholly free from being given to others. NULL: it is not free. */
 void *ushp_hold_range(void *where, size_t length);
 

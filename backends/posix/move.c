@@ -19,8 +19,8 @@ static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
 	hold->entry.word |= SLOT_MOVED;
 	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
 	size_t back = record_slot_back(hold->index) - offsetof(struct record_slot, word);
-	int rc = ushp_record_write(&p->object, NULL, back, &hold->entry.word,
-			sizeof hold->entry.word);
+	int rc = ushp_record_write(
+			&p->object, NULL, back, &hold->entry.word, sizeof hold->entry.word);
 	if (rc == 0 && !lost)
 		ushp_lock_drop(old, LOCK_OF_DESCRIPTION, a, 1);
 	return rc;
@@ -36,8 +36,8 @@ static int move_slot(struct posix *p, int fd, bool lost)
 	int rc = ushp_map_anchor(fd, &anchor);
 	if (rc < 0)
 		return rc;
-	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, ushp_slot_place(hold->index, SLOT_MOVED), 1,
-			true);
+	rc = ushp_lock_must_take(&new, LOCK_OF_DESCRIPTION,
+			ushp_slot_place(hold->index, SLOT_MOVED), 1, true);
 	if (rc < 0) {
 		ushp_unmap_anchor(anchor);
 		return rc;
@@ -57,7 +57,7 @@ static int move_slot_to_process(struct posix *p, bool lost)
 	uint64_t b = ushp_slot_place(p->hold.index, SLOT_MOVED);
 	int rc = p->object.writable || p->hold.map.base ? 0 : -EACCES;
 	if (rc == 0)
-		rc = ushp_lock_take(&file, LOCK_OF_PROCESS, b, 1, true);
+		rc = ushp_lock_must_take(&file, LOCK_OF_PROCESS, b, 1, true);
 	if (rc < 0)
 		return rc;
 	p->hold.carrier = HOLD_BY_PROCESS;
@@ -70,9 +70,9 @@ static int move_one(struct posix *p, struct unishm_attachment *reader, bool lost
 	int fd = ushp_lock_by_process(p->object.dev, p->object.ino)
 			? -EBADF
 			: ushp_object_reopen(&p->object, reader ? O_RDONLY : O_RDWR);
-	int rc = reader ? ushp_reader_move(p, reader, fd, lost)
-		 : fd < 0 ? move_slot_to_process(p, lost)
-			  : move_slot(p, fd, lost);
+	int rc = reader          ? ushp_reader_move(p, reader, fd, lost)
+			: fd < 0 ? move_slot_to_process(p, lost)
+				 : move_slot(p, fd, lost);
 	if (fd >= 0)
 		ushp_lock_close(fd);
 	return rc;
@@ -131,12 +131,12 @@ static int retake_slot(struct posix *p)
 	*hold = (struct hold){ 0 };
 	if (wanted.word == 0)
 		return 0;
-	int rc = ushp_slot_claim(&p->object, &file, LOCK_OF_PROCESS, &wanted, &hold->index,
+	int rc = ushp_slot_claim(&p->object, &file, LOCK_OF_PROCESS, 0, &wanted, &hold->index,
 			&hold->entry, &before);
 	hold->taken = rc == 0;
 	hold->carrier = HOLD_BY_PROCESS;
 	hold->place = ushp_slot_place(hold->index, 0);
-	return rc;
+	return rc == LOCK_BUSY ? -EBUSY : rc;
 }
 
 int ushp_hold_retake(struct unishm *seg)

@@ -129,41 +129,32 @@ enum lock_owner ushp_object_lock_owner(const struct object *object)
 
 /* ---- Permission ---------------------------------------------------------------- */
 
-static int because_denied(int rc, const struct stat *st)
-{
-	char mode[10], owner[64];
-	return unishm_because(rc,
-			"its mode is %s and its owner %s; act as that user, or have it changed",
-			unishm_mode_text(st->st_mode & 0777, mode),
-			unishm_user_text(st->st_uid, owner, sizeof owner));
-}
-
 /* Where several users of a namespace look alike, the number proves nothing. */
 enum { OVERFLOW_USER = 65534 };
 
-static bool is_plainly_owner(const struct stat *st)
+bool ushp_object_is_own(const struct stat *st)
 {
 	return st->st_uid == unishm_sys.geteuid() && st->st_uid != OVERFLOW_USER;
 }
 
 /* What the mode grants to the owner needs no question. All else has groups without number,
  * user namespaces, capabilities and access lists in it: the kernel knows. */
-int ushp_object_permit(const struct object *object, const struct stat *st, unsigned want)
+int ushp_object_permit(const struct object *object, const struct stat *st, bool own, unsigned want)
 {
-	if ((want & ~((unsigned)st->st_mode >> 6 & 7)) == 0 && is_plainly_owner(st))
+	if (own && (want & ~((unsigned)st->st_mode >> 6 & 7)) == 0)
 		return 0;
 	int rc = ushp_sys_access(object->fd, want);
 	if (rc == -EACCES && want & 1 && ushp_is_noexec(object->fd))
 		return ushp_because_noexec();
-	return rc == -EACCES ? because_denied(rc, st) : rc;
+	return rc == -EACCES ? unishm_because_denied(rc, st->st_mode, st->st_uid) : rc;
 }
 
 int ushp_object_must_own(const struct object *object, const struct stat *st)
 {
-	if (is_plainly_owner(st))
+	if (ushp_object_is_own(st))
 		return 0;
 	int rc = ushp_sys_may_act_as_owner(object->fd, st->st_uid);
-	return rc == -EPERM ? because_denied(rc, st) : rc;
+	return rc == -EPERM ? unishm_because_denied(rc, st->st_mode, st->st_uid) : rc;
 }
 
 /* ---- Removal of the name --------------------------------------------------------- */
@@ -176,13 +167,17 @@ static enum lock_owner remover_of(const struct object *object)
 	return object->shared ? LOCK_OF_PROCESS : ushp_sys_lock_owner;
 }
 
-/* 0 with the mutex and the lock held; -EAGAIN: another remover is there. */
+/* 0 with the mutex and the lock held; LOCK_BUSY: another remover is there. Who may write excludes
+ * all others by one lock. An owner may have no right to write: its lock excludes those of writers,
+ * and it looks for the others. */
 static int try_removal(const struct object *object)
 {
 	struct lock_file file = ushp_object_locks(object);
 	struct range found;
 	unishm_mutex_lock(&naming);
-	int rc = ushp_lock_take(&file, remover_of(object), PLACE_REMOVE, 1, false);
+	int rc = ushp_lock_take(&file, remover_of(object), PLACE_REMOVE, 1, object->writable);
+	if (rc == 0 && object->writable)
+		return 0;
 	if (rc == 0) {
 		rc = ushp_lock_find_foreign(&file, remover_of(object),
 				(struct range){ PLACE_REMOVE, PLACE_REMOVE }, &found);
@@ -191,17 +186,16 @@ static int try_removal(const struct object *object)
 		ushp_lock_drop(&file, remover_of(object), PLACE_REMOVE, 1);
 	}
 	unishm_mutex_unlock(&naming);
-	return rc > 0 ? -EAGAIN : rc;
+	return rc;
 }
 
-/* Two that find each other here both step back, and try again. No exclusive lock: an owner
- * may have no right to write. Who may read the file can hold this place for good; then that
- * is said, after a tenth of a second. */
+/* Two that find each other here both step back, and try again. Who may read the file can hold this
+ * place for good; then that is said, after a tenth of a second. */
 int ushp_object_begin_removal(const struct object *object)
 {
 	for (unsigned tries = 0; tries < 100; tries++) {
 		int rc = try_removal(object);
-		if (rc != -EAGAIN)
+		if (rc != LOCK_BUSY)
 			return rc;
 		const struct timespec moment = { 0, (long)(500000 + ushp_random() % 1000000) };
 		nanosleep(&moment, NULL);
@@ -211,11 +205,26 @@ int ushp_object_begin_removal(const struct object *object)
 			"find it (lslocks, fuser), and continue or end it");
 }
 
-void ushp_object_end_removal(const struct object *object)
+bool ushp_object_close_ends_removal(const struct object *object)
+{
+	return remover_of(object) == LOCK_OF_DESCRIPTION;
+}
+
+void ushp_object_after_removal(void)
+{
+	unishm_mutex_unlock(&naming);
+}
+
+void ushp_object_unlock_removal(const struct object *object)
 {
 	struct lock_file file = ushp_object_locks(object);
 	ushp_lock_drop(&file, remover_of(object), PLACE_REMOVE, 1);
-	unishm_mutex_unlock(&naming);
+}
+
+void ushp_object_end_removal(const struct object *object)
+{
+	ushp_object_unlock_removal(object);
+	ushp_object_after_removal();
 }
 
 bool ushp_object_outlives_removal(const struct object *object)

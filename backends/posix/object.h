@@ -21,7 +21,7 @@ struct object {
 	bool shared;   /* children have the description of @fd, too: no lock belongs to it */
 	dev_t dev;
 	ino_t ino;
-	off_t record_at; /* where the record begins in the file */
+	off_t record_at;            /* where the record begins in the file */
 	char name[OBJECT_NAME_MAX]; /* "/..." */
 };
 
@@ -57,9 +57,13 @@ static inline struct lock_file ushp_object_locks(const struct object *object)
 	return (struct lock_file){ object->fd, object->shared, object->dev, object->ino };
 }
 
+/* Is the effective user plainly the owner of what has @st? */
+bool ushp_object_is_own(const struct stat *st);
+
 /* The kernel's judgement, for the effective user, on the file that @object has open and whose
- * status is @st: may it be read (4), written (2), executed (1)? 0 or -EACCES with the reason. */
-int ushp_object_permit(const struct object *object, const struct stat *st, unsigned want);
+ * status is @st: may it be read (4), written (2), executed (1)? @own: what ushp_object_is_own()
+ * says. 0 or -EACCES with the reason. */
+int ushp_object_permit(const struct object *object, const struct stat *st, bool own, unsigned want);
 
 /* And may its owner's rights be used: to change mode and owner, to remove, to lock? 0 or
  * -EPERM with the reason. */
@@ -68,6 +72,11 @@ int ushp_object_must_own(const struct object *object, const struct stat *st);
 /* Keep others who would take the name of this file away from doing so meanwhile. -EBUSY. */
 int ushp_object_begin_removal(const struct object *object);
 void ushp_object_end_removal(const struct object *object);
+
+/* The same in two steps: this thread is done; the lock, which the description's end ends, too. */
+void ushp_object_after_removal(void);
+void ushp_object_unlock_removal(const struct object *object);
+bool ushp_object_close_ends_removal(const struct object *object);
 
 /* After a hold was taken on a removed segment that keeps a name by its id: is it still there, with
  * nobody about to destroy it who has not seen that hold? See by_id.h. */

@@ -89,6 +89,8 @@ static const char *name_at(enum place place, const char *name, struct path *path
 int ushp_sys_because_missing(int rc)
 {
 	struct stat st;
+	if (rc == -EACCES)
+		return unishm_because_closed(rc, DIRECTORY);
 	if (rc != -ENOENT && rc != -ENOTDIR)
 		return rc;
 	if (unishm_sys.stat(DIRECTORY, &st) < 0 ? errno != ENOENT && errno != ENOTDIR

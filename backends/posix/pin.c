@@ -19,7 +19,7 @@ static int hold_place(struct posix *p, uint64_t place, int fd, struct pin *pin)
 	bool by_process = ushp_sys_lock_owner == LOCK_OF_PROCESS || fd < 0 ||
 			ushp_lock_by_process(own.dev, own.ino);
 	pin->by_process = by_process;
-	return ushp_lock_take(by_process ? &own : &other,
+	return ushp_lock_must_take(by_process ? &own : &other,
 			by_process ? LOCK_OF_PROCESS : LOCK_OF_DESCRIPTION, place, 1, false);
 }
 

@@ -39,8 +39,8 @@ static int set_lock(int fd, enum lock_owner owner, struct flock lock)
 {
 	int command = owner == LOCK_OF_PROCESS ? F_SETLK : ushp_sys_lock_commands.set;
 	while (unishm_sys.fcntl_lock(fd, command, &lock) < 0) {
-		if (errno == EACCES) /* POSIX allows either for "held by another" */
-			return -EAGAIN;
+		if (errno == EACCES || errno == EAGAIN) /* POSIX allows either */
+			return LOCK_BUSY;
 		if (errno != EINTR)
 			return refused(command, errno);
 	}
@@ -126,7 +126,7 @@ static int take_and_list(const struct lock_file *key, uint64_t at, uint64_t coun
 	if (!file)
 		return -ENOMEM;
 	if (is_refused(file, at, count, exclusive))
-		return -EAGAIN;
+		return LOCK_BUSY;
 	int rc = set_lock(key->fd, LOCK_OF_PROCESS,
 			range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 	if (rc == 0)
@@ -190,17 +190,28 @@ static void drop_empty(void)
 
 /* ---- Taking and dropping -------------------------------------------------------- */
 
-int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t at,
-		uint64_t count, bool exclusive)
+int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t at, uint64_t count,
+		bool exclusive)
 {
 	if (owner == LOCK_OF_DESCRIPTION)
 		return set_lock(file->fd, owner,
 				range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
 	unishm_mutex_lock(&guard);
 	int rc = take_and_list(file, at, count, exclusive);
-	if (rc < 0)
+	if (rc != 0)
 		drop_empty();
 	unishm_mutex_unlock(&guard);
+	return rc;
+}
+
+int ushp_lock_must_take(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		uint64_t count, bool exclusive)
+{
+	int rc = ushp_lock_take(file, owner, at, count, exclusive);
+	if (rc == LOCK_BUSY)
+		return unishm_because(-EBUSY,
+				"another process, which need not use this library, holds "
+				"a lock on its object; find it (lslocks, fuser), and end it");
 	return rc;
 }
 
@@ -258,8 +269,8 @@ bool ushp_lock_by_process(dev_t dev, ino_t ino)
 	return found;
 }
 
-static bool find_listed(const struct lock_file *key, struct range ask, bool exclusive,
-		struct range *found)
+static bool find_listed(
+		const struct lock_file *key, struct range ask, bool exclusive, struct range *found)
 {
 	bool done = false;
 	if (none())
@@ -281,8 +292,8 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 		struct range *found)
 {
 	/* A lock is in the way of what is asked for: a shared one only of an exclusive one. */
-	struct flock lock = range_of(exclusive ? F_RDLCK : F_WRLCK, ask.first,
-			ask.last - ask.first + 1);
+	struct flock lock = range_of(
+			exclusive ? F_RDLCK : F_WRLCK, ask.first, ask.last - ask.first + 1);
 	if (unishm_sys.fcntl_lock(file->fd, command, &lock) < 0)
 		return refused(command, errno);
 	if (lock.l_type == F_UNLCK)
@@ -293,8 +304,8 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 	return 1;
 }
 
-int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive,
-		struct range *found)
+int ushp_lock_find(
+		const struct lock_file *file, struct range ask, bool exclusive, struct range *found)
 {
 	/* By a description that others have, locks that they hold by it would not be seen. */
 	int command = file->shared ? F_GETLK : ushp_sys_lock_commands.find;

@@ -26,8 +26,8 @@
 #define PLACE_GROW (PLACE_BASE - 1)   /* exclusive: a process enlarges the slot table */
 #define PLACE_SLOTS PLACE_BASE        /* + 2 * slot: exclusive, see hold.h */
 #define PLACE_CLEARS (PLACE_BASE + (UINT64_C(1) << 31)) /* + slot: exclusive, see slot.c */
-#define PLACE_PINS (PLACE_BASE + (UINT64_C(1) << 32)) /* + epoch: shared, see pin.c */
-#define PLACE_READERS (UINT64_C(1) << 62) /* + when: shared, see hold.h */
+#define PLACE_PINS (PLACE_BASE + (UINT64_C(1) << 32))   /* + epoch: shared, see pin.c */
+#define PLACE_READERS (UINT64_C(1) << 62)               /* + when: shared, see hold.h */
 #define PLACE_END ((UINT64_C(1) << 63) - 2)
 
 enum lock_owner { LOCK_OF_DESCRIPTION, LOCK_OF_PROCESS };
@@ -44,14 +44,21 @@ struct range {
 	uint64_t first, last;
 };
 
-/* Lock [@at, @at + @count). -EAGAIN: a lock of another owner is in the way. */
-int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+/* What ushp_lock_take() and all that build on it say when another owner's lock is in the way. */
+enum { LOCK_BUSY = 1 };
+
+/* Lock [@at, @at + @count). 0, LOCK_BUSY, or a negative errno. */
+int ushp_lock_take(const struct lock_file *file, enum lock_owner owner, uint64_t at, uint64_t count,
+		bool exclusive);
+
+/* The same where no process that keeps the rules can be in the way: -EBUSY, with the reason. */
+int ushp_lock_must_take(const struct lock_file *file, enum lock_owner owner, uint64_t at,
 		uint64_t count, bool exclusive);
 
 /* Without effect on what this owner does not hold. A process may take bytes at once, and drop them
  * one by one. */
-void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at,
-		uint64_t count);
+void ushp_lock_drop(
+		const struct lock_file *file, enum lock_owner owner, uint64_t at, uint64_t count);
 
 /* Some lock within @ask that is not of @file->fd's description: 1 and where, or 0. A lock
  * of this process counts. @exclusive: exclusive locks only, so that those of a process

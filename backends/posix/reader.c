@@ -19,7 +19,7 @@ static void *page_of(const struct unishm_attachment *at)
 	return (void *)(uintptr_t)(at->own[PAGE] & ~(uint64_t)PAGE_BITS);
 }
 
-const void *ushp_reader_page(const struct unishm_attachment *at)
+void *ushp_reader_page(const struct unishm_attachment *at)
 {
 	return page_of(at);
 }
@@ -43,27 +43,37 @@ static uint64_t place_of_now(void)
 	return PLACE_READERS + micro * STRIDE + ushp_random() % (STRIDE - READERS_AT_ONCE);
 }
 
+/* LOCK_BUSY: another process came at the very time, or has the place anyway. */
+static int try_place(
+		const struct lock_file *file, enum lock_owner owner, uint64_t at, unsigned count)
+{
+	struct range found;
+	int rc = ushp_lock_take(file, owner, at, count, false);
+	if (rc != 0)
+		return rc;
+	rc = ushp_lock_find_foreign(file, owner, (struct range){ at, at + count - 1 }, &found);
+	bool alone = rc == 0 || (rc > 0 && found.last - found.first >= READERS_AT_ONCE);
+	if (alone)
+		return 0;
+	ushp_lock_drop(file, owner, at, count);
+	return rc < 0 ? rc : LOCK_BUSY;
+}
+
 int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsigned count,
 		uint64_t *place)
 {
-	for (unsigned tries = 0; tries < 100; tries++) {
-		struct range found;
+	int rc = LOCK_BUSY;
+	for (unsigned tries = 0; rc == LOCK_BUSY && tries < 100; tries++) {
 		uint64_t at = place_of_now();
-		int rc = ushp_lock_take(file, owner, at, count, false);
-		if (rc < 0)
-			return rc;
-		rc = ushp_lock_find_foreign(file, owner, (struct range){ at, at + count - 1 },
-				&found);
-		if (rc < 0 || (rc > 0 && found.last - found.first < READERS_AT_ONCE)) {
-			ushp_lock_drop(file, owner, at, count); /* one who came at the very time */
-			if (rc < 0)
-				return rc;
-			continue;
-		}
-		*place = at;
-		return 0;
+		rc = try_place(file, owner, at, count);
+		if (rc == 0)
+			*place = at;
 	}
-	return -EAGAIN;
+	if (rc == LOCK_BUSY)
+		return unishm_because(-EBUSY,
+				"another process holds locks on all of its object; "
+				"find it (lslocks, fuser), and end it");
+	return rc;
 }
 
 int ushp_reader_take(struct posix *p, bool data_keeps, struct unishm_attachment *at)
@@ -78,8 +88,7 @@ int ushp_reader_take(struct posix *p, bool data_keeps, struct unishm_attachment 
 	if (rc < 0)
 		return rc;
 	at->own[PAGE] = owner == LOCK_OF_PROCESS ? BY_PROCESS : BY_DESCRIPTOR;
-	if (owner == LOCK_OF_DESCRIPTION && !keeps &&
-			ushp_map_anchor(p->object.fd, &page) == 0)
+	if (owner == LOCK_OF_DESCRIPTION && !keeps && ushp_map_anchor(p->object.fd, &page) == 0)
 		at->own[PAGE] = (uint64_t)(uintptr_t)page | KEEPS_DESCRIPTOR;
 	return 0;
 }
@@ -113,7 +122,7 @@ static int move_to_mapping(struct posix *p, struct unishm_attachment *at, int fd
 	int rc = ushp_map_anchor(fd, &page);
 	if (rc < 0)
 		return rc;
-	rc = ushp_lock_take(&new, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false);
+	rc = ushp_lock_must_take(&new, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false);
 	if (rc < 0) {
 		ushp_unmap_anchor(page);
 		return rc;
@@ -130,7 +139,7 @@ static int move_to_process(struct posix *p, struct unishm_attachment *at, bool l
 {
 	struct lock_file file = ushp_object_locks(&p->object);
 	void *former = page_of(at);
-	int rc = ushp_lock_take(&file, LOCK_OF_PROCESS, at->own[PLACE], 1, false);
+	int rc = ushp_lock_must_take(&file, LOCK_OF_PROCESS, at->own[PLACE], 1, false);
 	if (rc < 0)
 		return rc;
 	at->own[PAGE] = BY_PROCESS;
@@ -161,9 +170,8 @@ void ushp_reader_clear(struct unishm_attachment *at)
 
 /* ---- In a child --------------------------------------------------------------- */
 
-void ushp_reader_drop_page(struct unishm_attachment *at)
+void ushp_reader_forget_page(struct unishm_attachment *at)
 {
-	ushp_drop_inherited(page_of(at), 1);
 	if (page_of(at))
 		at->own[PAGE] = BY_DESCRIPTOR;
 }
@@ -191,8 +199,8 @@ static void inherit_by_description(struct posix *p, struct unishm_attachment *at
 		ushp_lock_close(own.fd);
 }
 
-void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
-		bool last)
+void ushp_reader_inherit(
+		struct posix *p, struct unishm_attachment *at, int fd, uint64_t place, bool last)
 {
 	at->own[PLACE] = place;
 	at->own[PAGE] = fd < 0 ? (uint64_t)BY_PROCESS : BY_DESCRIPTOR;

@@ -23,7 +23,7 @@ void ushp_reader_drop(struct posix *p, struct unishm_attachment *at, bool usable
 bool ushp_reader_is(const struct unishm_attachment *at);
 
 /* The page by which it is kept; NULL. */
-const void *ushp_reader_page(const struct unishm_attachment *at);
+void *ushp_reader_page(const struct unishm_attachment *at);
 
 /* Has the handle's descriptor, or its description, the lock? Asking by it does not show that. */
 bool ushp_reader_by_descriptor(const struct unishm_attachment *at);
@@ -40,15 +40,15 @@ void ushp_reader_clear(struct unishm_attachment *at);
 
 /* ---- In a child ---------------------------------------------------------------- */
 
-/* Unmap the page, which only an emulator has let through. */
-void ushp_reader_drop_page(struct unishm_attachment *at);
+/* It does not have the page. */
+void ushp_reader_forget_page(struct unishm_attachment *at);
 
 /* Take a lock by process, which is the parent's, out of the list. */
 void ushp_reader_forget(struct posix *p, struct unishm_attachment *at);
 
 /* Hold what the parent took: byte @place (0: nothing, take one), by the description of @fd (of
  * which @at is the @last user), or, if that is -1, by process. */
-void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
-		bool last);
+void ushp_reader_inherit(
+		struct posix *p, struct unishm_attachment *at, int fd, uint64_t place, bool last);
 
 #endif

@@ -49,29 +49,13 @@ int ushp_ready(struct unishm *seg)
 
 /* ---- After ------------------------------------------------------------------- */
 
-/* Mostly there is not even a lock that would have to be looked at. */
-static bool is_unused(const struct posix *p)
-{
-	const struct range all = { PLACE_SLOTS, PLACE_END };
-	struct lock_file file = ushp_object_locks(&p->object);
-	struct range found;
-	ushp_record_fence();
-	return ushp_lock_find(&file, all, false, &found) == 0;
-}
-
-/* See by_id.h. */
-static bool keeps_name(struct posix *p)
-{
-	return p->by_id && (ushp_object_check(&p->object, &p->st) < 0 || p->st.st_nlink > 0);
-}
-
 static void see_if_gone(struct unishm *seg, enum end end)
 {
 	struct posix *p = posix_of(seg);
 	struct view view;
 	if (seg->attached > 0)
 		return;
-	if (end == END_REMOVED && !keeps_name(p) && is_unused(p))
+	if (end == END_REMOVED && ushp_is_unused(seg))
 		p->gone = true;
 	else if (ushp_object_check(&p->object, &p->st) == 0)
 		ushp_look(seg, &view);
@@ -92,6 +76,9 @@ void ushp_settle(struct unishm *seg)
 	p->end = END_NOT_SEEN;
 	if (end != END_NOT_SEEN && !p->gone)
 		see_if_gone(seg, end);
+	if (p->removing && !(p->gone && ushp_object_close_ends_removal(&p->object)))
+		ushp_object_unlock_removal(&p->object);
+	p->removing = false;
 	if (p->gone && p->object.fd >= 0)
 		let_go(seg);
 	else if (p->pin.addr && p->pin.epoch != p->epoch)

@@ -69,8 +69,8 @@ int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word)
 	uint64_t own = ushp_slot_place(index, word), clear = PLACE_CLEARS + index;
 	struct range found;
 	int rc = ushp_lock_take(&file, owner, clear, 1, true);
-	if (rc < 0)
-		return rc == -EAGAIN ? 0 : rc;
+	if (rc != 0)
+		return rc == LOCK_BUSY ? 0 : rc;
 	rc = ushp_lock_find(&file, (struct range){ own, own }, true, &found);
 	if (rc == 0)
 		rc = is_held_by_parent(object, index, word);
@@ -115,41 +115,53 @@ static int fill_slot(struct claim *claim)
 	else if (rc == 0)
 		rc = ushp_record_read_slots(&claim->object, claim->index, 1, &claim->entry);
 	if (rc == 0 && claim->entry.word & SLOT_COUNT)
-		return -EAGAIN;
+		return LOCK_BUSY;
 	if (rc == 0)
 		rc = is_held_on_b(claim, claim->entry.word);
 	if (rc != 0)
-		return rc > 0 ? -EAGAIN : rc;
+		return rc > 0 ? LOCK_BUSY : rc;
 	claim->before = claim->entry;
 	fill_in(claim, ushp_record_next_op(&tail));
 	return write_slot(&claim->object, claim->index, &claim->entry, claim->entry.attach_op);
 }
 
-/* Try slot claim->index, of which the word did not count. -EAGAIN: it is another's. */
+/* Try slot claim->index, of which the word did not count. LOCK_BUSY: it is another's. */
 static int try_slot(struct claim *claim)
 {
 	uint64_t a = ushp_slot_place(claim->index, 0);
 	int rc = ushp_lock_take(claim->file, claim->owner, a, 1, true);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	rc = fill_slot(claim);
-	if (rc < 0)
+	if (rc != 0)
 		ushp_lock_drop(claim->file, claim->owner, a, 1);
 	return rc;
 }
 
-/* Some of the first slots, from one by chance on, so that many who come at once seldom meet. */
-static int try_inline(struct claim *claim)
+unsigned ushp_slot_free(const struct record_tail *tail)
+{
+	unsigned free = 0;
+	for (uint32_t i = 0; i < RECORD_INLINE; i++)
+		if (!(tail->slots[RECORD_INLINE - 1 - i].word & SLOT_COUNT))
+			free |= 1u << i;
+	return free;
+}
+
+/* Some of those, from one by chance on, so that many who come at once seldom meet. What is known
+ * may be old: the lock decides, and what is read under it. */
+static int try_inline(struct claim *claim, unsigned free)
 {
 	struct record_tail tail;
 	uint32_t start = (uint32_t)ushp_random();
-	int rc = ushp_record_read_tail(&claim->object, &tail);
+	int rc = free ? 0 : ushp_record_read_tail(&claim->object, &tail);
 	if (rc < 0)
 		return rc;
-	rc = -EAGAIN;
-	for (uint32_t i = 0, tries = 0; rc == -EAGAIN && i < RECORD_INLINE && tries < 3; i++) {
+	if (!free)
+		free = ushp_slot_free(&tail);
+	rc = LOCK_BUSY;
+	for (uint32_t i = 0, tries = 0; rc == LOCK_BUSY && i < RECORD_INLINE && tries < 3; i++) {
 		claim->index = (start + i) % RECORD_INLINE;
-		if (tail_slot(&tail, claim->index)->word & SLOT_COUNT)
+		if (!(free >> claim->index & 1))
 			continue;
 		rc = try_slot(claim);
 		tries++;
@@ -167,8 +179,8 @@ static int try_free(struct claim *claim, uint32_t used)
 	int rc = ushp_record_read_slots(&claim->object, first, count, slots);
 	if (rc < 0)
 		return rc;
-	rc = -EAGAIN;
-	for (uint32_t i = 0; rc == -EAGAIN && i < count; i++) {
+	rc = LOCK_BUSY;
+	for (uint32_t i = 0; rc == LOCK_BUSY && i < count; i++) {
 		if (slots[count - 1 - i].word & SLOT_COUNT)
 			continue;
 		claim->index = first + i;
@@ -182,8 +194,8 @@ static int try_free(struct claim *claim, uint32_t used)
 static int try_dead(struct claim *claim, uint32_t used)
 {
 	struct record_slot slot;
-	int rc = -EAGAIN;
-	for (uint32_t i = 0; rc == -EAGAIN && i < 2; i++) {
+	int rc = LOCK_BUSY;
+	for (uint32_t i = 0; rc == LOCK_BUSY && i < 2; i++) {
 		claim->index = (uint32_t)(ushp_random() % used);
 		rc = ushp_record_read_slots(&claim->object, claim->index, 1, &slot);
 		if (rc == 0)
@@ -191,7 +203,7 @@ static int try_dead(struct claim *claim, uint32_t used)
 					? ushp_slot_clear(&claim->object, claim->index, slot.word)
 					: 1;
 		if (rc >= 0)
-			rc = rc > 0 ? try_slot(claim) : -EAGAIN;
+			rc = rc > 0 ? try_slot(claim) : LOCK_BUSY;
 	}
 	return rc;
 }
@@ -201,7 +213,7 @@ static int grow(struct claim *claim, uint32_t seen)
 {
 	struct record_tail tail;
 	int rc = ushp_lock_take(claim->file, claim->owner, PLACE_GROW, 1, true);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	rc = ushp_record_read_tail(&claim->object, &tail);
 	uint32_t used = RECORD_SLOTS;
@@ -218,8 +230,8 @@ static int grow(struct claim *claim, uint32_t seen)
 
 static int try_fresh(struct claim *claim, uint32_t from, uint32_t to)
 {
-	int rc = -EAGAIN;
-	for (claim->index = from; rc == -EAGAIN && claim->index < to; claim->index++) {
+	int rc = LOCK_BUSY;
+	for (claim->index = from; rc == LOCK_BUSY && claim->index < to; claim->index++) {
 		rc = try_slot(claim);
 		if (rc == 0)
 			return 0; /* and the index stays */
@@ -238,11 +250,11 @@ static int try_all(struct claim *claim)
 	if (used > RECORD_SLOTS)
 		used = RECORD_SLOTS;
 	rc = try_free(claim, used);
-	if (rc == -EAGAIN)
+	if (rc == LOCK_BUSY)
 		rc = try_dead(claim, used);
-	if (rc == -EAGAIN && used == RECORD_SLOTS)
+	if (rc == LOCK_BUSY && used == RECORD_SLOTS)
 		return -ENOSPC;
-	if (rc == -EAGAIN) {
+	if (rc == LOCK_BUSY) {
 		rc = grow(claim, used);
 		if (rc == 0)
 			rc = try_fresh(claim, used, used + RECORD_INLINE);
@@ -251,16 +263,16 @@ static int try_all(struct claim *claim)
 }
 
 int ushp_slot_claim(const struct object *object, const struct lock_file *file,
-		enum lock_owner owner, const struct record_slot *wanted, uint32_t *index,
-		struct record_slot *entry, struct record_slot *before)
+		enum lock_owner owner, unsigned free, const struct record_slot *wanted,
+		uint32_t *index, struct record_slot *entry, struct record_slot *before)
 {
 	struct claim claim = { .object = *object, .file = file, .owner = owner, .wanted = wanted };
 	claim.object.fd = file->fd;
 	claim.object.shared = file->shared;
-	int rc = try_inline(&claim);
-	for (unsigned tries = 0; rc == -EAGAIN && tries < 1000; tries++)
+	int rc = try_inline(&claim, free);
+	for (unsigned tries = 0; rc == LOCK_BUSY && tries < 1000; tries++)
 		rc = try_all(&claim);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	*index = claim.index;
 	*entry = claim.entry;

@@ -50,6 +50,7 @@ static int find_last(const struct posix *p, struct view *view, struct unishm_sta
 	return 0;
 }
 
+/* @needed: as ushp_object_permit() has it; 0: none. */
 static int tell(struct unishm *seg, unsigned needed, struct unishm_status *st)
 {
 	struct posix *p = posix_of(seg);
@@ -57,7 +58,7 @@ static int tell(struct unishm *seg, unsigned needed, struct unishm_status *st)
 	const struct record_head *head = &view.tail.head;
 	int rc = ushp_look(seg, &view);
 	if (rc == 0 && needed)
-		rc = ushp_object_permit(&p->object, &p->st, needed);
+		rc = ushp_object_permit(&p->object, &p->st, ushp_object_is_own(&p->st), needed);
 	if (rc == 0)
 		rc = find_last(p, &view, st);
 	if (rc < 0)

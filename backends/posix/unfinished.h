@@ -11,6 +11,7 @@ enum stage {
 	STAGE_READY,     /* a segment */
 	STAGE_MAKING,    /* its maker lives and is at work */
 	STAGE_ABANDONED, /* proved: its maker, or its remover, is dead */
+	STAGE_GONE,      /* removed since it was opened; the name may be another's by now */
 };
 
 /* Which is it, of the object whose record was read as @state? A negative errno. Changes nothing. */

@@ -105,19 +105,36 @@ bool ushv_may_be_unfinished(const struct shmid_ds *ds)
 	return mode_of(ds) == MODE_FILLING || mode_of(ds) == MODE_CLAIM || is_born(ds);
 }
 
+/* To which segment, by its id? Negative: it looks like no claim. */
+static int target_of(const struct shmid_ds *ds)
+{
+	bool shaped = mode_of(ds) == MODE_CLAIM && ds->shm_segsz == CLAIM_SIZE &&
+			ds->shm_perm.uid == ds->shm_perm.cuid;
+	return shaped ? (int)(CLAIM_KEY ^ (uint32_t)ushv_key_of(ds)) : -1;
+}
+
 static bool is_claim_to_any(const struct shmid_ds *ds)
 {
 	struct shmid_ds target;
-	int id = (int)(CLAIM_KEY ^ (uint32_t)ushv_key_of(ds));
-	if (mode_of(ds) != MODE_CLAIM || id < 0 || ushv_stat_any(id, &target) < 0)
-		return false;
-	return is_claim(ds, &target);
+	int id = target_of(ds);
+	return id >= 0 && ushv_stat_any(id, &target) == 0 && is_claim(ds, &target);
+}
+
+/* A claim is made after its segment and goes after it, so one without is left by a process that was
+ * killed between the two. */
+static bool is_orphan(const struct shmid_ds *ds)
+{
+	struct shmid_ds target;
+	int id = target_of(ds);
+	return id >= 0 && ushv_stat_any(id, &target) == -EIDRM && ushv_is_dead(ds->shm_cpid);
 }
 
 enum sysv_stage ushv_stage_of(int id, const struct shmid_ds *ds)
 {
 	if (is_claim_to_any(ds))
 		return SYSV_CLAIM;
+	if (is_orphan(ds))
+		return SYSV_ABANDONED;
 	if (mode_of(ds) != MODE_FILLING && !is_born(ds))
 		return SYSV_WHOLE;
 	if (!ushv_is_mark(ds) && claim_of(id, ds) < 0)
@@ -133,6 +150,7 @@ struct making {
 	struct unishm_making base; /* first: the core frees it */
 	int id;
 	int claim; /* its id; negative: the mark is a group number */
+	bool claimed;
 	void *addr;
 	struct shmid_ds born; /* with the true group */
 };
@@ -150,6 +168,7 @@ static int claim(struct making *making)
 			IPC_CREAT | IPC_EXCL | MODE_CLAIM);
 	if (making->claim < 0)
 		return errno == EEXIST ? SYSV_AGAIN : -errno;
+	making->claimed = true;
 	struct shmid_ds ds = making->born;
 	ds.shm_perm.mode = MODE_FILLING;
 	return start_over(ushv_set(making->id, &ds));
@@ -245,6 +264,14 @@ static int take_through(struct making *making, const struct unishm_options *opt)
 	return rc;
 }
 
+static int remove_orphan(int id, const struct shmid_ds *ds, void *arg)
+{
+	(void)arg;
+	if (ds->shm_perm.cuid == unishm_sys.geteuid() && is_orphan(ds))
+		unishm_sys.shmctl(id, IPC_RMID, NULL);
+	return 0;
+}
+
 int ushv_fill(int id, const struct unishm_options *opt)
 {
 	struct making *making = unishm_sys.calloc(1, sizeof *making);
@@ -258,6 +285,8 @@ int ushv_fill(int id, const struct unishm_options *opt)
 	making->id = id;
 	making->claim = -1;
 	int rc = take_through(making, opt);
+	if (making->claimed) /* which is rare, so there is time to look for those of the dead */
+		ushv_scan(true, remove_orphan, NULL);
 	free(making);
 	return rc;
 }

@@ -13,33 +13,6 @@
 #endif
 #endif
 
-key_t ushv_key_of(const struct shmid_ds *ds)
-{
-	return (key_t)ds->shm_perm.UNISHM_IPC_PERM_KEY;
-}
-
-/* Linux tells. Elsewhere the id is gone, or the key is no more the one that the segment was
- * opened by, which a private segment never had. */
-bool ushv_is_removed(const struct shmid_ds *ds, key_t opened_by)
-{
-#ifdef SHM_DEST
-	(void)opened_by;
-	return ds->shm_perm.mode & SHM_DEST;
-#else
-	return opened_by != IPC_PRIVATE && ushv_key_of(ds) == IPC_PRIVATE;
-#endif
-}
-
-bool ushv_is_locked(const struct shmid_ds *ds)
-{
-#ifdef SHM_LOCKED
-	return ds->shm_perm.mode & SHM_LOCKED; /* Linux tells; others do not */
-#else
-	(void)ds;
-	return false;
-#endif
-}
-
 int ushv_create_flags(unsigned flags)
 {
 	int native = 0;

@@ -19,11 +19,33 @@ static inline int ushv_gone(int rc)
 
 /* ---- system.c: where systems differ --------------------------------------- */
 
-key_t ushv_key_of(const struct shmid_ds *ds);
+static inline key_t ushv_key_of(const struct shmid_ds *ds)
+{
+	return (key_t)ds->shm_perm.UNISHM_IPC_PERM_KEY;
+}
 
-/* Removed, and still attached. @opened_by: the key by which it was opened. */
-bool ushv_is_removed(const struct shmid_ds *ds, key_t opened_by);
-bool ushv_is_locked(const struct shmid_ds *ds);
+/* Removed, and still attached. @opened_by: the key by which it was opened. Linux tells. Elsewhere
+ * the id is gone, or the key is no more the one that the segment was opened by, which a private
+ * segment never had. */
+static inline bool ushv_is_removed(const struct shmid_ds *ds, key_t opened_by)
+{
+#ifdef SHM_DEST
+	(void)opened_by;
+	return ds->shm_perm.mode & SHM_DEST;
+#else
+	return opened_by != IPC_PRIVATE && ushv_key_of(ds) == IPC_PRIVATE;
+#endif
+}
+
+static inline bool ushv_is_locked(const struct shmid_ds *ds)
+{
+#ifdef SHM_LOCKED
+	return ds->shm_perm.mode & SHM_LOCKED; /* Linux tells; others do not */
+#else
+	(void)ds;
+	return false;
+#endif
+}
 
 /* Flags of shmget and shmat for those of the library; -ENOTSUP. */
 int ushv_create_flags(unsigned flags);

@@ -37,6 +37,17 @@ test_bytes() {
 		'0 00000000  68 65 6c 6c 6f 20 77 6f  72 6c 64 00 00 00 00 68  |hello world....h|'
 	u write "$b:0x5c110001" </etc
 	check 'an input that cannot be read' "$status $(one_line)" = '1 yes'
+	u write "$b:0x5c110001" <&-
+	check 'a closed input is called so' "$status $(grep -c \
+		'standard input: it is closed; redirect it' "$tmp/err")" = '1 1'
+	"$unishm" read "$b:0x5c110001" 2>"$tmp/err" >&-
+	check 'and a closed output' "$? $(grep -c 'standard output: it is closed; redirect it' \
+		"$tmp/err")" = '1 1'
+	"$unishm" list 2>"$tmp/err" >&-
+	check 'also by what prints lines' "$? $(grep -c 'standard output: it is closed' \
+		"$tmp/err")" = '1 1'
+	u read "$b:0x5c110001" --offset 19 --length 2
+	check 'one byte is no bytes' "$(grep -c ': 1 byte was left out' "$tmp/err")" = 1
 	sweep
 
 	head -c 11000000 /dev/urandom >"$tmp/random"

@@ -19,6 +19,11 @@ $b:0x5c110001 exists, mode rw-r-----, 64K; nothing changed"
 	fails 'create larger than what exists fails' 1 create "$b:0x5c110001" 65K
 	check 'and says how large it is' \
 		"$(grep -c 'has 65536 bytes, fewer than 66560' "$tmp/err")" = 1
+	u create "$b:0x5c110002" 1
+	u create "$b:0x5c110002" 2
+	check 'one byte is no bytes' "$status $(grep -c 'has 1 byte, fewer' \
+		"$tmp/err")" = '1 1'
+	u remove "$b:0x5c110002"
 	works 'remove' remove "$b:0x5c110001"
 	fails 'remove of what is gone fails' 1 remove "$b:0x5c110001"
 	u create "$b:private" 10
@@ -86,6 +91,11 @@ test_bad_arguments() {
 	for mode in 8 1777 rwx -- '' u u+ u+z u=rw, 6u 0800; do
 		fails "mode \"$mode\" is a usage error" 2 create --mode="$mode" "$b:0x5c110001" 1
 	done
+	if [ "$b" = sysv ] && [ "$(cat /proc/sys/vm/overcommit_memory 2>/dev/null)" != 1 ]; then
+		u create "$b:0x5c110001" 40T
+		check 'what cannot be reserved: the option of the command is named' \
+			"$status $(grep -c 'or add --noreserve' "$tmp/err")" = '1 1'
+	fi
 	u create "$b:0x5c110001" 8000000T # 2: not even a number here
 	check 'a size that no system has' "$((status == 1 || status == 2)) $(one_line)" = '1 yes'
 	check 'and nothing is created' "$("$unishm" list -o key | grep -c 0x5c11)" = 0
@@ -101,7 +111,24 @@ test_no_place() {
 	run as_nobody "$unishm" create posix:0x5c110001 1
 	check 'create in a closed /dev/shm says so' "$status $(grep -c \
 		'cannot create anything in /dev/shm: Permission denied' "$tmp/err")" = '1 1'
+	chmod 700 /dev/shm
+	for command in 'show posix:0x5c110001' 'list -B posix'; do
+		# shellcheck disable=SC2086 # words
+		run as_nobody "$unishm" $command
+		check "$command in a closed /dev/shm blames the directory" "$status $(grep -c \
+			'the directory /dev/shm, whose mode is rwx------' "$tmp/err")" = '1 1'
+	done
 	chmod 1777 /dev/shm
+	"$unishm" create posix:0x5c110001 1 -m 000 >/dev/null
+	"$unishm" chown 65534 posix:0x5c110001
+	run as_nobody "$unishm" show posix:0x5c110001
+	check 'an owner whom the mode refuses is not told to act as owner' "$status $(
+		grep -c 'refuses this to its owner, this user; have root' "$tmp/err")" = '1 1'
+	u remove posix:0x5c110001
+	run unshare -m sh -c 'mount -t tmpfs tmpfs /dev; "$1" show posix:0x5c110001 2>&1
+		"$1" list -B posix 2>&1' sh "$unishm"
+	check 'a missing /dev/shm is said to be missing' \
+		"$(grep -c 'there is no directory /dev/shm here' "$tmp/out")" = 2
 	mount -o remount,ro /dev/shm
 	u create posix:0x5c110001 1
 	check 'create in a read-only /dev/shm says so' "$status $(grep -c \
@@ -109,5 +136,21 @@ test_no_place() {
 	mount -o remount,rw /dev/shm
 }
 
+# Why it failed is what the first call said, not what was looked at afterwards.
+test_small_shmmax() {
+	if [ -z "$UNISHM_TEST_INSIDE" ] || ! echo 10 2>/dev/null >/proc/sys/kernel/shmmax; then
+		skip 'a small SHMMAX' 'cannot be set here'
+		return
+	fi
+	u create sysv:0x5c110001 11
+	check 'create beyond SHMMAX says so' "$status $(grep -c 'SHMMAX is less than 11 bytes' \
+		"$tmp/err")" = '1 1'
+	u doctor -B sysv
+	check 'and so does doctor' "$status $(has 'SHMMAX is less than 4096 bytes') $(
+		has 'a segment can have 10 bytes at most')" = '1 yes yes'
+	echo 18446744073692774399 >/proc/sys/kernel/shmmax
+}
+
 for_each_backend create_and_remove sizes_and_modes bad_arguments
 case $backends in *posix*) test_no_place ;; esac
+case $backends in *sysv*) test_small_shmmax ;; esac

@@ -52,6 +52,7 @@ test_language() {
 	fails 'a beginning of two options' 2 list --ba --b
 	fails 'an unknown letter' 2 list -q
 	fails 'a missing value' 2 list -o
+	fails 'a missing value after an operand' 2 list 1 -o
 	check 'escape sequences are in one file' \
 		"$(cd "$source/tools" && grep -l '\\033\|\\x1b\|\\e\[' ./*.c ./*.h)" \
 		= ./style.c

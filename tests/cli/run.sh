@@ -73,6 +73,10 @@ skip() { # name, why
 run() {
 	"$@" >"$tmp/out" 2>"$tmp/err"
 	status=$?
+	# What the command says is in its own words, and in good English.
+	if grep -qE 'UNISHM_[AC-Z]|UNISHM_BY|O_(CREAT|EXCL)|unishm_| 1 bytes' "$tmp/err"; then
+		check "the words of: $*" "$(cat "$tmp/err")" = ''
+	fi
 }
 
 u() {

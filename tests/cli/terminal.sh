@@ -10,6 +10,9 @@ test_terminal() {
 	check 'no colours with NO_COLOR' "$(has "${esc}[")" = ''
 	TERM=dumb on_terminal 100 "$unishm" list -B "$b"
 	check 'no colours on a dumb terminal' "$(has "${esc}[")" = ''
+	on_terminal 100 "$unishm" doctor
+	check 'doctor: 80 columns are enough' "$(sed "s/${esc}\[[0-9;]*m//g" "$tmp/out" |
+		tr -d '\r' | awk 'length > 80' | wc -l)" = 0
 	on_terminal 100 "$unishm" read "$b:0x5c110001"
 	check 'no binary to a terminal' "$(has '[status 1]') $(has --hex)" = 'yes yes'
 	on_terminal 100 "$unishm" read --force "$b:0x5c110001"
@@ -28,6 +31,10 @@ test_terminal() {
 	on_terminal 300 sh -c "'$unishm' read $b:0x5c110002 | { head -c 1M; sleep 1; cat; } >$tmp/x"
 	check 'progress of read, with the time left' \
 		"$(grep -c 'read .* of 4M ([0-9]*%), .*/s, .* left' "$tmp/out")" = 1
+	"$pty" 24x80 300 sh -c "'$unishm' read --force $b:0x5c110002 >/dev/tty" |
+		{ sleep 1; cat; } >"$tmp/out"
+	check 'no progress among the bytes, also by another name of the terminal' \
+		"$(grep -c 'left' "$tmp/out") $(has '[status 0]')" = '0 yes'
 	"$unishm" remove "$b:0x5c110002"
 
 	if [ -n "$UNISHM_TEST_INSIDE" ]; then
@@ -90,7 +97,7 @@ test_scrolling() {
 		"$(screen | grep -c '^  BACKEND .*>$') $(screen |
 		awk 'length > 40 && !/^ *$/' | wc -l)" = '1 0'
 	run "$pty" 10x40 400,send=llllllll,400,send=q "$unishm" watch -B "$b"
-	check 'watch scrolls sideways' "$(screen | grep -c '^<.*LAST-ATTACH$') $(screen |
+	check 'watch scrolls sideways' "$(screen | grep -c '^<.*ATTACH$') $(screen |
 		grep -c '^<.*>$')" != '0 0'
 	run "$pty" 10x40 "400,send=${esc}[C,400,send=${esc}[D,400,send=q" "$unishm" watch -B "$b"
 	check 'and by arrow keys, there and back' \

@@ -15,6 +15,7 @@ A comment before a snippet changes that:
   <!-- given: CODE -->    put before the body of main (may have several lines)
   <!-- not run: WHY -->   not run, and the test says so
   <!-- install -->        not run here: the test of the installation does
+  <!-- prints: A|B -->    what these lines print has A and B in it
 Everything runs in namespaces of its own. Where the system does not allow that, programs are
 compiled and nothing is run, since keys and names in documents could be in use here.
 """
@@ -132,7 +133,7 @@ class Runner:
         self.left += 1
         print(f'not run: {os.path.basename(DOCUMENT)}:{line} {why}')
 
-    def run(self, line, what, command, **more):
+    def run(self, line, what, command, prints='', **more):
         env = dict(self.env, **more)
         try:
             end = subprocess.run(command, cwd=self.work, env=env, text=True, check=False,
@@ -141,8 +142,9 @@ class Runner:
         except subprocess.TimeoutExpired as end:
             self.say(line, what, False, f'timed out: {end.output}')
             return False
-        self.say(line, what, end.returncode == 0, f'{end.stdout}exit status {end.returncode}')
-        return end.returncode == 0
+        good = end.returncode == 0 and all(text in end.stdout for text in prints.split('|'))
+        self.say(line, what, good, f'{end.stdout}exit status {end.returncode}')
+        return good
 
     def wrapped(self, code, given, prologue):
         outside = ''.join(FUNCTION.findall(code))
@@ -190,18 +192,18 @@ class Runner:
                              self.valgrind + [f'./{name}'], UNISHM_BACKEND=backend)
         return None
 
-    def shell(self, line, language, code):
+    def shell(self, line, language, code, notes):
         if not self.alone:
             return self.skip(line, NO_NAMESPACES)
         for name in 'posix', 'sysv':
             if re.search(fr'\b{name}\b', code) and name not in self.backends:
                 return self.skip(line, f'{name} is not built')
-        if 'unishm ' in code and language == 'console' and not os.path.exists(
+        if re.search(r'(^|[;$] )unishm ', code, re.M) and not os.path.exists(
                 f'{BUILD}/tools/unishm'):
             return self.skip(line, 'the command is not built')
         if language == 'console':
             code = ''.join(row[2:] + '\n' for row in code.split('\n') if row.startswith('$ '))
-        return self.run(line, 'runs', ['sh', '-euc', code])
+        return self.run(line, 'runs', ['sh', '-euc', code], notes.get('prints', ''))
 
     def python(self, line, code):
         if not self.alone or not os.path.exists(os.path.join(BUILD, 'libunishm.so')):
@@ -219,7 +221,7 @@ class Runner:
         elif language == 'python':
             self.python(line, code)
         elif language in ('sh', 'console'):
-            self.shell(line, language, code)
+            self.shell(line, language, code, notes)
         elif language != 'text':
             self.say(line, f'nothing is known about {language}', False)
 

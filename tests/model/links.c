@@ -50,10 +50,11 @@ static void await_end_of(pid_t parent)
 /* One that is killed at once leaves a dead hold for the next to meet. */
 static void lose_a_child(void)
 {
-	pid_t pid = fork();
-	if (pid == 0)
-		for (;;)
-			pause();
+	pid_t parent = getpid(), pid = fork();
+	if (pid == 0) {
+		await_end_of(parent); /* which may be killed before it kills this one */
+		_exit(0);
+	}
 	if (pid < 0)
 		return;
 	kill(pid, SIGKILL);
@@ -190,4 +191,9 @@ void pass_by_turns(void)
 void pass_by_turns_as_reader(void)
 {
 	take_turns(UNISHM_RDONLY);
+}
+
+void pass_by_mixed_turns(void)
+{
+	take_turns(me.second ? UNISHM_RDONLY : 0);
 }

@@ -339,7 +339,8 @@ static int inherit(void *addr, size_t length, int advice)
 
 static void forget_fork(void)
 {
-	bad.fork_prepare = bad.fork_shed = bad.fork_child = NULL;
+	bad.fork_prepare = bad.fork_child = NULL;
+	bad.fork_shed = NULL;
 	bad.fork_parent = NULL;
 }
 

@@ -83,7 +83,7 @@ static struct {
 	unsigned *at[MOST_ATTACHED];
 	unsigned inits; /* callbacks in the call in progress */
 	unsigned made;  /* the generation that the last of them gave */
-	atomic_bool in_act;
+	atomic_bool in_act, cancelled;
 } me;
 
 static int stamp(void *addr, size_t size, void *arg)
@@ -159,8 +159,11 @@ static void check_stamp(unsigned newest_before)
 	note_newest(me.generation);
 }
 
+/* musl cancels by a signal, which interrupts waiting as any other does. */
 static bool is_fair(int rc, int oflag)
 {
+	if (rc == -EINTR)
+		return atomic_load(&me.cancelled);
 	if (oflag & O_EXCL)
 		return rc == -EEXIST;
 	return rc == -ENOENT && !oflag;
@@ -286,8 +289,10 @@ static void act_in_thread(void)
 	if (pthread_create(&thread, NULL, act_until_cancelled, NULL) != 0)
 		return;
 	nanosleep(&moment, NULL);
+	atomic_store(&me.cancelled, true);
 	pthread_cancel(thread);
 	pthread_join(thread, NULL);
+	atomic_store(&me.cancelled, false);
 	if (atomic_load(&me.in_act))
 		fail("a thread was cancelled in a call");
 }

@@ -67,18 +67,20 @@ static const struct kind {
 	const char *name;
 	void (*pass)(void);
 	bool reader, removed, turns;
+	bool mixed; /* the second of each two is a reader */
 	unsigned kept; /* attachments of the first in a chain that count as long as it goes on */
 } kinds[] = {
-	{ "fork", pass_by_fork, false, false, false, 0 },
-	{ "fork of a removed one", pass_by_fork, false, true, false, 0 },
-	{ "fork by readers", pass_by_fork, true, false, false, 0 },
-	{ "fork by readers of a removed one", pass_by_fork, true, true, false, 0 },
-	{ "daemons", pass_by_daemon, false, false, false, 0 },
-	{ "daemons that read", pass_by_daemon, true, false, false, 0 },
-	{ "handlers that close", pass_with_handlers, false, false, false, 0 },
-	{ "children of _Fork", pass_raw, false, false, false, EACH },
-	{ "turns", pass_by_turns, false, false, true, 0 },
-	{ "turns of readers", pass_by_turns_as_reader, true, false, true, 0 },
+	{ "fork", pass_by_fork, false, false, false, false, 0 },
+	{ "fork of a removed one", pass_by_fork, false, true, false, false, 0 },
+	{ "fork by readers", pass_by_fork, true, false, false, false, 0 },
+	{ "fork by readers of a removed one", pass_by_fork, true, true, false, false, 0 },
+	{ "daemons", pass_by_daemon, false, false, false, false, 0 },
+	{ "daemons that read", pass_by_daemon, true, false, false, false, 0 },
+	{ "handlers that close", pass_with_handlers, false, false, false, false, 0 },
+	{ "children of _Fork", pass_raw, false, false, false, false, EACH },
+	{ "turns", pass_by_turns, false, false, true, false, 0 },
+	{ "turns of a writer and a reader", pass_by_mixed_turns, false, false, true, true, 0 },
+	{ "turns of readers", pass_by_turns_as_reader, true, false, true, false, 0 },
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -111,7 +113,8 @@ _Noreturn static void be_chain(const struct kind *kind, unsigned number, bool se
 	me.number = number;
 	me.second = second;
 	me.random = (uint64_t)getpid();
-	if ((kind->reader && !become_reader()) || !open_it(&me.seg))
+	bool reader = kind->reader || (kind->mixed && second);
+	if ((reader && !become_reader()) || !open_it(&me.seg))
 		_exit(1);
 	if (!second)
 		attach_all(kind->reader ? UNISHM_RDONLY : 0);

@@ -69,6 +69,7 @@ void pass_by_daemon(void);
 void pass_with_handlers(void);
 void pass_raw(void);
 void pass_by_turns(void);
+void pass_by_mixed_turns(void);
 void pass_by_turns_as_reader(void);
 
 #endif
