@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fork.h"
+#include "own.h"
 
 /* Not those that an instruction raises, for the kernel would end the process; nor those by which
  * the C library speaks to its threads. */
@@ -34,31 +35,45 @@ static void restore_signals(const struct shim_call *call)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &call->mask, NULL, sizeof call->mask);
 }
 
-/* What the library calls from within its own calls is a part of those. */
+/* A call of the library may be under way that does not hold forks just now: it has noted how the
+ * program wants to be cancelled, and that stays. */
+static void begin_outer(struct shim_call *call)
+{
+	call->state = unishm_own.callers.state;
+	call->type = unishm_own.callers.type;
+	block_signals(call);
+	unishm_begin();
+}
+
+static void end_outer(const struct shim_call *call)
+{
+	unishm_end(0);
+	unishm_own.callers.state = call->state;
+	unishm_own.callers.type = call->type;
+	restore_signals(call);
+}
+
+/* What the library calls from within its own calls is a part of those, but for cancellation: the
+ * System V backend counts on calls that are no points of that. */
 int ushs_begin(struct shim_call *call)
 {
 	call->inner = unishm_holds_forks();
-	if (call->inner) {
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &call->cancel);
-	} else {
-		block_signals(call);
-		unishm_begin();
-	}
+	if (call->inner)
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &call->state);
+	else
+		begin_outer(call);
 	int rc = unishm_hold_forks();
-	if (rc < 0 && !call->inner) {
-		unishm_end(rc);
-		restore_signals(call);
-	}
+	if (rc < 0 && !call->inner)
+		end_outer(call);
 	return rc;
 }
 
 void ushs_end(const struct shim_call *call)
 {
+	int ours;
 	unishm_release_forks();
-	if (call->inner) {
-		pthread_setcancelstate(call->cancel, &(int){ 0 });
-		return;
-	}
-	unishm_end(0);
-	restore_signals(call);
+	if (call->inner)
+		pthread_setcancelstate(call->state, &ours);
+	else
+		end_outer(call);
 }

@@ -36,8 +36,8 @@ struct shim_signals {
 /* Around each call. Signals are blocked meanwhile: a handler may use the same calls, as it may on
  * System V. Forks are held. */
 struct shim_call {
-	bool inner; /* the library itself calls: it is not interrupted by that */
-	int cancel; /* then; or */
+	bool inner; /* the library is in the midst of a call, and calls */
+	int state, type; /* of cancellation: then as it is; else as an outer call has noted it */
 	struct shim_signals mask;
 };
 
