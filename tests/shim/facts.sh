@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# facts.sh FACTS UNISHM SHIM DIFFERENCES SECTION [LINKED]: each fact on the kernel's System V shared memory
-# and on the shim's, in one run; they must say the same. What user space cannot have is in
-# DIFFERENCES, with the reason; such a fact must say what is written there. In TAP.
+# facts.sh FACTS UNISHM SHIM DIFFERENCES SECTION [LINKED]: each fact on the kernel's System V
+# shared memory and on the shim's, in one run; they must say the same. LINKED: a program that was
+# linked with the shim. What user space cannot have is in DIFFERENCES, with the reason; such a fact
+# must say what is written there. In TAP.
 set -u
 facts=$1 unishm=$2 shim=$3 differences=$4 section=$5
 for inside in -mi -rmi; do # as root, or as root of a user namespace
