@@ -322,6 +322,16 @@ static void killed_last_holder_of_removed(void)
 	say_status(id);
 }
 
+static void attach_after_the_last_was_killed(void)
+{
+	int id = make_key(fresh_key(), SIZE, 0600);
+	pid_t pid = staying_child(attach_it, &id);
+	shmctl(id, IPC_RMID, NULL);
+	end_by_kill(pid);
+	say("%s ", result_of_attach(shmat(id, NULL, 0)));
+	say_status(id);
+}
+
 static void fork_of_removed(void)
 {
 	int id = make_key(fresh_key(), SIZE, 0600);
@@ -504,6 +514,8 @@ const struct fact event_facts[] = {
 	{ "attach after IPC_RMID", remove_then_attach },
 	{ "IPC_RMID of a private one", remove_private },
 	{ "the last holder of a removed one is killed", killed_last_holder_of_removed },
+	{ "attach after the last holder of a removed one was killed",
+			attach_after_the_last_was_killed },
 	{ "fork of a removed one", fork_of_removed },
 	{ "IPC_SET of a removed one", set_of_removed },
 	{ "SHM_LOCK, SHM_UNLOCK", lock_and_unlock },
