@@ -347,6 +347,37 @@ START_TEST(a_maker_stopped_before_any_call_is_not_seen)
 }
 END_TEST
 
+static void interrupt(int number)
+{
+	(void)number;
+}
+
+/* Signals come all the time, so that a call which waits is interrupted. */
+START_TEST(an_exclusive_open_does_not_wait_for_a_maker_that_lives)
+{
+	const struct itimerval often = { { 0, 2000 }, { 0, 2000 } }, never = { 0 };
+	struct sigaction act = { .sa_handler = interrupt };
+	begin_makers(_i);
+	SKIP_UNLESS(is_isolated(), "counts all segments");
+	for (long turn = 0;; turn++) {
+		pid_t pid = struck_maker(0, O_CREAT, turn, SIGSTOP);
+		if (!pid)
+			break;
+		sigaction(SIGALRM, &act, NULL);
+		setitimer(ITIMER_REAL, &often, NULL);
+		int rc = open_filled(0, O_CREAT | O_EXCL, 0, fill);
+		setitimer(ITIMER_REAL, &never, NULL);
+		expect(rc == 0 || rc == -EEXIST, "call %ld: %d, %s", turn, rc, unishm_errmsg());
+		if (rc == 0)
+			unishm_close(mine);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		recover(turn);
+	}
+	drop(take(0));
+}
+END_TEST
+
 /* ---- Other processes while the callback runs ---------------------------------- */
 
 static int meet_in_the_middle(void *addr, size_t size, void *arg)
@@ -916,6 +947,7 @@ static void fill_suite(Suite *suite)
 	tcase_add_loop_test(t, a_maker_of_an_ordinary_user_is_in_nobodys_way, 0, 2);
 	tcase_add_loop_test(t, a_maker_in_another_pid_namespace_is_in_nobodys_way, 0, 2);
 	tcase_add_loop_test(t, a_maker_stopped_before_any_call_is_not_seen, 0, 2);
+	tcase_add_loop_test(t, an_exclusive_open_does_not_wait_for_a_maker_that_lives, 0, 2);
 	tcase_add_loop_test(t, attaching_and_ending_processes_do_not_publish_a_segment, 0, 2);
 	tcase_add_loop_test(t, a_child_of_a_dead_maker_keeps_its_bytes_and_blocks_nobody, 0, 2);
 	tcase_add_loop_test(t, a_child_forked_by_the_callback_fills_and_returns, 0, 2);

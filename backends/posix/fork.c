@@ -33,8 +33,9 @@ static void nobody_counts_the_child(struct posix *p)
 {
 	const uint32_t yes = 1;
 	p->uncounted = true;
-	if (p->object.writable && ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted),
-			&yes, sizeof yes) == 0)
+	if (p->object.writable &&
+			ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted), &yes,
+					sizeof yes) == 0)
 		p->uncounted = false;
 }
 
@@ -78,7 +79,8 @@ static int claim_heir_slot(struct posix *p, unsigned count)
 {
 	struct lock_file file = heir_file(p);
 	struct record_slot wanted = {
-		.word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid() };
+		.word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid()
+	};
 	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), 0, &wanted, &p->heir.index,
 			&p->heir.entry, &p->heir.before);
 	p->heir.taken = rc == 0;
@@ -274,8 +276,6 @@ static void sign_slot(struct posix *p, int fd)
 			2 * sizeof(uint32_t));
 }
 
-/* A parent that was killed within fork() held A no more: who counted meanwhile has cleared the
- * slot, and it may be another's. */
 static bool is_still_heirs(const struct posix *p, int fd)
 {
 	struct record_slot now;
@@ -285,29 +285,52 @@ static bool is_still_heirs(const struct posix *p, int fd)
 			now.word == p->heir.entry.word;
 }
 
+static void take_by_description(struct posix *p, const struct lock_file *file)
+{
+	struct hold *hold = &p->hold;
+	hold->carrier = HOLD_BY_DESCRIPTOR;
+	if (ushp_map_anchor(file->fd, &hold->anchor) == 0)
+		hold->carrier = HOLD_BY_MAPPING;
+	have_map(p);
+	sign_slot(p, file->fd);
+}
+
+/* A parent that was killed within fork() holds A no more. Then a process that counts clears the
+ * slot, and it may be another's. It does so with the slot's byte in PLACE_CLEARS locked. With that
+ * lock the slot is looked at and signed here: as long as the word is the heir's, no process can
+ * take the slot. */
+static void take_by_process(struct posix *p, const struct lock_file *file)
+{
+	struct hold *hold = &p->hold;
+	uint64_t clears = PLACE_CLEARS + hold->index;
+	bool alone = ushp_lock_briefly(file, clears) == 0;
+	if (alone && is_still_heirs(p, file->fd)) {
+		hold->carrier = HOLD_BY_PROCESS;
+		take_b_by_process(hold, file);
+		have_map(p);
+		sign_slot(p, file->fd);
+	} else {
+		ushp_lock_forget(p->object.dev, p->object.ino, hold->place);
+		*hold = (struct hold){ .map = hold->map };
+		nobody_counts_the_child(p);
+	}
+	if (alone)
+		ushp_lock_end_briefly(file, clears);
+}
+
 static void take_over_slot(struct posix *p)
 {
 	struct heir *heir = &p->heir;
 	struct lock_file file = heir_file(p);
-	struct hold *hold = &p->hold;
-	struct record_map map = hold->map;
-	*hold = (struct hold){
-		.taken = true, .index = heir->index, .entry = heir->entry, .map = map
-	};
-	hold->place = ushp_slot_place(heir->index, 0);
-	hold->carrier = heir->by_process ? HOLD_BY_PROCESS : HOLD_BY_DESCRIPTOR;
-	if (heir->by_process && !is_still_heirs(p, file.fd)) {
-		ushp_lock_forget(p->object.dev, p->object.ino, hold->place);
-		*hold = (struct hold){ .map = map };
-		nobody_counts_the_child(p);
-		return;
-	}
+	p->hold = (struct hold){ .taken = true,
+		.index = heir->index,
+		.entry = heir->entry,
+		.place = ushp_slot_place(heir->index, 0),
+		.map = p->hold.map };
 	if (heir->by_process)
-		take_b_by_process(hold, &file);
-	else if (ushp_map_anchor(file.fd, &hold->anchor) == 0)
-		hold->carrier = HOLD_BY_MAPPING;
-	have_map(p);
-	sign_slot(p, file.fd);
+		take_by_process(p, &file);
+	else
+		take_by_description(p, &file);
 }
 
 /* One byte each of the places that the parent took. */

@@ -150,16 +150,6 @@ static bool unlist(struct process_file *file, uint64_t at)
 static const char kept; /* their owner */
 static bool keeps;      /* some */
 
-/* What it leads to may not be told for want of memory: then it is lost, rather than a lock. */
-static bool has_locks(int fd)
-{
-	struct stat st;
-	if (unishm_sys.fstat(fd, &st) < 0 && unishm_sys.fstat(fd, &st) < 0)
-		return true;
-	struct process_file *file = find_file(st.st_dev, st.st_ino);
-	return file && file->count > 0;
-}
-
 static void close_kept_of(const struct process_file *file)
 {
 	struct stat st;
@@ -169,6 +159,20 @@ static void close_kept_of(const struct process_file *file)
 		ushp_fd_own(fd, NULL);
 		unishm_sys.close(fd);
 	}
+}
+
+/* Would closing @fd drop a lock? What it leads to may not be told for want of memory: then it is lost,
+ * rather than a lock. In a child whose parent had all locks on the file, those that were kept for them
+ * have to be kept no more. */
+static bool has_locks(int fd)
+{
+	struct stat st;
+	if (unishm_sys.fstat(fd, &st) < 0 && unishm_sys.fstat(fd, &st) < 0)
+		return true;
+	struct process_file *file = find_file(st.st_dev, st.st_ino);
+	if (file && file->count == 0 && keeps)
+		close_kept_of(file);
+	return file && file->count > 0;
 }
 
 /* Forget files of which nothing is listed. */
@@ -244,6 +248,19 @@ int ushp_lock_inherit(const struct lock_file *key, uint64_t from, uint64_t at, u
 	unishm_mutex_unlock(&guard);
 	return set_lock(key->fd, LOCK_OF_PROCESS,
 			range_of(exclusive ? F_WRLCK : F_RDLCK, at, count));
+}
+
+int ushp_lock_briefly(const struct lock_file *file, uint64_t at)
+{
+	int rc = LOCK_BUSY;
+	for (unsigned tries = 0; rc == LOCK_BUSY && tries < 10000; tries++)
+		rc = set_lock(file->fd, LOCK_OF_PROCESS, range_of(F_WRLCK, at, 1));
+	return rc;
+}
+
+void ushp_lock_end_briefly(const struct lock_file *file, uint64_t at)
+{
+	set_lock(file->fd, LOCK_OF_PROCESS, range_of(F_UNLCK, at, 1));
 }
 
 /* Frees nothing: a child handler calls it. */

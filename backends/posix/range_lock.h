@@ -79,6 +79,11 @@ bool ushp_lock_by_process(dev_t dev, ino_t ino);
 int ushp_lock_inherit(const struct lock_file *file, uint64_t from, uint64_t at, uint64_t count,
 		bool exclusive);
 
+/* In a child handler: a lock of the process for a moment. It is in no list, and nothing is
+ * allocated. LOCK_BUSY after some milliseconds. The second drops it. */
+int ushp_lock_briefly(const struct lock_file *file, uint64_t at);
+void ushp_lock_end_briefly(const struct lock_file *file, uint64_t at);
+
 /* In a child, about a lock of one byte that its parent holds as a process: the child has inherited
  * the list, but not the lock. */
 void ushp_lock_forget(dev_t dev, ino_t ino, uint64_t at);

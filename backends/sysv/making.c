@@ -385,12 +385,20 @@ static int settle_filling(int id, const struct shmid_ds *ds, const struct unishm
 	return rc == 1 || rc == -ETIMEDOUT ? because_slow(-ETIMEDOUT, ds) : rc;
 }
 
+/* O_EXCL does not wait for a maker that lives. A pid of another pid namespace does not tell. */
+static bool is_plainly_taken(const struct shmid_ds *ds, const struct unishm_options *opt)
+{
+	return opt->oflag & O_EXCL && ds->shm_cpid > 0 && !ushv_is_dead(ds->shm_cpid);
+}
+
 int ushv_settle(int id, const struct shmid_ds *ds, const struct unishm_options *opt,
 		struct sysv_wait *wait)
 {
 	enum sysv_stage stage = ushv_stage_of(id, ds);
 	if (stage != SYSV_WHOLE && !(opt->oflag & O_CREAT))
 		return because_unfinished(stage, ds);
+	if ((stage == SYSV_BORN || stage == SYSV_MARKED) && is_plainly_taken(ds, opt))
+		return because_slow(-EEXIST, ds);
 	switch (stage) {
 	case SYSV_BORN:
 		return settle_born(id, ds, opt, wait);
