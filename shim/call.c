@@ -58,11 +58,13 @@ static void end_outer(const struct shim_call *call)
 int ushs_begin(struct shim_call *call)
 {
 	call->inner = unishm_holds_forks();
+	call->mute = unishm_own.mute;
 	if (call->inner)
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &call->state);
 	else
 		begin_outer(call);
 	int rc = unishm_hold_forks();
+	unishm_own.mute = rc == 0;
 	if (rc < 0 && !call->inner)
 		end_outer(call);
 	return rc;
@@ -71,6 +73,7 @@ int ushs_begin(struct shim_call *call)
 void ushs_end(const struct shim_call *call)
 {
 	int ours;
+	unishm_own.mute = call->mute;
 	unishm_release_forks();
 	if (call->inner)
 		pthread_setcancelstate(call->state, &ours);

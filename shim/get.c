@@ -180,6 +180,17 @@ static int get(key_t key, size_t size, int flags)
 	return get_error(rc, size);
 }
 
+/* Of others than the owner the kernel has to judge, by a descriptor that is still the segment's. */
+static int permit_known(const struct shim_known *known, const struct stat *st, unsigned want)
+{
+	struct shim_known again;
+	struct stat now;
+	if (is_plain(st, want))
+		return 0;
+	int rc = ushp_sys_access(known->fd, want);
+	return ushs_find_known(known->key, &again, &now) && again.ino == known->ino ? rc : -EAGAIN;
+}
+
 /* Without a lock, and without blocking signals: most calls end here. */
 static int answer_known(key_t key, size_t size, int flags)
 {
@@ -191,7 +202,8 @@ static int answer_known(key_t key, size_t size, int flags)
 		return -EEXIST;
 	if (size > known.size)
 		return -EINVAL;
-	return is_plain(&st, wanted(flags)) ? known.id : -EAGAIN;
+	int rc = permit_known(&known, &st, wanted(flags));
+	return rc == 0 ? known.id : rc == -EACCES ? rc : -EAGAIN;
 }
 
 int ushs_get(key_t key, size_t size, int flags)

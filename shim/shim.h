@@ -37,6 +37,7 @@ struct shim_signals {
  * System V. Forks are held. */
 struct shim_call {
 	bool inner; /* the library is in the midst of a call, and calls */
+	bool mute;  /* an outer one is of the shim, too */
 	int state, type; /* of cancellation: then as it is; else as an outer call has noted it */
 	struct shim_signals mask;
 };
