@@ -142,7 +142,8 @@ static int destroy(struct unishm *seg, unsigned long attached)
 	struct names_of_one names = names_of(p->object.ino);
 	struct stat st;
 	enum place place;
-	if (!p->by_id || ushp_object_check(&p->object, &st) < 0 || st.st_nlink == 0)
+	if (ushp_object_check(&p->object, &st) < 0 || st.st_nlink == 0 ||
+			!ushp_says_removed(p, &st))
 		return 0;
 	int rc = find(&p->object, names.removed, &place);
 	if (rc < 0)

@@ -8,29 +8,29 @@
  *   ushm.KEY  ushp.ID       ushr.ID             no name
  *   (private: ushp.ID)
  *
- * The record says by_id. That is no proof of anything: it says only where to look. A name proves,
- * since only the owner can give it, and it is looked up before anything is done.
+ * The record says by_id. That is no proof of anything, as a name is none: whoever may write the file
+ * can write the one and give the other. They say where to look. What proves that the owner has asked
+ * for the removal is a bit of the file's mode, S_ISVTX, which only the owner can set.
  *
  * Making. The name by key comes first and the one by id second, both under the lock of removers
  * (PLACE_REMOVE). Whoever is killed between leaves a segment without a name by id: it is found
  * by its key, by id through the list, and removed as any other.
  *
  * Removing. ushr.ID is made, then the file gets the mode bit S_ISVTX, then ushm.KEY goes, then
- * ushp.ID. So a file without that bit and with two names has one by its key. ushr.ID proves that
- * the owner has asked for the removal: whoever finds others of the names as well, and may, ends
- * what a remover left when it was killed.
+ * ushp.ID. So a file without that bit and with two names has one by its key. Whoever finds that bit
+ * and others of the names as well, and may, ends what a remover left when it was killed.
  *
  * Destroying. The name goes when nothing is attached any more: at the removal, or with the last
  * detach, or, when the last holder was killed or is of a user who may not do it, when somebody next
  * makes, lists or finds segments by the shim, or lists them. The destroyer holds PLACE_REMOVE, then
  * stores head.removed, then counts, then takes the name away, then drops the lock.
  *
- * An attacher takes its hold, and if head.removed is set then, it waits until nobody holds
- * PLACE_REMOVE, and then looks whether the file has a name. So none is overlooked. If the
- * attacher saw head.removed unset, the destroyer counts later, and sees the hold. If it saw it
- * set and the destroyer did not see the hold, then the count, and so the lock, came before the
- * hold: the attacher has waited for the end of it, and finds no name. A lock of a destroyer that
- * was killed is gone.
+ * An attacher takes its hold, and if head.removed or that bit is set then, it waits until nobody
+ * holds PLACE_REMOVE, and then looks whether the file has a name. So none is overlooked. If the
+ * attacher saw neither, they were set later, and the destroyer counts later still, and sees the
+ * hold. If it saw one and the destroyer did not see the hold, then the count, and so the lock, came
+ * before the hold: the attacher has waited for the end of it, and finds no name. A lock of a
+ * destroyer that was killed is gone.
  */
 #ifndef UNISHM_POSIX_BY_ID_H
 #define UNISHM_POSIX_BY_ID_H
@@ -58,7 +58,7 @@ int ushp_by_id_take_names(struct unishm *seg);
  * now. */
 bool ushp_by_id_is_half_removed(struct unishm *seg, const struct stat *st);
 
-/* A removed segment to which nothing seems to be attached: take its name away, if it has one still.
+/* A segment to which nothing seems to be attached: if it is removed, take its name away.
  * 0: it has none; 1: it is attached, or this user may not. */
 int ushp_by_id_destroy(struct unishm *seg);
 
