@@ -14,8 +14,6 @@
 #include "posix/record.h"
 #include "sys.h"
 
-extern const struct unishm_backend unishm_posix_backend;
-
 enum { ALL_FLAGS_OF_MODE = 0777 };
 
 /* ---- Errors ------------------------------------------------------------------------- */
@@ -137,7 +135,7 @@ static int open_with(key_t key, size_t size, int flags, int oflag)
 	opt.flags = CREATE_BY_ID | (flags & SHM_NORESERVE ? UNISHM_NORESERVE : 0u);
 	int rc;
 	do
-		rc = unishm_open_beneath(&seg, &unishm_posix_backend, open_or_create, &opt);
+		rc = ushs_open(&seg, open_or_create, &opt);
 	while (rc == -EINTR);
 	return rc < 0 ? rc : answer_opened(seg, size, flags);
 }

@@ -68,6 +68,9 @@ int ushs_use_as_owner(int id, struct shim_segment **out);
 /* The end of a use. */
 void ushs_leave(struct shim_segment *segment);
 
+/* Open a handle by @open. Where no descriptor is left, idle handles give theirs. */
+int ushs_open(struct unishm **seg, int (*open)(struct unishm *seg, void *arg), void *arg);
+
 /* Close the idle handles of segments that are destroyed: they keep memory. */
 void ushs_let_go_of_destroyed(void);
 

@@ -155,6 +155,32 @@ int ushs_use_opened(struct unishm *seg, struct shim_segment **out)
 	return 0;
 }
 
+static bool close_idle(void)
+{
+	bool any = false;
+	for (;;) {
+		unishm_mutex_lock(&guard);
+		struct shim_segment *segment = idle > 0 ? longest_idle() : NULL;
+		if (segment) {
+			idle--;
+			take_out(segment);
+		}
+		unishm_mutex_unlock(&guard);
+		if (!segment)
+			return any;
+		close_segment(segment);
+		any = true;
+	}
+}
+
+int ushs_open(struct unishm **seg, int (*open)(struct unishm *seg, void *arg), void *arg)
+{
+	int rc = unishm_open_beneath(seg, &unishm_posix_backend, open, arg);
+	if ((rc == -EMFILE || rc == -ENFILE) && close_idle())
+		rc = unishm_open_beneath(seg, &unishm_posix_backend, open, arg);
+	return rc;
+}
+
 static int open_by_id(struct unishm *seg, void *arg)
 {
 	return ushp_open_by_id(seg, *(int *)arg);
@@ -182,7 +208,7 @@ static int use(int id, int (*open)(struct unishm *seg, void *arg), struct shim_s
 	unishm_mutex_unlock(&guard);
 	if (*out)
 		return 0;
-	int rc = unishm_open_beneath(&seg, &unishm_posix_backend, open, &id);
+	int rc = ushs_open(&seg, open, &id);
 	return rc < 0 ? rc : ushs_use_opened(seg, out);
 }
 

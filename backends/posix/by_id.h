@@ -8,9 +8,9 @@
  *   ushm.KEY  ushp.ID       ushr.ID             no name
  *   (private: ushp.ID)
  *
- * The record says by_id. That is no proof of anything, as a name is none: whoever may write the file
- * can write the one and give the other. They say where to look. What proves that the owner has asked
- * for the removal is a bit of the file's mode, S_ISVTX, which only the owner can set.
+ * The record says by_id. That is no proof of anything, as a name is none: whoever may write the
+ * file can write the one and give the other. They say where to look. What proves that the owner
+ * has asked for the removal is a bit of the file's mode, S_ISVTX, which only the owner can set.
  *
  * Making. The name by key comes first and the one by id second, both under the lock of removers
  * (PLACE_REMOVE). Whoever is killed between leaves a segment without a name by id: it is found
