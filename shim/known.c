@@ -52,10 +52,14 @@ void ushs_remember(struct unishm *seg)
 	const struct posix *p = posix_of(seg);
 	if (seg->key == UNISHM_PRIVATE || p->object.fd <= 0 || p->gone)
 		return;
-	const struct shim_known known = {
-		.key = seg->key, .id = seg->id, .fd = p->object.fd, .dev = p->object.dev,
-		.ino = p->object.ino, .size = seg->size,
-	};
+	struct shim_known known;
+	memset(&known, 0, sizeof known); /* it is compared with what lies between the members */
+	known.key = seg->key;
+	known.id = seg->id;
+	known.fd = p->object.fd;
+	known.dev = p->object.dev;
+	known.ino = p->object.ino;
+	known.size = seg->size;
 	struct entry *entry = entry_of(seg->key);
 	if (memcmp(&entry->known, &known, sizeof known) != 0)
 		change(entry, &known);
