@@ -18,7 +18,7 @@ __attribute__((destructor)) static void leave_at_exit(void)
 {
 	struct shim_call call;
 	int saved = errno;
-	if (!unishm_holds_forks() && ushs_begin(&call) == 0) {
+	if (ushs_was_used() && !unishm_holds_forks() && ushs_begin(&call) == 0) {
 		ushs_leave_all();
 		ushs_end(&call);
 	}

@@ -89,6 +89,9 @@ void ushs_move_attachment(struct shim_segment *segment, void *from, void *to);
 struct shim_segment *ushs_use_attached(int id);
 struct shim_segment *ushs_use_next_attached(int id);
 
+/* Has this process attached anything? */
+bool ushs_was_used(void);
+
 /* This process ends: the names of removed segments that only it has attached can go. */
 void ushs_leave_all(void);
 

@@ -29,6 +29,7 @@ static struct shim_segment *segments[BUCKETS];
 static struct attachment *attachments[BUCKETS];
 static unsigned idle;
 static uint64_t clock_of_uses;
+static atomic_bool used; /* something was attached */
 
 static struct shim_segment **bucket_of_id(int id)
 {
@@ -333,6 +334,7 @@ int ushs_note_attachment(struct shim_segment *segment, void *addr, bool replaced
 	*bucket_of_addr(addr) = new;
 	segment->attached++;
 	unishm_mutex_unlock(&guard);
+	atomic_store(&used, true);
 	return 0;
 }
 
@@ -388,6 +390,11 @@ static void leave(struct unishm *seg)
 	if (!posix_of(seg)->gone)
 		ushp_by_id_leave(seg);
 	unishm_mutex_unlock(&seg->lock);
+}
+
+bool ushs_was_used(void)
+{
+	return atomic_load(&used);
 }
 
 void ushs_leave_all(void)
