@@ -19,7 +19,8 @@ static const struct {
 	const struct fact *facts;
 } sections[] = {
 	{ "event", event_facts }, { "shmget", get_facts }, { "shmat", attach_facts },
-	{ "shmctl", control_facts }, { "permission", permission_facts }, { "robust", robust_facts },
+	{ "shmctl", control_facts }, { "mapping", mapping_facts },
+	{ "permission", permission_facts }, { "robust", robust_facts },
 };
 
 /* ---- What a fact says ------------------------------------------------------- */

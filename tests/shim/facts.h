@@ -20,7 +20,7 @@ struct fact {
 };
 
 extern const struct fact event_facts[], get_facts[], attach_facts[], control_facts[],
-	permission_facts[], robust_facts[]; /* each ends with a NULL name */
+	mapping_facts[], permission_facts[], robust_facts[]; /* each ends with a NULL name */
 
 /* Add to what this fact says. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -407,68 +407,6 @@ static void outlives_its_processes(void)
 	say("%s", attach(shmget(key, 0, 0600)));
 }
 
-static void unmapped_whole(void)
-{
-	int id = make(SIZE, 0600);
-	char *addr = attach(id);
-	munmap(addr, SIZE);
-	say("%s ", result(shmdt(addr)));
-	say("%lu", count(id));
-}
-
-static void unmapped_tail(void)
-{
-	int id = make(4 * 4096, 0600);
-	char *addr = attach(id);
-	munmap(addr + 3 * 4096, 4096);
-	say("%lu ", count(id));
-	say("%s ", result(shmdt(addr)));
-	say("%lu %d", count(id), can_read(addr));
-}
-
-static void counted_after_munmap(void)
-{
-	int id = make(SIZE, 0600);
-	char *one = attach(id), *other = attach(id);
-	munmap(one, 5 * 4096);
-	say("%lu ", count(id));
-	shmctl(id, IPC_RMID, NULL);
-	munmap(other, 5 * 4096);
-	say_status(id);
-}
-
-static void mapped_over(void)
-{
-	int id = make(SIZE, 0600);
-	char *addr = attach(id);
-	mmap(addr, 5 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-			-1, 0);
-	addr[0] = 3;
-	say("%s ", result(shmdt(addr)));
-	say("%lu %d", count(id), addr[0]);
-}
-
-static void protected_whole(void)
-{
-	int id = make(4 * 4096, 0600);
-	char *addr = attach(id);
-	mprotect(addr, 4 * 4096, PROT_READ);
-	say("%lu %d ", count(id), can_write(addr));
-	say("%s ", result(shmdt(addr)));
-	say("%lu", count(id));
-}
-
-static void moved(void)
-{
-	int id = make(4 * 4096, 0600);
-	char *addr = attach(id), *to = free_range(4 * 4096);
-	char *now = mremap(addr, 4 * 4096, 4 * 4096, MREMAP_MAYMOVE | MREMAP_FIXED, to);
-	say("%d %lu ", now == to, count(id));
-	say("%s ", result(shmdt(now)));
-	say("%s ", result(shmdt(addr)));
-	say("%lu", count(id));
-}
-
 static void setuid_after_attach(void)
 {
 	int id = make(SIZE, 0600);
@@ -521,12 +459,6 @@ const struct fact event_facts[] = {
 	{ "SHM_LOCK, SHM_UNLOCK", lock_and_unlock },
 	{ "SHM_REMAP over another attachment", remap_over_another },
 	{ "a segment outlives its processes", outlives_its_processes },
-	{ "munmap of the whole", unmapped_whole },
-	{ "the count after munmap", counted_after_munmap },
-	{ "munmap of the tail", unmapped_tail },
-	{ "mmap over the whole", mapped_over },
-	{ "mprotect of the whole", protected_whole },
-	{ "mremap", moved },
 	{ "setuid after attach", setuid_after_attach },
 	{ NULL, NULL },
 };
