@@ -205,6 +205,7 @@ struct unishm_sys unishm_sys = {
 	.drop_access_list = sys_drop_access_list,
 	.linkat = linkat,
 	.fchmod = fchmod,
+	.chmod = chmod,
 	.fchown = fchown,
 	.ftruncate = ftruncate,
 	.reserve = sys_reserve,

@@ -54,6 +54,7 @@ struct unishm_sys {
 	int (*drop_access_list)(int fd); /* beyond the mode */
 	int (*linkat)(int fd, const char *from, int dirfd, const char *to, int flags);
 	int (*fchmod)(int fd, mode_t mode);
+	int (*chmod)(const char *path, mode_t mode);
 	int (*fchown)(int fd, uid_t user, gid_t group);
 	int (*ftruncate)(int fd, off_t length);
 	int (*reserve)(int fd, off_t offset, off_t length); /* memory for a range; an errno */

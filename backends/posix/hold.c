@@ -129,7 +129,14 @@ static int is_removed(struct posix *p)
 		return 0; /* closed, or cut, at this moment: nothing can be undone */
 	if (rc < 0)
 		return rc;
-	return st.st_nlink == 0 || (p->hold.saw_removed && !ushp_object_has_name(&p->object));
+	return st.st_nlink == 0 || ushp_says_removed(p, &st) ||
+			(p->hold.saw_removed && !ushp_object_has_name(&p->object));
+}
+
+/* May the hold that was just taken stay on a removed segment? For the shim, as long as it lives. */
+static bool may_stay(const struct unishm *seg, const struct posix *p)
+{
+	return seg->beneath && p->by_id && ushp_object_outlives_removal(&p->object);
 }
 
 /* ---- Slot holds -------------------------------------------------------------------- */
@@ -228,6 +235,8 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 		return rc;
 	p->hold.noted = reader && ushp_note_in_others(p, true, &p->hold.before);
 	rc = is_removed(p);
+	if (rc > 0 && may_stay(seg, p))
+		return 0;
 	if (rc != 0)
 		ushp_hold_undo(seg, new);
 	return rc > 0 ? -EIDRM : rc;
