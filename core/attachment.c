@@ -200,7 +200,7 @@ static char *check_address(const struct unishm *seg, void *where, int flags)
 static int attach_over(struct unishm *seg, char *at, int flags, void **got)
 {
 	struct unishm *all;
-	int rc = unishm_enter_all(&all);
+	int rc = unishm_enter_all(seg->beneath, &all);
 	if (rc < 0)
 		return rc;
 	rc = check_displaced(all, seg, at);
@@ -208,7 +208,7 @@ static int attach_over(struct unishm *seg, char *at, int flags, void **got)
 		rc = do_attach(seg, at, flags, got);
 	if (rc == 0)
 		drop_displaced(all, seg, at);
-	unishm_leave_all();
+	unishm_leave_all(seg->beneath);
 	return rc;
 }
 
@@ -246,6 +246,20 @@ int unishm_attach_at(struct unishm *seg, void *where, int flags, void **addr)
 	return unishm_end(attach_at(seg, where, flags, addr));
 }
 
+int unishm_attach_beneath(struct unishm *seg, void *where, int flags, void **addr)
+{
+	return where ? attach_at(seg, where, flags, addr) : attach(&unishm_own, seg, flags, addr);
+}
+
+void unishm_drop_displaced(struct unishm *seg)
+{
+	struct unishm *all;
+	if (unishm_enter_all(seg->beneath, &all) < 0)
+		return;
+	drop_displaced(all, seg, seg->attachments[seg->attached - 1].addr);
+	unishm_leave_all(seg->beneath);
+}
+
 /* Which attachment @addr names; -EINVAL if none, or not just one. */
 static int find_attachment(const struct unishm *seg, const void *addr)
 {
@@ -271,6 +285,17 @@ static int detach(struct unishm *seg, const void *addr)
 	rc = seg->backend->detach(seg, &seg->attachments[index]);
 	if (rc == 0 || !seg->attachments[index].addr) /* the program had ended it already */
 		forget(seg, index);
+	return rc;
+}
+
+int unishm_detach_beneath(struct unishm *seg, const void *addr)
+{
+	int rc = unishm_enter(&unishm_own, seg);
+	if (rc == 0) {
+		rc = detach(seg, addr);
+		unishm_settle(seg);
+		unishm_leave(&unishm_own, seg);
+	}
 	return rc;
 }
 

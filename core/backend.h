@@ -44,6 +44,7 @@ struct unishm {
 	struct unishm *prev;
 	bool missed;    /* in a child: fork_missed has still to run; */
 	bool shed_late; /* and fork_shed once more before it, since a call was under way */
+	bool beneath;   /* the shim's (core/shim.h), which the System V backend may stand on */
 
 	/* Facts, set by open and open_id, constant afterwards. */
 	size_t size;

@@ -108,10 +108,10 @@ void unishm_unregister(struct unishm *seg);
 /* A fork went past the handle, and it is locked now: tell its backend. */
 void unishm_tell_handle(struct unishm *seg);
 
-/* Hold forks and lock all handles of the process, for a call that may touch any of them: -ENOMEM,
- * or 0 and the first. enter.h has the same for one handle. */
-int unishm_enter_all(struct unishm **all);
-void unishm_leave_all(void);
+/* Hold forks and lock all handles of the process that are @beneath, or all that are not, for a call
+ * that may touch any of them: -ENOMEM, or 0 and the first. enter.h has the same for one handle. */
+int unishm_enter_all(bool beneath, struct unishm **all);
+void unishm_leave_all(bool beneath);
 
 /* Around a member of the backend that uses the segment of @seg: see core/backend.h. */
 static inline int unishm_ready(struct unishm *seg)
@@ -128,8 +128,9 @@ static inline void unishm_settle(struct unishm *seg)
 /* Free the memory of a handle, which is not registered. */
 void unishm_free_handle(struct unishm *seg);
 
-/* The handles, while no other thread can change the list. */
-struct unishm *unishm_first_handle(void);
+/* The handle after @seg, of all there are, while no other thread can change the lists; the first
+ * one if @seg is NULL. */
+struct unishm *unishm_next_handle(const struct unishm *seg);
 
 /* Tell each backend, handle by handle, that a fork went past it. Forks are held. */
 void unishm_tell_missed(bool in_child);
@@ -137,6 +138,21 @@ void unishm_tell_missed(bool in_child);
 /* In a new child: free what other threads had locked. @missed: nothing was prepared,
  * and this thread may be at a call of its own. */
 void unishm_renew_handles(bool missed);
+
+/* ---- segment.c and attachment.c, for the shim ---------------------------- */
+
+/* Have @open fill in a new handle that is beneath those of the program. Forks are held. */
+int unishm_open_beneath(struct unishm **seg, const struct unishm_backend *backend,
+		int (*open)(struct unishm *seg, void *arg), void *arg);
+
+/* As their public namesakes, within a call: @where is NULL, or as unishm_attach_at() has it. */
+void unishm_close_beneath(struct unishm *seg);
+int unishm_attach_beneath(struct unishm *seg, void *where, int flags, void **addr);
+int unishm_detach_beneath(struct unishm *seg, const void *addr);
+
+/* What other handles beneath had attached where @seg was attached last, the program has taken away
+ * by itself: count it out. */
+void unishm_drop_displaced(struct unishm *seg);
 
 /* ---- callback.c --------------------------------------------------------- */
 

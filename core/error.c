@@ -58,6 +58,8 @@ static const struct {
 int unishm_because(int rc, const char *format, ...)
 {
 	va_list args;
+	if (unishm_own.mute)
+		return rc;
 	va_start(args, format);
 	vsnprintf(last.why, sizeof last.why, format, args);
 	va_end(args);
@@ -85,6 +87,8 @@ int unishm_fail(int rc, const char *what, ...)
 {
 	char action[160], unknown[64];
 	va_list args;
+	if (unishm_own.mute)
+		return rc;
 	va_start(args, what);
 	vsnprintf(action, sizeof action, what, args);
 	va_end(args);

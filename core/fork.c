@@ -10,14 +10,15 @@
 
 #define EACH_HANDLE(member, arguments)                                                     \
 	do {                                                                               \
-		for (struct unishm *seg_ = unishm_first_handle(); seg_; seg_ = seg_->next) \
+		for (struct unishm *seg_ = unishm_next_handle(NULL); seg_;                 \
+				seg_ = unishm_next_handle(seg_))                           \
 			if (seg_->backend->member)                                         \
 				seg_->backend->member arguments;                           \
 	} while (0)
 
 static void prepare_handles(void)
 {
-	for (struct unishm *seg = unishm_first_handle(); seg; seg = seg->next) {
+	for (struct unishm *seg = unishm_next_handle(NULL); seg; seg = unishm_next_handle(seg)) {
 		if (!seg->backend->fork_prepare)
 			continue;
 		unishm_ready(seg);
@@ -71,7 +72,7 @@ static void parent(void)
  * using until its end, when it is shed once more. */
 static void shed(void)
 {
-	for (struct unishm *seg = unishm_first_handle(); seg; seg = seg->next)
+	for (struct unishm *seg = unishm_next_handle(NULL); seg; seg = unishm_next_handle(seg))
 		if (seg->backend->fork_shed)
 			seg->backend->fork_shed(seg, seg->shed_late);
 }

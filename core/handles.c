@@ -9,8 +9,17 @@
 #include "enter.h"
 #include "mapping.h"
 
-static struct unishm_mutex registry = UNISHM_MUTEX_INIT;
-static struct unishm *first;
+/* A call on a handle of the program may call the shim, whose handles are beneath: they have a list
+ * of their own, which is locked after all that belongs to the first. */
+static struct registry {
+	struct unishm_mutex lock;
+	struct unishm *first;
+} registries[] = { { UNISHM_MUTEX_INIT, NULL }, { UNISHM_MUTEX_INIT, NULL } };
+
+static struct registry *registry_of(const struct unishm *seg)
+{
+	return &registries[seg->beneath];
+}
 
 void unishm_free_handle(struct unishm *seg)
 {
@@ -30,27 +39,29 @@ static void forget_mappings(void)
 /* By next, the list is whole at every instruction of these two. */
 void unishm_register(struct unishm *seg)
 {
+	struct registry *registry = registry_of(seg);
 	seg->missed = seg->shed_late = unishm_missed_as_child(); /* while it was opened */
-	unishm_mutex_lock(&registry);
-	seg->next = first;
-	if (first)
-		first->prev = seg;
-	first = seg;
-	unishm_mutex_unlock(&registry);
+	unishm_mutex_lock(&registry->lock);
+	seg->next = registry->first;
+	if (seg->next)
+		seg->next->prev = seg;
+	registry->first = seg;
+	unishm_mutex_unlock(&registry->lock);
 }
 
 void unishm_unregister(struct unishm *seg)
 {
-	unishm_mutex_lock(&registry);
+	struct registry *registry = registry_of(seg);
+	unishm_mutex_lock(&registry->lock);
 	if (seg->prev)
 		seg->prev->next = seg->next;
 	else
-		first = seg->next;
+		registry->first = seg->next;
 	if (seg->next)
 		seg->next->prev = seg->prev;
-	if (!first)
+	if (!registries[0].first && !registries[1].first)
 		forget_mappings(); /* a program without handles has its descriptors back */
-	unishm_mutex_unlock(&registry);
+	unishm_mutex_unlock(&registry->lock);
 }
 
 /* The handle is locked. The call that comes here may be another backend's, without cancellation
@@ -74,56 +85,67 @@ void unishm_tell_handle(struct unishm *seg)
 	tell_missed(seg, true);
 }
 
-int unishm_enter_all(struct unishm **all)
+int unishm_enter_all(bool beneath, struct unishm **all)
 {
+	struct registry *registry = &registries[beneath];
 	int rc = unishm_hold_forks();
 	if (rc < 0)
 		return rc;
-	unishm_mutex_lock(&registry);
-	for (struct unishm *seg = first; seg; seg = seg->next)
+	unishm_mutex_lock(&registry->lock);
+	for (struct unishm *seg = registry->first; seg; seg = seg->next)
 		unishm_lock_handle(&unishm_own, seg);
-	*all = first;
+	*all = registry->first;
 	return 0;
 }
 
-void unishm_leave_all(void)
+void unishm_leave_all(bool beneath)
 {
-	for (struct unishm *seg = first; seg; seg = seg->next)
+	struct registry *registry = &registries[beneath];
+	for (struct unishm *seg = registry->first; seg; seg = seg->next)
 		unishm_mutex_unlock(&seg->lock);
-	unishm_mutex_unlock(&registry);
+	unishm_mutex_unlock(&registry->lock);
 	unishm_release_forks();
 }
 
-struct unishm *unishm_first_handle(void)
+struct unishm *unishm_next_handle(const struct unishm *seg)
 {
-	return first;
+	if (!seg)
+		return registries[0].first ? registries[0].first : registries[1].first;
+	return seg->next || seg->beneath ? seg->next : registries[1].first;
 }
 
-void unishm_tell_missed(bool in_child)
+static void tell_all_missed(struct registry *registry, bool in_child)
 {
-	unishm_mutex_lock(&registry);
-	for (struct unishm *seg = first; seg; seg = seg->next) {
+	unishm_mutex_lock(&registry->lock);
+	for (struct unishm *seg = registry->first; seg; seg = seg->next) {
 		unishm_mutex_lock(&seg->lock);
 		if (seg->missed || !in_child)
 			tell_missed(seg, in_child);
 		unishm_mutex_unlock(&seg->lock);
 	}
-	unishm_mutex_unlock(&registry);
+	unishm_mutex_unlock(&registry->lock);
+}
+
+void unishm_tell_missed(bool in_child)
+{
+	tell_all_missed(&registries[0], in_child);
+	tell_all_missed(&registries[1], in_child);
 }
 
 /* If another thread was just changing the list, prev may be behind. */
-static void mend_list(void)
+static void mend_list(struct registry *registry)
 {
 	struct unishm *before = NULL;
-	for (struct unishm *seg = first; seg; before = seg, seg = seg->next)
+	for (struct unishm *seg = registry->first; seg; before = seg, seg = seg->next)
 		seg->prev = before;
 }
 
 void unishm_renew_handles(bool missed)
 {
-	if (!unishm_mutex_is_mine(&registry))
-		mend_list();
-	for (struct unishm *seg = first; seg; seg = seg->next) {
+	for (unsigned i = 0; i < 2; i++)
+		if (!unishm_mutex_is_mine(&registries[i].lock))
+			mend_list(&registries[i]);
+	for (struct unishm *seg = unishm_next_handle(NULL); seg; seg = unishm_next_handle(seg)) {
 		unishm_mutex_renew(&seg->lock);
 		seg->missed = missed;
 		seg->shed_late = missed && unishm_mutex_is_mine(&seg->lock);

@@ -7,9 +7,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h> /* defines __GLIBC__, or not */
 
-#ifdef __has_include
-#if __has_include(<sys/single_threaded.h>)
+#ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 32)
 #include <sys/single_threaded.h>
 #define UNISHM_OS_TELLS_OF_THREADS 1
 #endif

@@ -204,6 +204,28 @@ static void close_handle(const struct unishm_own *own, struct unishm *seg)
 	unishm_free_handle(seg);
 }
 
+int unishm_open_beneath(struct unishm **out, const struct unishm_backend *backend,
+		int (*open)(struct unishm *seg, void *arg), void *arg)
+{
+	struct unishm *seg = new_handle(backend);
+	if (!seg)
+		return -ENOMEM;
+	seg->beneath = true;
+	int rc = open(seg, arg);
+	if (rc < 0) {
+		unishm_free_handle(seg);
+		return rc;
+	}
+	unishm_register(seg);
+	*out = seg;
+	return 0;
+}
+
+void unishm_close_beneath(struct unishm *seg)
+{
+	close_handle(&unishm_own, seg);
+}
+
 void unishm_close(struct unishm *seg)
 {
 	if (!seg)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "core.h"
+#include "own.h"
 #include "sys.h"
 
 const char *unishm_mode_text(mode_t mode, char *out)
@@ -48,6 +49,8 @@ const char *unishm_group_text(gid_t group, char *out, size_t room)
 int unishm_because_denied(int rc, mode_t mode, uid_t owner)
 {
 	char letters[10], name[64];
+	if (unishm_own.mute) /* names of users can take long */
+		return rc;
 	unishm_user_text(owner, name, sizeof name);
 	unishm_mode_text(mode & 0777, letters);
 	if (rc == -EPERM) /* the mode has no say in what owners may do */

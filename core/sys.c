@@ -55,6 +55,17 @@ static int sys_access(int fd, int want)
 #endif
 }
 
+static void *sys_map_again(void *addr, size_t length)
+{
+#ifdef __linux__
+	return mremap(addr, 0, length, MREMAP_MAYMOVE); /* an old size of 0: mremap(2) */
+#else
+	(void)addr, (void)length;
+	errno = ENOSYS;
+	return MAP_FAILED;
+#endif
+}
+
 static int sys_try_noatime(int fd)
 {
 #ifdef O_NOATIME
@@ -188,11 +199,13 @@ struct unishm_sys unishm_sys = {
 	.fstatat = sys_fstatat,
 	.rename_new = sys_rename_new,
 	.access = sys_access,
+	.map_again = sys_map_again,
 	.try_noatime = sys_try_noatime,
 	.overrides_modes = sys_overrides_modes,
 	.drop_access_list = sys_drop_access_list,
 	.linkat = linkat,
 	.fchmod = fchmod,
+	.chmod = chmod,
 	.fchown = fchown,
 	.ftruncate = ftruncate,
 	.reserve = sys_reserve,

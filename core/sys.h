@@ -46,11 +46,15 @@ struct unishm_sys {
 	int (*fstatat)(int dirfd, const char *path, struct stat *st, int flags);
 	int (*rename_new)(const char *from, const char *to); /* EEXIST if @to is there */
 	int (*access)(int fd, int want); /* R_OK ... for the effective user, by descriptor */
+	/* Another mapping of what is mapped at @addr, by the same description, @length bytes from
+	 * there on. ENOSYS. */
+	void *(*map_again)(void *addr, size_t length);
 	int (*try_noatime)(int fd); /* EPERM: neither owner nor CAP_FOWNER */
 	bool (*overrides_modes)(void); /* has CAP_DAC_OVERRIDE, effective */
 	int (*drop_access_list)(int fd); /* beyond the mode */
 	int (*linkat)(int fd, const char *from, int dirfd, const char *to, int flags);
 	int (*fchmod)(int fd, mode_t mode);
+	int (*chmod)(const char *path, mode_t mode);
 	int (*fchown)(int fd, uid_t user, gid_t group);
 	int (*ftruncate)(int fd, off_t length);
 	int (*reserve)(int fd, off_t offset, off_t length); /* memory for a range; an errno */

@@ -1,16 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The shared library exports what the version script names, and nothing else.
-# Usage: symbols.sh NM LIBRARY MAP
+# The shared library exports what the version scripts name, and nothing else.
+# Usage: symbols.sh NM LIBRARY MAP...
 set -eu
-nm=$1 library=$2 map=$3
+nm=$1 library=$2
+shift 2
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT HUP INT TERM
 
 "$nm" -D --defined-only "$library" | sed -n 's/^.* [TDBRVW] \([^@]*\).*$/\1/p' |
 	sort >"$work/exported"
-sed -n '/global:/,/local:/s/^[[:space:]]*\([a-z_0-9]*\);.*$/\1/p' "$map" | sort >"$work/named"
+sed -n '/global:/,/local:/s/^[[:space:]]*\([a-z_0-9]*\);.*$/\1/p' "$@" | sort >"$work/named"
 
 test -s "$work/named"
 diff -u "$work/named" "$work/exported"

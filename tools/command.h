@@ -28,7 +28,8 @@ enum {
 	LIST = 1 << 0, SHOW = 1 << 1, CREATE = 1 << 2, REMOVE = 1 << 3, CHMOD = 1 << 4,
 	CHOWN = 1 << 5, LOCK = 1 << 6, UNLOCK = 1 << 7, READ = 1 << 8, WRITE = 1 << 9,
 	WATCH = 1 << 10, DOCTOR = 1 << 11, HELP = 1 << 12, COMPLETE = 1 << 13,
-	ALL = (1 << 14) - 1,
+	RUN = 1 << 14,
+	ALL = (1 << 15) - 1,
 };
 
 /* What a word on the command line is, for completion. */
@@ -45,18 +46,22 @@ struct command {
 	const char *summary;    /* a sentence without its full stop */
 	const char *notes;      /* below it; "" if there are none */
 	enum word first, rest;  /* operands */
+	bool ends_options;      /* what follows the first operand is another program's */
 	int (*run)(int argc, char **argv);
 };
 
 extern const struct command *const commands[]; /* ends with NULL */
 extern const struct command list_command, show_command, create_command, remove_command,
 	chmod_command, chown_command, lock_command, unlock_command, read_command, write_command,
-	watch_command, doctor_command, help_command, complete_command;
+	watch_command, doctor_command, run_command, help_command, complete_command;
 
 const struct command *find_command(const char *name);
 
 /* End as other programs do when the reader of their output has gone: by the signal, silently. */
 int end_by_sigpipe(void);
+
+/* As it was when the command was started: for a program that it becomes. */
+void restore_sigpipe(void);
 
 /* The command that runs, for messages; NULL before it is known. */
 extern const struct command *this_command;

@@ -12,7 +12,7 @@
 const struct command *const commands[] = {
 	&list_command, &show_command, &create_command, &remove_command, &chmod_command,
 	&chown_command, &lock_command, &unlock_command, &read_command, &write_command,
-	&watch_command, &doctor_command, &help_command, &complete_command, NULL,
+	&watch_command, &doctor_command, &run_command, &help_command, &complete_command, NULL,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands - 1 };
@@ -88,6 +88,13 @@ static int dispatch(int argc, char **argv)
 	return command->run(argc - at, argv + at);
 }
 
+static void (*former_sigpipe)(int) = SIG_DFL;
+
+void restore_sigpipe(void)
+{
+	signal(SIGPIPE, former_sigpipe);
+}
+
 /* Nobody reads what we write: the other end of a pipe or socket is closed. */
 static bool output_is_closed(void)
 {
@@ -129,6 +136,7 @@ static int finish_output(int status)
 int main(int argc, char **argv)
 {
 	setlocale(LC_CTYPE, "");
-	signal(SIGPIPE, SIG_IGN); /* what was begun is finished, also without a reader */
+	/* what was begun is finished, also without a reader */
+	former_sigpipe = signal(SIGPIPE, SIG_IGN);
 	return finish_output(dispatch(argc, argv));
 }

@@ -314,7 +314,7 @@ bool global_options(int argc, char **argv)
 int next_option(int argc, char **argv)
 {
 	if (parser.bit != this_command->bit)
-		prepare(this_command->bit, ":");
+		prepare(this_command->bit, this_command->ends_options ? "+:" : ":");
 	int c = take_option(argc, argv);
 	if (c != 'h')
 		return c;

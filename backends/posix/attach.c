@@ -4,6 +4,7 @@
 
 #include "data.h"
 #include "entries.h"
+#include "look.h"
 #include "mapping.h"
 #include "memory.h"
 #include "move.h"
@@ -101,11 +102,21 @@ static int permit(struct posix *p, unsigned want)
 	return ushp_object_permit(&p->object, &p->st, p->own, want);
 }
 
+/* The last process of a removed segment may have been killed: then it is gone as soon as that is
+ * seen, although it has a name still (by_id.h). */
+static int see_if_destroyed(struct unishm *seg)
+{
+	struct view view;
+	return seg->attached > 0 ? 0 : ushp_look(seg, &view);
+}
+
 int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct posix *p = posix_of(seg);
 	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
 	int rc = p->st.st_nlink == 0 ? -EIDRM : permit(p, want);
+	if (rc == 0 && ushp_says_removed(p, &p->st))
+		rc = see_if_destroyed(seg);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
 		rc = ushp_hold_need_writable(seg);
 	/* So that the data keeps the description with the lock. */
@@ -138,7 +149,8 @@ static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 	ushp_hold_remove(seg, old, usable, p->checked != -EBADMSG);
 	if (usable)
 		read_epoch(p);
-	if (p->hold.saw_removed || (usable && p->st.st_nlink == 0))
+	if (p->hold.saw_removed ||
+			(usable && (p->st.st_nlink == 0 || ushp_says_removed(p, &p->st))))
 		p->end = END_POSSIBLE; /* was it the last one? */
 	return rc;
 }

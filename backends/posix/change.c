@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "by_id.h"
 #include "entries.h"
 #include "look.h"
 #include "move.h"
@@ -37,13 +38,16 @@ static int because_unseen(const struct object *object)
 
 /* The name is looked at and taken away while no other remover does so. That it is gone is then
  * seen in the file itself. */
-static int take_name_away(struct posix *p)
+static int take_name_away(struct unishm *seg)
 {
+	struct posix *p = posix_of(seg);
 	struct stat st;
 	int rc = ushp_object_begin_removal(&p->object);
 	if (rc < 0)
 		return rc;
-	rc = ushp_object_unlink(&p->object);
+	rc = p->by_id || p->st.st_nlink > 1 ? ushp_by_id_take_names(seg) : -ENOENT;
+	if (rc == -ENOENT)
+		rc = ushp_object_unlink(&p->object);
 	if (rc == -ENOENT && ushp_object_check(&p->object, &st) == 0 && st.st_nlink == 0)
 		rc = 0; /* another process was faster */
 	if (rc == 0)
@@ -68,7 +72,7 @@ static bool says_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
 	ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
-	return removed && !ushp_object_has_name(&p->object);
+	return ushp_says_removed(p, &p->st) || (removed && !ushp_object_has_name(&p->object));
 }
 
 int ushp_remove(struct unishm *seg)
@@ -83,7 +87,7 @@ int ushp_remove(struct unishm *seg)
 	if (rc == 0)
 		ushp_hold_secure(seg); /* what has no name is hard to open again */
 	if (rc == 0)
-		rc = take_name_away(p);
+		rc = take_name_away(seg);
 	if (rc == -ENOENT && says_removed(p))
 		return look_as_owner(seg, &view);
 	if (rc < 0)
@@ -111,21 +115,39 @@ int ushp_lock(struct unishm *seg)
 
 /* A new epoch counts out all locks. Our own ends at once; others' memory can page again when their
  * process next uses the segment, or ends. */
-int ushp_unlock(struct unishm *seg)
+static int end_all_locks(struct unishm *seg, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
+	int rc = ushp_record_write(
+			&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch, sizeof epoch);
+	if (rc == 0)
+		p->epoch = epoch;
+	return rc;
+}
+
+/* An owner whom the mode does not let write cannot say so to others. */
+static int end_own_lock(struct unishm *seg)
+{
+	struct view view;
+	ushp_unpin(seg);
+	int rc = ushp_look(seg, &view);
+	if (rc == 0 && view.census.locked)
+		return unishm_because(-EACCES,
+				"another process locked it, and the mode does not let its owner "
+				"write, which ending that lock needs; change the mode first");
+	return rc;
+}
+
+int ushp_unlock(struct unishm *seg)
+{
 	struct view view;
 	int rc = look_as_owner(seg, &view);
 	if (rc < 0 || !view.census.locked)
 		return rc;
-	uint32_t epoch = view.tail.head.lock_epoch + 1;
 	rc = ushp_hold_need_writable(seg);
-	if (rc == 0)
-		rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch,
-				sizeof epoch);
-	if (rc == 0)
-		p->epoch = epoch;
-	return rc;
+	if (rc == -EACCES)
+		return end_own_lock(seg);
+	return rc < 0 ? rc : end_all_locks(seg, view.tail.head.lock_epoch + 1);
 }
 
 /* ---- Mode and owner ---------------------------------------------------------------- */
@@ -143,6 +165,7 @@ int ushp_chmod(struct unishm *seg, mode_t mode)
 	if (rc < 0)
 		return rc;
 	have_writable(seg);
+	mode |= posix_of(seg)->st.st_mode & S_ISVTX; /* see by_id.h */
 	rc = ushp_sys_chmod(&posix_of(seg)->object, !view.removed, mode);
 	if (rc == 0)
 		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());

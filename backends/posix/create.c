@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "by_id.h"
 #include "data.h"
 #include "descriptor.h"
 #include "handle.h"
@@ -87,6 +88,7 @@ static int begin_record(const struct draft *draft, const struct unishm_options *
 	struct record_tail tail = { 0 };
 	ushp_record_make(&tail.head, opt->size, opt->key, claimed ? RECORD_MAKING : RECORD_READY,
 			&draft->st);
+	tail.head.by_id = (opt->flags & CREATE_BY_ID) != 0;
 	return put_tail(draft->fd, opt, &tail);
 }
 
@@ -293,18 +295,41 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 	return ushp_object_bind(&p->object, fd, writable, st);
 }
 
-/* Before there is a name, see whether this place keeps what is promised. */
-static int try_place(const struct draft *draft, const struct unishm_options *opt)
+static struct object object_of_draft(const struct draft *draft, const struct unishm_options *opt)
 {
 	struct object object = { .fd = draft->fd, .writable = true };
 	object.dev = draft->st.st_dev;
 	object.ino = draft->st.st_ino;
 	object.record_at = ushp_sys_record_offset(opt->size);
 	snprintf(object.name, sizeof object.name, "%s", draft->name[0] ? draft->name : "/");
+	return object;
+}
+
+/* Before there is a name, see whether this place keeps what is promised. */
+static int try_place(const struct draft *draft, const struct unishm_options *opt)
+{
+	struct object object = object_of_draft(draft, opt);
 	int rc = ushp_fd_own(draft->fd, &object);
 	if (rc == 0)
 		rc = ushp_sys_try_place(&object);
 	ushp_fd_own(draft->fd, &draft_owner);
+	return rc;
+}
+
+/* The second name comes while no remover can be at work; a segment that gets none is one that has
+ * no name by its id. */
+static int publish(struct draft *draft, const char *name, const struct unishm_options *opt)
+{
+	if (!(opt->flags & CREATE_BY_ID) || opt->key == UNISHM_PRIVATE)
+		return ushp_sys_publish(draft, name);
+	struct object object = object_of_draft(draft, opt);
+	int rc = ushp_object_begin_removal(&object);
+	if (rc < 0)
+		return rc;
+	rc = ushp_sys_publish(draft, name);
+	if (rc == 0)
+		ushp_by_id_publish(&object, name);
+	ushp_object_end_removal(&object);
 	return rc;
 }
 
@@ -325,7 +350,7 @@ static int fill_and_publish(
 	if (rc == 0 && ushp_sys_needs_claim(opt))
 		return make_claimed(draft, &claim, name, opt, published);
 	if (rc == 0) {
-		rc = ushp_sys_publish(draft, name);
+		rc = publish(draft, name, opt);
 		*published = rc == 0;
 	}
 	if (claimed)
@@ -345,6 +370,7 @@ static int create_with(struct unishm *seg, struct draft *draft, char *name,
 		ushp_sys_discard(draft);
 	if (rc < 0)
 		return rc;
+	posix_of(seg)->by_id = opt->flags & CREATE_BY_ID;
 	return ushp_bind(seg, draft->fd, true, &draft->st, name, opt->size, opt->key);
 }
 

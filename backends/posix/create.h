@@ -7,6 +7,9 @@
 
 #include "backend.h"
 
+/* Beyond the flags that programs may give: the segment is to have a name by its id; see by_id.h. */
+enum { CREATE_BY_ID = 1 << 30 };
+
 /* Make the segment called @name as @opt says, and have @seg open it. -EEXIST: the name is taken. A
  * private one (@name is NULL) is called after its id. */
 int ushp_create(struct unishm *seg, const char *name, const struct unishm_options *opt);

@@ -2,12 +2,14 @@
 /* Data on Linux: in one file with the record, on a tmpfs. See object_sys.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include "backend.h"
 #include "lock.h"
 #include "mapping.h"
 #include "memory.h"
 #include "object_sys.h"
+#include "os.h"
 #include "sys.h"
 
 int ushp_sys_prepare_data(int fd, const struct unishm_options *opt)
@@ -36,6 +38,38 @@ bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *
 {
 	return mapping->inode == (uint64_t)object->ino &&
 			unishm_mapping_is_on(mapping, object->dev);
+}
+
+static bool is_at(const struct object *object, char *addr, uint64_t offset)
+{
+	struct unishm_mapping at;
+	return unishm_mapping_at(addr, &at) == 0 && at.start <= (uintptr_t)addr &&
+			at.offset + ((uintptr_t)addr - at.start) == offset &&
+			ushp_sys_is_data(object, &at);
+}
+
+/* From the last page of the data on, since data and record are in one file; then all but the end
+ * goes. A description that was opened for reading does not allow writing. */
+int ushp_sys_map_record_by_data(const struct object *object, void *data, size_t size,
+		uint32_t index, struct record_map *map)
+{
+	size_t page = unishm_os_page_size(), from = (size - 1) / page * page;
+	size_t length = ushp_record_map_length(index);
+	size_t whole = (size_t)(object->record_at + RECORD_SIZE) - from;
+	char *addr = (char *)data + from;
+	if (!is_at(object, addr, from))
+		return -EACCES;
+	char *got = unishm_sys.map_again(addr, whole);
+	if (got == MAP_FAILED)
+		return errno == ENOMEM ? -ENOMEM : -EACCES;
+	unishm_sys.munmap(got, whole - length);
+	got += whole - length;
+	if (mprotect(got, length, PROT_READ | PROT_WRITE) < 0) {
+		unishm_sys.munmap(got, length);
+		return -EACCES;
+	}
+	*map = (struct record_map){ (unsigned char *)got, length };
+	return 0;
 }
 
 int ushp_sys_chmod(const struct object *object, bool named, mode_t mode)
@@ -86,7 +120,7 @@ int ushp_sys_try_place(const struct object *object)
 	if (ushp_lock_by_process(object->dev, object->ino))
 		return 0; /* it was good when that lock was taken */
 	int fd = object->name[1] ? ushp_object_reopen(object, O_RDONLY)
-			: ushp_sys_reopen_unnamed(object->fd, O_RDONLY);
+				 : ushp_sys_reopen_unnamed(object->fd, O_RDONLY);
 	if (fd < 0) /* it cannot be tried; what needs another description will say so */
 		return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
 	int rc = try_lock(object, fd);

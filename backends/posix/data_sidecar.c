@@ -146,6 +146,13 @@ bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *
 	return mapping->inode != 0;
 }
 
+int ushp_sys_map_record_by_data(const struct object *object, void *data, size_t size,
+		uint32_t index, struct record_map *map)
+{
+	(void)object, (void)data, (void)size, (void)index, (void)map;
+	return -EACCES; /* the record is in another file */
+}
+
 /* macOS refuses both (EINVAL). To take rights away it is enough that the library asks the file
  * beside first; to give some is not to be had. */
 static int chmod_data(const char *name, mode_t mode)

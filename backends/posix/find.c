@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "by_id.h"
 #include "create.h"
 #include "handle.h"
 #include "entries.h"
@@ -43,8 +44,9 @@ static int because_refused(int rc, const char *name)
 	return unishm_because_denied(rc, st.st_mode, st.st_uid);
 }
 
-/* Is what is open on @fd one of ours? */
-static int identify(int fd, key_t key, struct stat *st, struct record_tail *tail)
+/* Is what is open on @fd one of ours? By a name that has no key, its record tells the key. */
+static int identify(
+		int fd, const char *name, key_t *key, struct stat *st, struct record_tail *tail)
 {
 	if (unishm_sys.fstat(fd, st) < 0)
 		return -errno;
@@ -56,7 +58,12 @@ static int identify(int fd, key_t key, struct stat *st, struct record_tail *tail
 	if (rc < 0)
 		return rc;
 	const struct record_head *head = &tail->head;
-	return ushp_record_check(head, ushp_sys_record_offset(head->size), st->st_size, key);
+	bool tells = head->by_id && ushp_is_name_by_id(name + 1);
+	rc = ushp_record_check(head, ushp_sys_record_offset(head->size), st->st_size,
+			tells ? (key_t)head->key : *key);
+	if (tells)
+		*key = ushp_by_id_key(name, head, st);
+	return rc;
 }
 
 int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st)
@@ -67,7 +74,7 @@ int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *
 	int fd = open_file(name, &writable);
 	if (fd < 0)
 		return because_refused(fd, name);
-	int rc = identify(fd, key, st, &tail);
+	int rc = identify(fd, name, &key, st, &tail);
 	if (rc < 0 && rc != -EBADF) {
 		ushp_lock_close(fd);
 		return rc;
@@ -75,9 +82,10 @@ int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *
 	rc = ushp_bind(seg, fd, writable, st, name, (size_t)tail.head.size, key);
 	if (rc < 0)
 		return rc;
+	p->by_id = tail.head.by_id;
 	p->free = ushp_slot_free(&tail);
 	rc = ushp_stage(&p->object, tail.head.state);
-	if (rc == STAGE_READY && st->st_nlink == 0)
+	if (rc == STAGE_READY && (st->st_nlink == 0 || ushp_by_id_is_half_removed(seg, st)))
 		rc = STAGE_GONE;
 	if (rc == STAGE_READY) {
 		int place = ushp_sys_try_place(&p->object);
@@ -262,13 +270,35 @@ static int remember(const char *name, ino_t inode, void *arg)
 	struct name *entry = &names->list[names->count++];
 	entry->inode = inode;
 	entry->draft = draft;
+	entry->twin = false;
 	snprintf(entry->text, sizeof entry->text, "/%.13s", name);
 	return 0;
 }
 
+/* By inode, and the name by key before others. */
+static int by_file(const void *one, const void *other)
+{
+	const struct name *a = one, *b = other;
+	if (a->inode != b->inode)
+		return a->inode < b->inode ? -1 : 1;
+	return strcmp(a->text, b->text);
+}
+
+/* A file that has a name by its key and one by its id is one segment. */
+static void find_twins(struct names *names)
+{
+	if (names->count > 1)
+		qsort(names->list, names->count, sizeof *names->list, by_file);
+	for (size_t i = 1; i < names->count; i++)
+		names->list[i].twin = names->list[i].inode == names->list[i - 1].inode &&
+				ushp_is_name_by_id(names->list[i].text + 1);
+}
+
 int ushp_list_names(struct names *names)
 {
-	return ushp_sys_list(remember, names);
+	int rc = ushp_sys_list(remember, names);
+	find_twins(names);
+	return rc;
 }
 
 /* ---- Open by id -------------------------------------------------------------------------- */
@@ -291,7 +321,8 @@ static int open_listed(struct unishm *seg, int id)
 	unsigned matches = 0;
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
 		struct stat st = { .st_ino = names.list[i].inode };
-		if (names.list[i].draft || ushp_id_of(&st) != id)
+		if (names.list[i].draft || names.list[i].twin || ushp_id_of(&st) != id ||
+				ushp_is_removed_name(names.list[i].text + 1))
 			continue;
 		match = &names.list[i];
 		matches++;
@@ -316,6 +347,41 @@ int ushp_open_id(struct unishm *seg, int id)
 	ushp_name_of_private(id, name);
 	int rc = open_if_id(seg, name, id);
 	return rc == -ENOENT || rc == -EBADMSG ? open_listed(seg, id) : rc;
+}
+
+/* ---- For the shim: by_id.h ----------------------------------------------------------------- */
+
+int ushp_open_by_id(struct unishm *seg, int id)
+{
+	char name[OBJECT_NAME_MAX];
+	int rc = ushp_open_id(seg, id);
+	if (rc != -ENOENT)
+		return rc;
+	ushp_name_of_removed(id, name);
+	return open_if_id(seg, name, id);
+}
+
+int ushp_open_as_owner(struct unishm *seg, const char *name)
+{
+	struct posix *p = posix_of(seg);
+	struct record_tail tail;
+	struct stat st;
+	key_t key = ushp_key_in_name(name + 1);
+	int fd = ushp_sys_open_as_owner(name);
+	int rc = fd < 0 ? fd : identify(fd, name, &key, &st, &tail);
+	if (rc < 0) {
+		if (fd >= 0)
+			ushp_lock_close(fd);
+		return rc;
+	}
+	rc = ushp_bind(seg, fd, true, &st, name, (size_t)tail.head.size, key);
+	p->by_id = tail.head.by_id;
+	p->free = ushp_slot_free(&tail);
+	if (rc == 0 && (tail.head.state != RECORD_READY || st.st_nlink == 0)) {
+		ushp_object_close(&p->object);
+		rc = -ENOENT;
+	}
+	return rc;
 }
 
 /* ---- Close --------------------------------------------------------------------------------- */

@@ -19,12 +19,13 @@ int ushp_open_draft(struct unishm *seg, const char *name, struct stat *st);
 /* ushp_open_any(); what is not a segment yet, or no more, is -ENOENT, and nothing is removed. */
 int ushp_open_ready(struct unishm *seg, const char *name, key_t key);
 
-/* The names that look like ours, as the directory has them. */
+/* The names that look like ours, by the file that the directory says they lead to. */
 struct names {
 	size_t count, room;
 	struct name {
 		char text[OBJECT_NAME_MAX]; /* with the slash */
 		bool draft;
+		bool twin; /* the file has another name before this one */
 		ino_t inode;
 	} * list; /* to be freed */
 };

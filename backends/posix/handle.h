@@ -30,6 +30,7 @@ struct posix {
 	struct stat st; /* of the file, as it was then; valid when @checked is 0 */
 	uint32_t epoch; /* of locks in RAM, when the record was last read; for ushp_settle() */
 	enum end end;
+	bool by_id;     /* it has, or had, a name by its id: see by_id.h */
 	bool gone;      /* seen to be removed and not attached: that is for good */
 	bool uncounted; /* the record is to say so, as soon as it can be written */
 	bool own;       /* when it last attached, the effective user was the file's owner */
@@ -40,6 +41,12 @@ struct posix {
 static inline struct posix *posix_of(struct unishm *seg)
 {
 	return (struct posix *)(void *)seg->priv;
+}
+
+/* A segment with a name by its id says by its mode that it is removed: by_id.h. */
+static inline bool ushp_says_removed(const struct posix *p, const struct stat *st)
+{
+	return p->by_id && st->st_mode & S_ISVTX;
 }
 
 #endif

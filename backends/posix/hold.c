@@ -14,12 +14,13 @@
 
 /* The record's mapping, if it is to be used. Touching it raises SIGBUS if another process cuts the
  * file short at that instant. So it is used where no user but the owner may write, who is this user
- * or root; and where there is no descriptor. NULL: not. */
+ * or root; and where no descriptor can be written by. NULL: not. */
 static struct record_map *map_of(struct posix *p)
 {
 	const struct stat *st = &p->st;
 	bool trusted = (p->own || st->st_uid == 0) && !(st->st_mode & 022);
-	return p->hold.map.base && (trusted || p->checked == -EBADF) ? &p->hold.map : NULL;
+	bool needed = p->checked == -EBADF || !p->object.writable;
+	return p->hold.map.base && (trusted || needed) ? &p->hold.map : NULL;
 }
 
 static uint64_t next_op(struct posix *p)
@@ -58,6 +59,11 @@ static int put_slot(struct posix *p, uint64_t op)
 		rc = ushp_record_write(
 				&p->object, map_of(p), RECORD_HEAD_FIELD(clock), &op, sizeof op);
 	return rc;
+}
+
+int ushp_hold_put_word(struct posix *p)
+{
+	return put(p, &p->hold.entry.word, sizeof p->hold.entry.word);
 }
 
 /* An attachment came (+1) or went (-1): write it down, with who and when. */
@@ -123,7 +129,14 @@ static int is_removed(struct posix *p)
 		return 0; /* closed, or cut, at this moment: nothing can be undone */
 	if (rc < 0)
 		return rc;
-	return st.st_nlink == 0 || (p->hold.saw_removed && !ushp_object_has_name(&p->object));
+	return st.st_nlink == 0 || ushp_says_removed(p, &st) ||
+			(p->hold.saw_removed && !ushp_object_has_name(&p->object));
+}
+
+/* May the hold that was just taken stay on a removed segment? For the shim, as long as it lives. */
+static bool may_stay(const struct unishm *seg, const struct posix *p)
+{
+	return seg->beneath && p->by_id && ushp_object_outlives_removal(&p->object);
 }
 
 /* ---- Slot holds -------------------------------------------------------------------- */
@@ -222,6 +235,8 @@ int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment 
 		return rc;
 	p->hold.noted = reader && ushp_note_in_others(p, true, &p->hold.before);
 	rc = is_removed(p);
+	if (rc > 0 && may_stay(seg, p))
+		return 0;
 	if (rc != 0)
 		ushp_hold_undo(seg, new);
 	return rc > 0 ? -EIDRM : rc;

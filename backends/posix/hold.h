@@ -118,6 +118,9 @@ static inline unsigned ushp_hold_count(const struct hold *hold)
 /* Give up the slot. @usable: the handle's object was checked. */
 void ushp_hold_drop_slot(struct posix *p, bool usable);
 
+/* Write down the slot's word. */
+int ushp_hold_put_word(struct posix *p);
+
 /* Give up what the handle still has; it has no attachments any more. */
 void ushp_hold_close(struct unishm *seg);
 

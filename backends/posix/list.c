@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "by_id.h"
 #include "create.h"
 #include "entries.h"
 #include "find.h"
@@ -26,6 +27,7 @@ struct walk {
 	int (*after)(struct walk *walk, const struct name *name); /* NULL: nothing */
 	ushp_visit_fn *visit;
 	void *arg;
+	unsigned names, left;
 };
 
 /* Gone meanwhile, not ours to read or to remove, or not one of ours: go on. */
@@ -85,6 +87,7 @@ static int walk_names(struct walk *walk)
 		rc = ushp_list_names(&names);
 		unishm_release_forks();
 	}
+	walk->names = (unsigned)names.count;
 	for (size_t i = 0; rc == 0 && i < names.count; i++)
 		rc = visit_name(walk, &names.list[i]);
 	return rc;
@@ -99,7 +102,7 @@ static void begin_status(const struct unishm *seg, struct unishm_status *st)
 
 static int status_of(struct walk *walk, const struct name *name, struct unishm_status *st)
 {
-	if (name->draft)
+	if (name->draft || name->twin)
 		return -ENOENT;
 	int rc = ushp_open_ready(walk->seg, name->text, ushp_key_in_name(name->text + 1));
 	if (rc < 0)
@@ -113,6 +116,30 @@ int ushp_list(ushp_visit_fn *visit, void *arg)
 	struct walk walk __attribute__((
 			cleanup(free_walk))) = { .step = status_of, .visit = visit, .arg = arg };
 	return walk_names(&walk);
+}
+
+/* ---- Removed segments that have a name still: by_id.h ----------------------------- */
+
+static int destroy(struct walk *walk, const struct name *name, struct unishm_status *st)
+{
+	(void)st;
+	if (!ushp_is_removed_name(name->text + 1))
+		return -ENOENT;
+	int rc = ushp_open_ready(walk->seg, name->text, UNISHM_PRIVATE);
+	if (rc == -EACCES)
+		rc = ushp_open_as_owner(walk->seg, name->text);
+	if (rc == 0 && ushp_by_id_destroy(walk->seg) != 0)
+		walk->left++;
+	return rc < 0 ? rc : -ENOENT; /* there is nothing to visit */
+}
+
+int ushp_destroy_removed(unsigned *names, unsigned *left)
+{
+	struct walk walk __attribute__((cleanup(free_walk))) = { .step = destroy };
+	int rc = walk_names(&walk);
+	*names = walk.names;
+	*left = walk.left;
+	return rc;
 }
 
 /* ---- Sweep --------------------------------------------------------------------------- */

@@ -3,11 +3,14 @@
 
 #include <errno.h>
 
+#include "by_id.h"
+
 /* Has the segment been removed? Its name is gone, be it that another name keeps the file; what the
  * record says of it is not believed alone. */
 static bool is_removed(const struct posix *p, uint32_t word)
 {
-	return p->st.st_nlink == 0 || (word && !ushp_object_has_name(&p->object));
+	return p->st.st_nlink == 0 || ushp_says_removed(p, &p->st) ||
+			(word && !ushp_object_has_name(&p->object));
 }
 
 /* Mostly there is not even a lock that would have to be looked at. */
@@ -39,6 +42,6 @@ int ushp_look(struct unishm *seg, struct view *view)
 	if (rc < 0)
 		return rc;
 	p->epoch = view->tail.head.lock_epoch;
-	p->gone = view->removed && view->census.attached == 0;
+	p->gone = view->removed && view->census.attached == 0 && ushp_by_id_destroy(seg) == 0;
 	return p->gone ? -EIDRM : 0;
 }

@@ -18,9 +18,7 @@ static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
 	uint64_t a = hold->place;
 	hold->entry.word |= SLOT_MOVED;
 	hold->place = ushp_slot_place(hold->index, SLOT_MOVED);
-	size_t back = record_slot_back(hold->index) - offsetof(struct record_slot, word);
-	int rc = ushp_record_write(
-			&p->object, NULL, back, &hold->entry.word, sizeof hold->entry.word);
+	int rc = ushp_hold_put_word(p);
 	if (rc == 0 && !lost)
 		ushp_lock_drop(old, LOCK_OF_DESCRIPTION, a, 1);
 	return rc;
@@ -55,26 +53,88 @@ static int move_slot_to_process(struct posix *p, bool lost)
 {
 	struct lock_file file = ushp_object_locks(&p->object);
 	uint64_t b = ushp_slot_place(p->hold.index, SLOT_MOVED);
-	int rc = p->object.writable || p->hold.map.base ? 0 : -EACCES;
-	if (rc == 0)
-		rc = ushp_lock_must_take(&file, LOCK_OF_PROCESS, b, 1, true);
+	int rc = ushp_lock_must_take(&file, LOCK_OF_PROCESS, b, 1, true);
 	if (rc < 0)
 		return rc;
 	p->hold.carrier = HOLD_BY_PROCESS;
 	return switch_to_b(p, &file, lost);
 }
 
-/* Each reader hold gets a description of its own, or none could be given up alone. */
-static int move_one(struct posix *p, struct unishm_attachment *reader, bool lost)
+/* The word has to be written, though there is no descriptor for that. */
+static int need_map(struct unishm *seg)
 {
-	int fd = ushp_lock_by_process(p->object.dev, p->object.ino)
-			? -EBADF
-			: ushp_object_reopen(&p->object, reader ? O_RDONLY : O_RDWR);
-	int rc = reader          ? ushp_reader_move(p, reader, fd, lost)
-			: fd < 0 ? move_slot_to_process(p, lost)
-				 : move_slot(p, fd, lost);
-	if (fd >= 0)
-		ushp_lock_close(fd);
+	struct posix *p = posix_of(seg);
+	int rc = p->hold.map.base ? 0 : -EACCES;
+	for (unsigned i = 0; rc == -EACCES && i < seg->attached; i++)
+		rc = ushp_sys_map_record_by_data(&p->object, seg->attachments[i].addr, seg->size,
+				p->hold.index, &p->hold.map);
+	return rc;
+}
+
+/* Reader holds for what the slot counts; how many could be had in @taken. */
+static int take_readers(struct unishm *seg, unsigned *taken)
+{
+	struct posix *p = posix_of(seg);
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < seg->attached; i++) {
+		if (ushp_reader_is(&seg->attachments[i]))
+			continue;
+		rc = ushp_reader_take(p, false, &seg->attachments[i]);
+		*taken += rc == 0;
+	}
+	return rc;
+}
+
+/* The process lost its descriptor and may open the object for reading only, so no exclusive lock
+ * can be had, and the slot's belongs to a description that its children will share. Each attachment
+ * gets a reader hold, and then the slot counts it no more; for a moment both count. */
+static int move_slot_to_readers(struct unishm *seg)
+{
+	struct posix *p = posix_of(seg);
+	unsigned taken = 0;
+	int rc = need_map(seg);
+	if (rc < 0)
+		return rc;
+	rc = take_readers(seg, &taken);
+	p->hold.entry.word -= taken;
+	ushp_hold_put_word(p);
+	if (rc == 0)
+		ushp_hold_drop_slot(p, false);
+	return rc;
+}
+
+static int reopen(struct posix *p, int access)
+{
+	if (ushp_lock_by_process(p->object.dev, p->object.ino))
+		return -EBADF; /* no other description can hold locks then */
+	return ushp_object_reopen(&p->object, access);
+}
+
+static int move_slot_somewhere(struct unishm *seg, bool lost)
+{
+	struct posix *p = posix_of(seg);
+	int fd = reopen(p, O_RDWR);
+	if (fd < 0)
+		return p->object.writable ? move_slot_to_process(p, lost)
+					  : move_slot_to_readers(seg);
+	int rc = move_slot(p, fd, lost);
+	ushp_lock_close(fd);
+	return rc;
+}
+
+/* Each gets a description of its own, or none could be given up alone. */
+static int move_readers(struct unishm *seg, bool lost)
+{
+	struct posix *p = posix_of(seg);
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < seg->attached; i++) {
+		if (!ushp_reader_by_descriptor(&seg->attachments[i]))
+			continue;
+		int fd = reopen(p, O_RDONLY);
+		rc = ushp_reader_move(p, &seg->attachments[i], fd, lost);
+		if (fd >= 0)
+			ushp_lock_close(fd);
+	}
 	return rc;
 }
 
@@ -82,14 +142,13 @@ int ushp_hold_move(struct unishm *seg, bool lost)
 {
 	struct posix *p = posix_of(seg);
 	bool slot = p->hold.taken && p->hold.carrier == HOLD_BY_DESCRIPTOR;
-	int rc = 0;
+	int rc = move_readers(seg, lost);
 	if (slot && ushp_hold_count(&p->hold) == 0)
 		ushp_hold_drop_slot(p, !lost); /* an idle one is not worth it */
-	else if (slot)
-		rc = move_one(p, NULL, lost);
-	for (unsigned i = 0; rc == 0 && i < seg->attached; i++)
-		if (ushp_reader_by_descriptor(&seg->attachments[i]))
-			rc = move_one(p, &seg->attachments[i], lost);
+	else if (slot && rc == 0)
+		rc = move_slot_somewhere(seg, lost);
+	if (rc == 0 && slot && !lost)
+		rc = move_readers(seg, false); /* those that the slot became */
 	return rc;
 }
 

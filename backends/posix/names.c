@@ -42,6 +42,11 @@ void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX])
 	make_name(name, 'p', (uint32_t)id);
 }
 
+void ushp_name_of_removed(int id, char name[OBJECT_NAME_MAX])
+{
+	make_name(name, 'r', (uint32_t)id);
+}
+
 void ushp_name_of_draft(char name[OBJECT_NAME_MAX])
 {
 	make_name(name, 't', (uint32_t)ushp_random());
@@ -56,7 +61,17 @@ static bool is_name(const char *name, const char *kinds)
 
 bool ushp_is_segment_name(const char *name)
 {
-	return is_name(name, "mp");
+	return is_name(name, "mpr");
+}
+
+bool ushp_is_name_by_id(const char *name)
+{
+	return is_name(name, "pr");
+}
+
+bool ushp_is_removed_name(const char *name)
+{
+	return is_name(name, "r");
 }
 
 bool ushp_is_draft_name(const char *name)

@@ -12,12 +12,15 @@ enum { OBJECT_NAME_MAX = 16 }; /* a slash, 13 characters, NUL */
 
 void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX]);
 void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX]);
+void ushp_name_of_removed(int id, char name[OBJECT_NAME_MAX]);
 int ushp_id_of(const struct stat *st);
 void ushp_name_of_draft(char name[OBJECT_NAME_MAX]);
 
 /* Is @name, without a slash, one of those (not of a draft)? And which key? */
 bool ushp_is_segment_name(const char *name);
 bool ushp_is_draft_name(const char *name);
+bool ushp_is_name_by_id(const char *name); /* also of a removed one */
+bool ushp_is_removed_name(const char *name);
 key_t ushp_key_in_name(const char *name);
 
 /* Bits that are different at each call; neither secret nor equally spread.

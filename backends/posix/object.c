@@ -74,6 +74,11 @@ int ushp_object_reopen(const struct object *object, int access)
 	fd = refused_or_other(object, keep_if_same(object, fd));
 	if (fd == -ENOENT || fd == -EBADMSG)
 		fd = keep_if_same(object, ushp_sys_open(object->name, AT_FORMER_PLACE, access));
+	if (fd == -ENOENT || fd == -EBADMSG) { /* it may keep another name: see by_id.h */
+		char name[OBJECT_NAME_MAX];
+		ushp_name_of_removed(ushp_id_of(&(struct stat){ .st_ino = object->ino }), name);
+		fd = keep_if_same(object, ushp_sys_open(name, AT_SYSTEM_PLACE, access));
+	}
 	if (fd >= 0 || ushp_fd_check(object->fd, object, object->dev, object->ino, &st) < 0)
 		return fd == -ENOENT ? -EBADF : fd;
 	int unnamed = keep_if_same(object, ushp_sys_reopen_unnamed(object->fd, access));
@@ -220,6 +225,21 @@ void ushp_object_end_removal(const struct object *object)
 {
 	ushp_object_unlock_removal(object);
 	ushp_object_after_removal();
+}
+
+bool ushp_object_outlives_removal(const struct object *object)
+{
+	const struct range removers = { PLACE_REMOVE, PLACE_REMOVE };
+	struct lock_file file = ushp_object_locks(object);
+	struct range found;
+	struct stat st;
+	for (unsigned tries = 0; tries < 300; tries++) {
+		if (ushp_lock_find(&file, removers, false, &found) <= 0)
+			break;
+		const struct timespec moment = { 0, 300000 };
+		nanosleep(&moment, NULL);
+	}
+	return ushp_object_check(object, &st) == 0 && st.st_nlink > 0;
 }
 
 /* Where the name leads to this file: 0, or -ENOENT. */

@@ -150,6 +150,18 @@ int ushp_sys_unlink(int fd, const char *name, enum place place)
 	return unishm_sys.unlinkat(at, name + 1, 0) < 0 ? -errno : 0;
 }
 
+int ushp_sys_link(int fd, const char *from, const char *to, enum place place)
+{
+	struct path from_path, to_path;
+	int at = directory_of(place);
+	const char *from_text = name_at(place, from, &from_path);
+	const char *to_text = name_at(place, to, &to_path);
+	(void)fd;
+	if (at == -1)
+		return -ENOENT;
+	return unishm_sys.linkat(at, from_text, at, to_text, 0) < 0 ? -errno : 0;
+}
+
 int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *arg)
 {
 	return ushp_sys_because_missing(ushp_list_directory(DIRECTORY, "", found, arg));
@@ -258,6 +270,40 @@ void ushp_sys_discard(struct draft *draft)
 bool ushp_sys_needs_claim(const struct unishm_options *opt)
 {
 	return opt->init != NULL;
+}
+
+/* On System V an owner may change and remove a segment whose mode gives them nothing. Here the
+ * mode gives it to them, and to nobody else, for the moment of an open. Killed in between, it
+ * stays so: it is no more than they could give themselves. */
+static int open_with_mode(int path_fd, const struct stat *st)
+{
+	char path[32];
+	mode_t mode = st->st_mode & 07777;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", path_fd);
+	if (unishm_sys.chmod(path, mode | S_IRUSR | S_IWUSR) < 0)
+		return errno == EPERM ? -EACCES : -errno;
+	int fd = ushp_fd_keep(unishm_sys.open(path, O_RDWR | O_CLOEXEC, 0));
+	if (unishm_sys.chmod(path, mode) < 0 && fd >= 0) {
+		int rc = -errno;
+		unishm_sys.close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+int ushp_sys_open_as_owner(const char *name)
+{
+	struct path path = ushp_path(PREFIX, name);
+	struct stat st;
+	int at = ushp_fd_keep(unishm_sys.open(path.text, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0));
+	if (at < 0)
+		return at;
+	int rc = unishm_sys.fstat(at, &st) < 0 ? -errno : 0;
+	if (rc == 0)
+		rc = S_ISREG(st.st_mode) && st.st_uid == unishm_sys.geteuid()
+				? open_with_mode(at, &st) : -EACCES;
+	unishm_sys.close(at);
+	return rc;
 }
 
 /* ---- Permission -------------------------------------------------------------------------- */

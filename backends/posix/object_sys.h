@@ -25,6 +25,7 @@
 
 #include "lock_sys.h"
 #include "object.h"
+#include "record.h"
 
 struct unishm_mapping;
 struct unishm_options;
@@ -54,6 +55,9 @@ int ushp_sys_stat(const char *name, enum place place, struct stat *st);
 /* Take the name away: of the file, which @fd is open on, and, where there is one, of the object
  * beside it. Whoever is killed between the two has written RECORD_REMOVING. */
 int ushp_sys_unlink(int fd, const char *name, enum place place);
+
+/* Another name for the file that @fd is open on, and which has the name @from. -EEXIST. */
+int ushp_sys_link(int fd, const char *from, const char *to, enum place place);
 
 /* Is the directory missing altogether? Then the reason is given; returns @rc. */
 int ushp_sys_because_missing(int rc);
@@ -101,6 +105,16 @@ int ushp_sys_open_data(const struct object *object, size_t size, int access);
 
 /* Is that a mapping of @object's data? Yes, too, where a mapping does not tell. */
 bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *mapping);
+
+/* Map the end of the record, with slot @index in it, for writing, by the description that keeps
+ * @data mapped: for who has lost its descriptor and may open none for writing. @size: of the data.
+ * -EACCES: that description, or this system, does not allow it. */
+int ushp_sys_map_record_by_data(const struct object *object, void *data, size_t size,
+		uint32_t index, struct record_map *map);
+
+/* Open the file called @name, which this user owns and which its mode does not let them open, for
+ * reading and writing. -EACCES. */
+int ushp_sys_open_as_owner(const char *name);
 
 /* Mode and owner, of all that belongs to the segment. @named: it has its name still. */
 int ushp_sys_chmod(const struct object *object, bool named, mode_t mode);

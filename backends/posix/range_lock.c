@@ -171,16 +171,13 @@ static bool leads_to(int fd, struct stat *st)
 }
 
 /* Would closing @fd drop a lock? Where it cannot be told what @fd leads to, the descriptor is lost
- * rather than a lock. In a child whose parent had all locks on the file, those that were kept for
- * them have to be kept no more. */
+ * rather than a lock. */
 static bool has_locks(int fd)
 {
 	struct stat st;
 	if (!leads_to(fd, &st))
 		return true;
 	struct process_file *file = find_file(st.st_dev, st.st_ino);
-	if (file && file->count == 0 && keeps)
-		close_kept_of(file);
 	return file && file->count > 0;
 }
 
@@ -270,6 +267,17 @@ int ushp_lock_briefly(const struct lock_file *file, uint64_t at)
 void ushp_lock_end_briefly(const struct lock_file *file, uint64_t at)
 {
 	set_lock(file->fd, LOCK_OF_PROCESS, range_of(F_UNLCK, at, 1));
+}
+
+void ushp_lock_close_kept(void)
+{
+	if (none())
+		return;
+	unishm_mutex_lock(&guard);
+	for (const struct process_file *file = files; keeps && file; file = file->next)
+		close_kept_of(file);
+	keeps = false;
+	unishm_mutex_unlock(&guard);
 }
 
 /* Frees nothing: a child handler calls it. */

@@ -88,6 +88,10 @@ void ushp_lock_end_briefly(const struct lock_file *file, uint64_t at);
  * the list, but not the lock. */
 void ushp_lock_forget(dev_t dev, ino_t ino, uint64_t at);
 
+/* In a child, before it takes any lock: the descriptors that its parent keeps open for the sake of
+ * locks are of no use here, and lead to descriptions that the parent shares. */
+void ushp_lock_close_kept(void);
+
 /* A descriptor of that file that was kept when it should have been closed; -ENOENT. */
 int ushp_lock_reuse(dev_t dev, ino_t ino, bool writable);
 

@@ -76,12 +76,36 @@ int ushp_reader_claim(const struct lock_file *file, enum lock_owner owner, unsig
 	return rc;
 }
 
-int ushp_reader_take(struct posix *p, bool data_keeps, struct unishm_attachment *at)
+/* By a description of its own, so that neither children nor the mapped data share it. */
+static int take_by_mapping(struct posix *p, struct unishm_attachment *at)
+{
+	void *page = NULL;
+	uint64_t place = 0;
+	if (ushp_sys_lock_owner == LOCK_OF_PROCESS ||
+			ushp_lock_by_process(p->object.dev, p->object.ino))
+		return -EBADF;
+	int fd = ushp_object_reopen(&p->object, O_RDONLY);
+	if (fd < 0)
+		return fd;
+	const struct lock_file file = { fd, false, p->object.dev, p->object.ino };
+	int rc = ushp_map_anchor(fd, &page);
+	if (rc == 0)
+		rc = ushp_reader_claim(&file, LOCK_OF_DESCRIPTION, 1, &place);
+	if (rc < 0 && page)
+		ushp_unmap_anchor(page);
+	ushp_lock_close(fd);
+	if (rc < 0)
+		return rc;
+	at->own[PLACE] = place;
+	at->own[PAGE] = (uint64_t)(uintptr_t)page;
+	return 0;
+}
+
+/* Where the object cannot be opened again. */
+static int take_by_what_is_there(struct posix *p, bool data_keeps, struct unishm_attachment *at)
 {
 	void *page;
 	bool keeps = data_keeps && !p->object.shared;
-	if (p->object.shared)
-		ushp_object_renew(&p->object); /* if not, the process will hold it */
 	enum lock_owner owner = ushp_object_lock_owner(&p->object);
 	struct lock_file file = ushp_object_locks(&p->object);
 	int rc = ushp_reader_claim(&file, owner, 1, &at->own[PLACE]);
@@ -91,6 +115,13 @@ int ushp_reader_take(struct posix *p, bool data_keeps, struct unishm_attachment 
 	if (owner == LOCK_OF_DESCRIPTION && !keeps && ushp_map_anchor(p->object.fd, &page) == 0)
 		at->own[PAGE] = (uint64_t)(uintptr_t)page | KEEPS_DESCRIPTOR;
 	return 0;
+}
+
+int ushp_reader_take(struct posix *p, bool data_keeps, struct unishm_attachment *at)
+{
+	if (take_by_mapping(p, at) == 0)
+		return 0;
+	return take_by_what_is_there(p, data_keeps, at);
 }
 
 void ushp_reader_drop(struct posix *p, struct unishm_attachment *at, bool usable)

@@ -116,10 +116,15 @@ int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t
 
 /* ---- The mapping --------------------------------------------------------------- */
 
-int ushp_record_map(int fd, const struct object *object, uint32_t index, struct record_map *map)
+size_t ushp_record_map_length(uint32_t index)
 {
 	size_t page = unishm_os_page_size();
-	size_t length = (record_slot_back(index) + page - 1) / page * page;
+	return (record_slot_back(index) + page - 1) / page * page;
+}
+
+int ushp_record_map(int fd, const struct object *object, uint32_t index, struct record_map *map)
+{
+	size_t length = ushp_record_map_length(index);
 	void *addr;
 	int rc = ushp_map_own(fd, object->record_at + RECORD_SIZE - (off_t)length, length,
 			PROT_READ | PROT_WRITE, true, &addr);

@@ -82,7 +82,7 @@ struct record_head {
 	uint32_t lock_epoch; /* unlock ends all memory locks by counting this up */
 	uint32_t uncounted;  /* a child could not be given a hold: the count may be too low */
 	uint32_t slots_used; /* no slot at or beyond was ever taken */
-	uint32_t unused_word;
+	uint32_t by_id;      /* it keeps a name that has its id: see by_id.h */
 	uint64_t clock;      /* at least every operation of a slot beyond the first RECORD_INLINE */
 	uint64_t data_inode; /* of the data, where that is another object; see object_sidecar.c */
 	uint32_t unused[8];
@@ -170,6 +170,9 @@ int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t
  * midst of using it (a fork in a signal handler). */
 int ushp_record_map(int fd, const struct object *object, uint32_t index, struct record_map *map);
 void ushp_record_unmap(struct record_map *map);
+
+/* How much of the record's end is mapped then. */
+size_t ushp_record_map_length(uint32_t index);
 
 /* The head, in @map. */
 struct record_head *ushp_record_head(const struct record_map *map);

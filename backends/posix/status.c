@@ -50,14 +50,15 @@ static int find_last(const struct posix *p, struct view *view, struct unishm_sta
 	return 0;
 }
 
-int ushp_status(struct unishm *seg, struct unishm_status *st)
+/* @needed: as ushp_object_permit() has it; 0: none. */
+static int tell(struct unishm *seg, unsigned needed, struct unishm_status *st)
 {
 	struct posix *p = posix_of(seg);
 	struct view view;
 	const struct record_head *head = &view.tail.head;
 	int rc = ushp_look(seg, &view);
-	if (rc == 0)
-		rc = ushp_object_permit(&p->object, &p->st, ushp_object_is_own(&p->st), 4);
+	if (rc == 0 && needed)
+		rc = ushp_object_permit(&p->object, &p->st, ushp_object_is_own(&p->st), needed);
 	if (rc == 0)
 		rc = find_last(p, &view, st);
 	if (rc < 0)
@@ -82,4 +83,14 @@ int ushp_status(struct unishm *seg, struct unishm_status *st)
 		st->inexact |= UNISHM_EMULATED_LAST_DETACH_TIME | UNISHM_EMULATED_LAST_OP_PROCESS;
 	}
 	return 0;
+}
+
+int ushp_status(struct unishm *seg, struct unishm_status *st)
+{
+	return tell(seg, 4, st);
+}
+
+int ushp_status_any(struct unishm *seg, struct unishm_status *st)
+{
+	return tell(seg, 0, st);
 }

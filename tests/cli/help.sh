@@ -4,7 +4,7 @@
 
 test_help() {
 	for command in '' list show create remove chmod chown lock unlock read write watch \
-		doctor; do
+		doctor run; do
 		# shellcheck disable=SC2086
 		u $command --help
 		check "$command --help" "$status $(grep -c '^Usage: unishm' "$tmp/out")" = '0 1'
@@ -22,7 +22,7 @@ test_help() {
 test_language() {
 	works 'help' help
 	check 'help lists commands in sentences' "$(grep -Ec '^  [a-z]+ +[A-Z].*\.$' "$tmp/out")" \
-		= 13
+		= 14
 	for command in list ls remove rm watch; do
 		u help "$command"
 		check "help $command" "$status $(sed -n 2p "$tmp/out" | grep -c '^[A-Z].*\.$')" \

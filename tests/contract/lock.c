@@ -68,10 +68,33 @@ START_TEST(a_lock_is_no_attachment_and_survives_attach_detach_and_chmod)
 }
 END_TEST
 
+START_TEST(an_owner_whom_the_mode_lets_only_read_unlocks_what_it_locked)
+{
+	begin(_i);
+	SKIP_UNLESS(can_lock(), "this system cannot lock System V segments");
+	SKIP_UNLESS(is_root(), "needs root to be another user");
+	struct agent agent = agent_start();
+	expect_ok(ask(&agent, do_become, 65534));
+	expect_ok(ask(&agent, do_create, 0));
+	expect_ok(ask(&agent, do_chmod, 0400));
+	expect_ok(ask(&agent, do_close, 0));
+	expect_ok(ask(&agent, do_open, 0));
+	expect_ok(ask(&agent, do_lock, 0));
+	expect_ok(ask(&agent, do_status, 0));
+	ck_assert(board->st.locked);
+	expect_ok(ask(&agent, do_unlock, 0));
+	expect_ok(ask(&agent, do_status, 0));
+	ck_assert(!board->st.locked);
+	agent_end(&agent);
+	drop(take(0));
+}
+END_TEST
+
 void lock_group(Suite *suite)
 {
 	TCase *t = group(suite, "lock", NULL, 15);
 	EACH(t, a_lock_shows_and_one_unlock_undoes_all);
 	EACH(t, anyone_who_may_undoes_the_locks_of_others);
+	EACH(t, an_owner_whom_the_mode_lets_only_read_unlocks_what_it_locked);
 	EACH(t, a_lock_is_no_attachment_and_survives_attach_detach_and_chmod);
 }

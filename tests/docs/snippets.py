@@ -119,7 +119,7 @@ class Runner:
                 r'-I\$\{includedir\}', f'-I{SOURCE}/include', self.config)))
         self.env = dict(os.environ, PKG_CONFIG_PATH=work, LD_LIBRARY_PATH=BUILD, LC_ALL='C',
                         PATH=f'{BUILD}/tools:{os.environ["PATH"]}', CPATH=f'{SOURCE}/include',
-                        LIBRARY_PATH=BUILD)
+                        LIBRARY_PATH=BUILD, UNISHM_SYSV=f'{BUILD}/shim/libunishm-sysv.so.0')
         self.env.pop('UNISHM_BACKEND', None)
 
     def say(self, line, what, ok, output=''):

@@ -98,6 +98,9 @@ const char *expected_step(const struct world *world, const struct step *step)
 		return "what a stranger closed cannot be opened again (section 4)";
 	if (segment < 0)
 		return NULL;
+	if (step->op == OP_UNLOCK && !may(&world->segment[segment], world->actor[step->actor].user, 2) &&
+			world->actor[step->actor].closed)
+		return "an owner whom the mode does not let write ends its own lock only (section 6, 3)";
 	if (step->op == OP_CHOWN && gives_away(world, step, segment))
 		return "giving a segment away needs privilege on POSIX (section 6, 4)";
 	if (step->op != OP_DETACH && step->op != OP_CLOSE &&

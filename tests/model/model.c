@@ -214,6 +214,8 @@ static void play_fork(const struct step *step)
 	if (!tell(step->actor, step) || !hear(step->actor))
 		return;
 	compare_result(&world, step, &reply, &difference);
+	if (!difference.found && step->arg[1] & CLOSE_BEFORE_FORK)
+		world_reopened(&world, step->actor);
 	if (!difference.found && welcome(child, world.actor[step->actor].user))
 		world_inherit(&world, child, step->actor);
 	if (!difference.found && step->arg[1]) {

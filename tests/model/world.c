@@ -318,6 +318,9 @@ void world_reopened(struct world *world, unsigned number)
 		if (handle->segment >= 0)
 			handle->reader |= !may(&world->segment[handle->segment], actor->user, 2);
 	}
+	for (int i = 0; i < SLOTS; i++) /* what cannot be held by a slot any more */
+		if (actor->slot[i].handle >= 0)
+			actor->slot[i].reader |= actor->handle[actor->slot[i].handle].reader;
 }
 
 void world_update(struct world *world, const struct step *step, const struct reply *reply)
