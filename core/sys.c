@@ -57,7 +57,7 @@ static int sys_access(int fd, int want)
 
 static void *sys_map_again(void *addr, size_t length)
 {
-#ifdef __linux__
+#ifdef MREMAP_MAYMOVE
 	return mremap(addr, 0, length, MREMAP_MAYMOVE); /* an old size of 0: mremap(2) */
 #else
 	(void)addr, (void)length;
