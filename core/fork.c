@@ -15,16 +15,6 @@
 				seg_->backend->member arguments;                           \
 	} while (0)
 
-static void prepare_handles(void)
-{
-	for (struct unishm *seg = unishm_first_handle(); seg; seg = seg->next) {
-		if (!seg->backend->fork_prepare)
-			continue;
-		unishm_ready(seg);
-		seg->backend->fork_prepare(seg);
-	}
-}
-
 static void prepare(void)
 {
 	int state;
@@ -34,7 +24,7 @@ static void prepare(void)
 		unishm_own.fork.has_turn = unishm_close_gate(interrupted);
 		unishm_own.fork.prepared = !interrupted;
 		if (unishm_own.fork.prepared)
-			prepare_handles();
+			EACH_HANDLE(fork_prepare, (seg_));
 	}
 	pthread_setcancelstate(state, &state);
 	unishm_own.fork.saved_errno = errno;

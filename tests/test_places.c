@@ -396,6 +396,18 @@ static long in_group(long n)
 	return attach_to_write(n);
 }
 
+/* Where the mode gives nothing to the group it gives nothing to a list either, until it changes. */
+static long create_closed_and_open_it(long unused)
+{
+	struct unishm *seg = NULL;
+	(void)unused;
+	expect_ok(unishm_open(&seg, key(0), O_CREAT | O_EXCL, SMALL, 0600));
+	expect_rc(in_child_as(OTHER, attach_to_write, 0), -EACCES);
+	expect_ok(unishm_chmod(seg, 0660));
+	unishm_close(seg);
+	return 0;
+}
+
 static long default_list(long unused)
 {
 	(void)unused;
@@ -403,6 +415,10 @@ static long default_list(long unused)
 	int rc = give_default_list();
 	if (rc < 0)
 		return rc;
+	expect_ok(in_child_as(USER, create_closed_and_open_it, 0));
+	expect_rc(in_child_as(OTHER, attach_to_write, 0), -EACCES);
+	expect_ok(in_child(in_group, 0));
+	drop(take(0));
 	expect_ok(in_child_as(USER, create_as_user, 0)); /* mode 0660 */
 	expect_rc(in_child_as(OTHER, attach_to_write, 0), -EACCES); /* of no list of ours */
 	expect_ok(in_child(in_group, 0));

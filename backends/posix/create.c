@@ -286,6 +286,7 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 	snprintf(p->object.name, sizeof p->object.name, "%s", name);
 	p->object.record_at = ushp_sys_record_offset(size);
 	p->st = *st;
+	p->checked = UNCHECKED;
 	p->heir = (struct heir){ .fd = -1, .pipe = { -1, -1 } };
 	seg->size = size;
 	seg->key = key;

@@ -59,24 +59,24 @@ static int identify(int fd, key_t key, struct stat *st, struct record_tail *tail
 	return ushp_record_check(head, ushp_sys_record_offset(head->size), st->st_size, key);
 }
 
-int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st)
+int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st,
+		struct record_tail *tail)
 {
 	struct posix *p = posix_of(seg);
-	struct record_tail tail;
 	bool writable;
 	int fd = open_file(name, &writable);
 	if (fd < 0)
 		return because_refused(fd, name);
-	int rc = identify(fd, key, st, &tail);
+	int rc = identify(fd, key, st, tail);
 	if (rc < 0 && rc != -EBADF) {
 		ushp_lock_close(fd);
 		return rc;
 	}
-	rc = ushp_bind(seg, fd, writable, st, name, (size_t)tail.head.size, key);
+	rc = ushp_bind(seg, fd, writable, st, name, (size_t)tail->head.size, key);
 	if (rc < 0)
 		return rc;
-	p->free = ushp_slot_free(&tail);
-	rc = ushp_stage(&p->object, tail.head.state);
+	p->free = ushp_slot_free(tail);
+	rc = ushp_stage(&p->object, tail->head.state);
 	if (rc == STAGE_READY && st->st_nlink == 0)
 		rc = STAGE_GONE;
 	if (rc == STAGE_READY) {
@@ -108,12 +108,13 @@ int ushp_open_draft(struct unishm *seg, const char *name, struct stat *st)
 	return rc < 0 ? rc : ushp_stage(&posix_of(seg)->object, RECORD_MAKING);
 }
 
-int ushp_open_ready(struct unishm *seg, const char *name, key_t key)
+int ushp_open_ready(
+		struct unishm *seg, const char *name, key_t key, struct record_tail *tail)
 {
 	struct stat st;
 	int rc;
 	do
-		rc = ushp_open_any(seg, name, key, &st);
+		rc = ushp_open_any(seg, name, key, &st, tail);
 	while (rc == STAGE_GONE);
 	if (rc > STAGE_READY) {
 		ushp_object_close(&posix_of(seg)->object);
@@ -136,7 +137,8 @@ static int look_at_name(struct unishm *seg, const char *name, const struct unish
 		bool sweep, struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	int stage = ushp_open_any(seg, name, opt->key, st);
+	struct record_tail tail;
+	int stage = ushp_open_any(seg, name, opt->key, st, &tail);
 	if (stage == -ENOENT)
 		return FOUND_NONE;
 	if (stage == STAGE_GONE)
@@ -275,7 +277,8 @@ int ushp_list_names(struct names *names)
 
 static int open_if_id(struct unishm *seg, const char *name, int id)
 {
-	int rc = ushp_open_ready(seg, name, ushp_key_in_name(name + 1));
+	struct record_tail tail;
+	int rc = ushp_open_ready(seg, name, ushp_key_in_name(name + 1), &tail);
 	if (rc != 0 || seg->id == id)
 		return rc;
 	ushp_object_close(&posix_of(seg)->object);
@@ -327,5 +330,5 @@ void ushp_close(struct unishm *seg)
 		return; /* it is gone, and ushp_settle() let go of it */
 	ushp_unpin(seg);
 	ushp_hold_close(seg);
-	ushp_object_close(&p->object);
+	ushp_object_let_go(p);
 }
