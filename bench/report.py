@@ -38,6 +38,7 @@ OPERATIONS = [
     ("create_attach", "create and attach, not reserved"),
     ("remove", "remove and close"),
     ("open_pair", "open, attach, detach, close"),
+    ("open_pair_fused", "the same in two calls: one opens and attaches, the other closes"),
     ("open_pair_again", "the same, while the process has it attached by another handle"),
     ("attach_pair", "attach, detach on an open handle"),
     ("life", "create, attach, touch all 16 pages, detach, remove, close"),

@@ -51,7 +51,7 @@ static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
 		return rc;
 	struct unishm_attachment *new = &seg->attachments[seg->attached];
 	*new = (struct unishm_attachment){ 0 };
-	rc = unishm_ready(seg);
+	rc = flags & UNISHM_JUST_OPENED ? 0 : unishm_ready(seg);
 	if (rc == 0)
 		rc = seg->backend->attach(seg, where, flags, new);
 	if (rc == 0) {
@@ -141,21 +141,26 @@ static int check_displaced(const struct unishm *all, const struct unishm *by, ch
 	return 0;
 }
 
-static int check_attach_flags(int flags, int allowed)
+int unishm_check_attach_flags(int flags, bool placed)
 {
-	if (flags & ~allowed)
+	const int known = UNISHM_RDONLY | UNISHM_EXEC | UNISHM_POPULATE |
+			(placed ? UNISHM_RND | UNISHM_REMAP : 0);
+	if (flags & ~known)
 		return unishm_because(-EINVAL, "unknown bits in flags 0x%x", (unsigned)flags);
 	return 0;
 }
 
-enum { MAP_FLAGS = UNISHM_RDONLY | UNISHM_EXEC | UNISHM_POPULATE };
+int unishm_attach_opened(struct unishm *seg, int flags, void **addr)
+{
+	return do_attach(seg, NULL, flags | UNISHM_JUST_OPENED, addr);
+}
 
 static int attach(const struct unishm_own *own, struct unishm *seg, int flags, void **addr)
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
 	void *got;
-	int rc = check_attach_flags(flags, MAP_FLAGS);
+	int rc = unishm_check_attach_flags(flags, false);
 	if (rc == 0)
 		rc = unishm_enter(own, seg);
 	if (rc == 0) {
@@ -223,17 +228,22 @@ static int attach_beside(struct unishm *seg, char *at, int flags, void **got)
 	return rc;
 }
 
+int unishm_attach_placed(struct unishm *seg, void *where, int flags, void **addr)
+{
+	char *at = check_address(seg, where, flags);
+	if (!at)
+		return -EINVAL;
+	return (flags & UNISHM_REMAP ? attach_over : attach_beside)(seg, at, flags, addr);
+}
+
 static int attach_at(struct unishm *seg, void *where, int flags, void **addr)
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
 	void *got;
-	char *at = NULL;
-	int rc = check_attach_flags(flags, MAP_FLAGS | UNISHM_RND | UNISHM_REMAP);
-	if (rc == 0 && !(at = check_address(seg, where, flags)))
-		rc = -EINVAL;
+	int rc = unishm_check_attach_flags(flags, true);
 	if (rc == 0)
-		rc = (flags & UNISHM_REMAP ? attach_over : attach_beside)(seg, at, flags, &got);
+		rc = unishm_attach_placed(seg, where, flags, &got);
 	if (rc < 0)
 		return unishm_fail(rc, "attach %s at %p", unishm_label_of(seg).text, where);
 	*addr = got;

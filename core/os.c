@@ -11,6 +11,7 @@
 #ifdef __linux__
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #else
 #include <pthread.h>
 #endif
@@ -37,21 +38,55 @@ size_t unishm_os_page_size(void)
 	return page > 0 ? (size_t)page : 4096;
 }
 
+#ifdef SYS_process_vm_readv
+/* The kernel reads a byte of each page for us, and says EFAULT where a touch would raise SIGBUS.
+ * -ENOSYS: it does not. */
+static int read_each_page(char *addr, size_t size)
+{
+	enum { PIECE = 256 };
+	struct iovec from[PIECE];
+	char bytes[PIECE];
+	size_t page = unishm_os_page_size();
+	for (size_t at = 0; at < size;) {
+		size_t count = 0;
+		for (; count < PIECE && at < size; at += page)
+			from[count++] = (struct iovec){ addr + at, 1 };
+		struct iovec to = { bytes, count };
+		long got = syscall(SYS_process_vm_readv, getpid(), &to, 1L, from, (long)count, 0L);
+		if (got < 0 && errno != EFAULT && errno != ENOMEM)
+			return -ENOSYS;
+		if (got != (long)count)
+			return -ENOMEM;
+	}
+	return 0;
+}
+#endif
+
+/* As read_each_page(), where nothing better is to be had. */
+static int touch_each_page(const volatile char *addr, size_t size)
+{
+	size_t page = unishm_os_page_size();
+	for (size_t at = 0; at < size; at += page)
+		(void)addr[at];
+	return 0;
+}
+
 int unishm_os_populate(void *addr, size_t size, int write)
 {
+	int rc = -ENOSYS;
 #ifdef MADV_POPULATE_WRITE
-	/* Linux 5.14; says no where a touch would raise SIGBUS */
+	/* Linux 5.14. EFAULT: a touch would raise SIGBUS, since the file system is full. */
 	int advice = write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
 	if (unishm_sys.madvise(addr, size, advice) == 0)
 		return 0;
 	if (errno != EINVAL)
-		return -ENOMEM;
+		return errno == EFAULT ? -ENOMEM : -errno;
 #endif
 	(void)write;
-	size_t page = unishm_os_page_size();
-	for (size_t at = 0; at < size; at += page)
-		(void)((const volatile char *)addr)[at];
-	return 0;
+#ifdef SYS_process_vm_readv
+	rc = read_each_page(addr, size);
+#endif
+	return rc == -ENOSYS ? touch_each_page(addr, size) : rc;
 }
 
 volatile unsigned char *unishm_os_canary(void)

@@ -31,8 +31,8 @@ static inline bool unishm_os_has_one_thread(void)
 #endif
 }
 
-/* Bring the pages of a mapping in, writable if @write. -ENOMEM if the system has
- * no memory for them. */
+/* Bring the pages of a mapping in, writable if @write. -ENOMEM if the system, or the file
+ * system, has no memory for them; no signal. */
 int unishm_os_populate(void *addr, size_t size, int write);
 
 /* A byte of 1 that the kernel makes 0 in every child with memory of its own, so

@@ -383,6 +383,8 @@ int ushp_create(struct unishm *seg, const char *name, const struct unishm_option
 	if (rc == 0) {
 		seg->created = true;
 		posix_of(seg)->free = (1u << RECORD_INLINE) - 1;
+		posix_of(seg)->st.st_nlink = 1; /* the draft had none */
+		posix_of(seg)->st.st_mode = S_IFREG | opt->mode;
 	}
 	return rc;
 }
