@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -87,6 +90,64 @@ int unishm_os_populate(void *addr, size_t size, int write)
 	rc = read_each_page(addr, size);
 #endif
 	return rc == -ENOSYS ? touch_each_page(addr, size) : rc;
+}
+
+#ifdef MADV_HUGEPAGE
+/* The number behind @word in a file of the kernel, from the line that begins with @after on; -1. */
+static long read_number(const char *path, const char *after, const char *word)
+{
+	char line[512];
+	long found = -1;
+	bool reached = !after;
+	FILE *file = fopen(path, "re");
+	while (file && found < 0 && fgets(line, sizeof line, file)) {
+		reached = reached || strncmp(line, after, strlen(after)) == 0;
+		if (reached && strncmp(line, word, strlen(word)) == 0)
+			found = strtol(line + strlen(word), NULL, 10);
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+size_t unishm_os_huge_page(void)
+{
+	long size = read_number("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", NULL, "");
+	return size > 0 ? (size_t)size : 0;
+}
+
+int unishm_os_want_huge(void *addr, size_t size)
+{
+	char start[32];
+	if (unishm_sys.madvise(addr, size, MADV_HUGEPAGE) < 0)
+		return errno == EINVAL ? -ENOTSUP : -errno;
+	/* Linux 5.0 tells whether that can have an effect; what does not tell is believed */
+	snprintf(start, sizeof start, "%08lx-", (unsigned long)(uintptr_t)addr);
+	return read_number("/proc/thread-self/smaps", start, "THPeligible:") == 0 ? -ENOTSUP : 0;
+}
+#else
+size_t unishm_os_huge_page(void)
+{
+	return 0;
+}
+
+int unishm_os_want_huge(void *addr, size_t size)
+{
+	(void)addr, (void)size;
+	return -ENOTSUP;
+}
+#endif
+
+void *unishm_os_huge_place(size_t size)
+{
+	size_t huge = unishm_os_huge_page(), length = size + huge;
+	if (huge == 0 || length < size)
+		return NULL;
+	char *range = unishm_sys.mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (range == MAP_FAILED)
+		return NULL;
+	unishm_sys.munmap(range, length);
+	return range + (huge - (uintptr_t)range % huge) % huge;
 }
 
 volatile unsigned char *unishm_os_canary(void)

@@ -203,11 +203,13 @@ enum {
 	UNISHM_POPULATE = 1 << 2, /* bring all pages in before returning */
 	UNISHM_RND = 1 << 3,      /* attach_at: round the address down */
 	UNISHM_REMAP = 1 << 4,    /* attach_at: replace what is mapped there */
+	UNISHM_THP = 1 << 5,      /* ask for transparent huge pages, and, without an
+				     address, begin where such a page can (Linux) */
 };
 
 /*
  * unishm_attach - map the segment at the first available address.
- * @flags: UNISHM_RDONLY, UNISHM_EXEC, UNISHM_POPULATE.
+ * @flags: UNISHM_RDONLY, UNISHM_EXEC, UNISHM_POPULATE, UNISHM_THP.
  * @addr:  receives the address of the segment's first byte.
  *
  * A segment may be attached several times; each is one attachment, with an
@@ -221,7 +223,8 @@ enum {
  * -EROFS   to write, where its file system is mounted read-only (POSIX backend)
  * -EIDRM   the segment was removed
  * -ENOMEM  no address space left (RLIMIT_AS, or too many mappings)
- * -ENOTSUP UNISHM_EXEC where shared memory cannot hold code
+ * -ENOTSUP UNISHM_EXEC where shared memory cannot hold code; UNISHM_THP where it gets
+ *          no transparent huge pages, or where not even one fits
  * -EBADMSG something cut the object short (POSIX backend)
  * -EPERM   it is another user's, on OpenBSD (POSIX backend)
  * -EMFILE, -ENFILE  no descriptors left (POSIX backend)

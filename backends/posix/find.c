@@ -237,8 +237,8 @@ int ushp_open(struct unishm *seg, const struct unishm_options *opt)
 	char name[OBJECT_NAME_MAX];
 	if (opt->flags & UNISHM_HUGETLB)
 		return unishm_because(-ENOTSUP,
-				"POSIX shared memory has no huge pages of its own; "
-				"use the System V backend");
+				"POSIX shared memory has no huge pages of its own; use the System "
+				"V backend, or attach with UNISHM_THP");
 	if (opt->key == UNISHM_PRIVATE)
 		return ushp_create(seg, NULL, opt);
 	ushp_name_of_key(opt->key, name);
