@@ -307,13 +307,14 @@ static size_t sysv_granularity(void)
 static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct shmid_ds ds;
+	bool seen = flags & UNISHM_JUST_OPENED; /* whole, and not removed */
 	int native = ushv_attach_flags(flags);
 	if (native < 0)
 		return native;
-	int rc = look(seg, &ds);
+	int rc = seen ? 0 : look(seg, &ds);
 	if (rc < 0)
 		return denied(rc, seg->id);
-	if (ushv_is_removed(&ds, seg->key))
+	if (!seen && ushv_is_removed(&ds, seg->key))
 		return -EIDRM;
 	void *got = unishm_sys.shmat(seg->id, where, native);
 	if (got == (void *)-1)

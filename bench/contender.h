@@ -23,6 +23,7 @@ struct contender {
 	 * open is NULL where there is no such thing. */
 	void (*create)(int handle, unsigned segment, size_t size, int reserve);
 	void (*open)(int handle, unsigned segment);
+	void (*open_attached)(int handle, unsigned segment); /* NULL: open, then attach */
 	void (*attach)(int handle);
 	void (*detach)(int handle);
 	void (*close)(int handle);

@@ -21,6 +21,7 @@ OPERATIONS = [
     "create_reserved",
     "remove",
     "open_pair",
+    "open_pair_fused",
     "attach_pair",
     "life_reserved",
     "status",

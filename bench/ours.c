@@ -43,6 +43,15 @@ static void open_existing(int handle, unsigned segment)
 	need(unishm_open_with(&handles[handle], &opt));
 }
 
+static void open_attached(int handle, unsigned segment)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	opt.backend = backend;
+	opt.key = (key_t)(base + segment);
+	opt.attach = &addresses[handle];
+	need(unishm_open_with(&handles[handle], &opt));
+}
+
 static void attach(int handle)
 {
 	need(unishm_attach(handles[handle], 0, &addresses[handle]));
@@ -108,6 +117,7 @@ const struct contender contender = {
 	.start = start,
 	.create = create,
 	.open = open_existing,
+	.open_attached = open_attached,
 	.attach = attach,
 	.detach = detach,
 	.close = close_handle,

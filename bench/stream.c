@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One run of one way to have a large segment: how long until every page is there,
- * and how fast it can be written and read then.
+ * and how fast it can be written and read then, in a row and at random places.
  *
- *   stream WAY BYTES     ->  "ready_ns write_ns read_ns huge_kib", or "no"
+ *   stream WAY BYTES     ->  "ready_ns write_ns read_ns huge_kib random_ns", or "no";
+ *                            random_ns is the time of one read that waits for the one before
  *
  * WAY is raw-sysv, raw-posix, or BACKEND[-populate][-reserve][-thp][-huge].
  */
@@ -60,7 +61,8 @@ static char *ours(const char *way, size_t size)
 	struct unishm_options opt = UNISHM_OPTIONS_INIT;
 	struct unishm *seg;
 	void *addr;
-	int flags = strstr(way, "-populate") ? UNISHM_POPULATE : 0;
+	int flags = (strstr(way, "-populate") ? UNISHM_POPULATE : 0) |
+			(strstr(way, "-thp") ? UNISHM_THP : 0);
 	opt.backend = strncmp(way, "sysv", 4) == 0 ? "sysv" : "posix";
 	opt.size = size;
 	opt.mode = 0600;
@@ -72,8 +74,6 @@ static char *ours(const char *way, size_t size)
 	unishm_remove(seg);
 	if (rc < 0)
 		return no();
-	if (strstr(way, "-thp"))
-		madvise(addr, size, MADV_HUGEPAGE);
 	return addr;
 }
 
@@ -91,6 +91,19 @@ static unsigned long huge_kib(void)
 	if (file)
 		fclose(file);
 	return sum;
+}
+
+/* Where the next read is depends on what the last one found (zero). */
+static int64_t read_at_random(const char *at, size_t size)
+{
+	enum { READS = 2000000 };
+	uint64_t place = 88172645463325252u;
+	int64_t start = now();
+	for (int i = 0; i < READS; i++) {
+		place = place * 6364136223846793005u + 1442695040888963407u;
+		place += *(const volatile unsigned char *)&at[place >> 16 & (size - 1)];
+	}
+	return (now() - start) / READS;
 }
 
 int main(int argc, char **argv)
@@ -116,7 +129,8 @@ int main(int argc, char **argv)
 		writing = middle - start < writing ? middle - start : writing;
 		reading = end - middle < reading ? end - middle : reading;
 	}
-	printf("%lld %lld %lld %lu%s\n", (long long)ready, (long long)writing, (long long)reading,
-			huge_kib(), sum == 1 ? " " : "");
+	printf("%lld %lld %lld %lu %lld%s\n", (long long)ready, (long long)writing,
+			(long long)reading, huge_kib(), (long long)read_at_random(at, size),
+			sum == 1 ? " " : "");
 	return 0;
 }

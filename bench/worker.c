@@ -178,6 +178,23 @@ static int64_t op_open_pair(int count)
 	return now() - start;
 }
 
+/* With as few calls as the library has for it: one to open and attach, and a close that detaches.
+ * The raw calls are the same as of open_pair. */
+static int64_t op_open_pair_fused(int count)
+{
+	if (!contender.open_attached)
+		return contender.attach ? op_open_pair(count) : -1;
+	int64_t start = now();
+	mark("BEGIN");
+	for (int i = 0; i < count; i++) {
+		contender.open_attached(OTHER, FIXED);
+		mark("|");
+		contender.close(OTHER);
+	}
+	mark("END");
+	return now() - start;
+}
+
 /* The process holds another handle of the segment, attached: as when several parts
  * of a program use one segment. */
 static int64_t op_open_pair_again(int count)
@@ -408,6 +425,7 @@ static const struct operation {
 	{ "create_attach", op_create_attach },
 	{ "remove", op_remove },
 	{ "open_pair", op_open_pair },
+	{ "open_pair_fused", op_open_pair_fused },
 	{ "open_pair_again", op_open_pair_again },
 	{ "attach_pair", op_attach_pair },
 	{ "life", op_life },

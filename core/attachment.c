@@ -44,6 +44,52 @@ static int because_not_attached(int rc, const void *where)
 	return rc;
 }
 
+/* ---- Huge pages -------------------------------------------------------------- */
+
+static int because_no_huge_pages(int rc)
+{
+	if (rc != -ENOTSUP)
+		return rc;
+	return unishm_because(rc,
+			"its memory gets no transparent huge pages; mount /dev/shm with "
+			"huge=advise (POSIX), or write advise to "
+			"/sys/kernel/mm/transparent_hugepage/shmem_enabled (System V)");
+}
+
+/* Where a huge page can begin, as far as nothing takes that place meanwhile. Pages are brought in
+ * after they were asked to be huge. */
+static int attach_huge(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+{
+	size_t huge = unishm_os_huge_page();
+	int plain = flags & ~(UNISHM_THP | UNISHM_POPULATE), rc = -EINVAL;
+	if (huge > 0 && seg->size < huge)
+		return unishm_because(-ENOTSUP, "it has %s, and a huge page %zu; leave out "
+				"UNISHM_THP", unishm_bytes(seg->size).text, huge);
+	void *place = where ? where : unishm_os_huge_place(seg->size);
+	rc = seg->backend->attach(seg, place, plain, new);
+	if (rc == -EINVAL && !where)
+		rc = seg->backend->attach(seg, NULL, plain, new);
+	if (rc < 0)
+		return rc;
+	rc = unishm_os_want_huge(new->addr, seg->size);
+	if (rc == 0 && flags & UNISHM_POPULATE)
+		rc = unishm_os_populate(new->addr, seg->size, !(flags & UNISHM_RDONLY));
+	else
+		because_no_huge_pages(rc);
+	if (rc < 0)
+		seg->backend->detach(seg, new);
+	return rc;
+}
+
+static int attach_ready(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+{
+	if (__builtin_expect(flags & UNISHM_THP, 0))
+		return attach_huge(seg, where, flags, new);
+	return seg->backend->attach(seg, where, flags, new);
+}
+
+/* ---- Attach ------------------------------------------------------------------ */
+
 static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
 {
 	int rc = make_room(seg);
@@ -51,9 +97,9 @@ static int do_attach(struct unishm *seg, void *where, int flags, void **addr)
 		return rc;
 	struct unishm_attachment *new = &seg->attachments[seg->attached];
 	*new = (struct unishm_attachment){ 0 };
-	rc = unishm_ready(seg);
+	rc = flags & UNISHM_JUST_OPENED ? 0 : unishm_ready(seg);
 	if (rc == 0)
-		rc = seg->backend->attach(seg, where, flags, new);
+		rc = attach_ready(seg, where, flags, new);
 	if (rc == 0) {
 		seg->attached++;
 		*addr = new->addr;
@@ -141,21 +187,26 @@ static int check_displaced(const struct unishm *all, const struct unishm *by, ch
 	return 0;
 }
 
-static int check_attach_flags(int flags, int allowed)
+int unishm_check_attach_flags(int flags, bool placed)
 {
-	if (flags & ~allowed)
+	const int known = UNISHM_RDONLY | UNISHM_EXEC | UNISHM_POPULATE | UNISHM_THP |
+			(placed ? UNISHM_RND | UNISHM_REMAP : 0);
+	if (flags & ~known)
 		return unishm_because(-EINVAL, "unknown bits in flags 0x%x", (unsigned)flags);
 	return 0;
 }
 
-enum { MAP_FLAGS = UNISHM_RDONLY | UNISHM_EXEC | UNISHM_POPULATE };
+int unishm_attach_opened(struct unishm *seg, int flags, void **addr)
+{
+	return do_attach(seg, NULL, flags | UNISHM_JUST_OPENED, addr);
+}
 
 static int attach(const struct unishm_own *own, struct unishm *seg, int flags, void **addr)
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
-	void *got = NULL;
-	int rc = check_attach_flags(flags, MAP_FLAGS);
+	void *got;
+	int rc = unishm_check_attach_flags(flags, false);
 	if (rc == 0)
 		rc = unishm_enter(own, seg);
 	if (rc == 0) {
@@ -223,17 +274,22 @@ static int attach_beside(struct unishm *seg, char *at, int flags, void **got)
 	return rc;
 }
 
+int unishm_attach_placed(struct unishm *seg, void *where, int flags, void **addr)
+{
+	char *at = check_address(seg, where, flags);
+	if (!at)
+		return -EINVAL;
+	return (flags & UNISHM_REMAP ? attach_over : attach_beside)(seg, at, flags, addr);
+}
+
 static int attach_at(struct unishm *seg, void *where, int flags, void **addr)
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
-	void *got = NULL;
-	char *at = NULL;
-	int rc = check_attach_flags(flags, MAP_FLAGS | UNISHM_RND | UNISHM_REMAP);
-	if (rc == 0 && !(at = check_address(seg, where, flags)))
-		rc = -EINVAL;
+	void *got;
+	int rc = unishm_check_attach_flags(flags, true);
 	if (rc == 0)
-		rc = (flags & UNISHM_REMAP ? attach_over : attach_beside)(seg, at, flags, &got);
+		rc = unishm_attach_placed(seg, where, flags, &got);
 	if (rc < 0)
 		return unishm_fail(rc, "attach %s at %p", unishm_label_of(seg).text, where);
 	*addr = got;

@@ -60,6 +60,10 @@ struct unishm {
 	_Alignas(max_align_t) unsigned char priv[]; /* backend's */
 };
 
+/* Beside the flags of unishm_attach(): the call that attaches has just opened or created the
+ * segment. `ready` was not called; what open has found out need not be asked again. */
+enum { UNISHM_JUST_OPENED = 1 << 30 };
+
 struct unishm_backend {
 	/* What users type and tools print: short, stable, lower case. */
 	const char *name;
@@ -89,16 +93,17 @@ struct unishm_backend {
 	size_t (*granularity)(void);
 
 	/* Optional. Called with the handle locked, right before each of attach, detach, displaced,
-	 * remove, lock, unlock, chmod, chown, status and fork_prepare: see that what the handle
-	 * needs is there, and get back what the program took away (its descriptors, say). These
-	 * members check nothing of that again. 0; or a negative errno, -EIDRM if the segment is
-	 * gone: then that is the answer to the call, and the member is not called. But detach,
-	 * displaced and fork_prepare are called in any case, and do what they can. */
+	 * remove, lock, unlock, chmod, chown and status: see that what the handle needs is there,
+	 * and get back what the program took away (its descriptors, say). These members check
+	 * nothing of that again. 0; or a negative errno, -EIDRM if the segment is gone: then that
+	 * is the answer to the call, and the member is not called. But detach and displaced are
+	 * called in any case, and do what they can. A close that detaches calls it once before all
+	 * of that. */
 	int (*ready)(struct unishm *seg);
 
-	/* Optional. Called after each of them but fork_prepare, when the list of attachments is up
-	 * to date, and also after one that failed: let go of what the handle keeps of a segment
-	 * that is gone. Cannot fail. */
+	/* Optional. Called after each of them, when the list of attachments is up to date, and also
+	 * after one that failed, but not within a close: let go of what the handle keeps of a
+	 * segment that is gone. Cannot fail. */
 	void (*settle)(struct unishm *seg);
 
 	/* Map seg->size bytes, and set @new->addr. @where is NULL (any address) or aligned, not

@@ -15,30 +15,30 @@
 #include <time.h>
 
 #include "core.h"
+#include "own.h"
 
 static struct unishm_mutex lock = UNISHM_MUTEX_INIT;
 static struct unishm_making *makings;
 
-static _Thread_local struct unishm *opening;
-
-void unishm_set_opening(struct unishm *seg)
-{
-	opening = seg;
-}
-
 /* ---- Segments in the making ---------------------------------------------- */
+
+/* The head is also looked at without the lock. */
+static void set_next(struct unishm_making **at, struct unishm_making *next)
+{
+	__atomic_store_n(at, next, __ATOMIC_RELAXED);
+}
 
 static void enlist(struct unishm_making *making)
 {
-	making->seg = opening;
-	making->backend = opening->backend;
+	making->seg = unishm_own.opening;
+	making->backend = making->seg->backend;
 	making->thread = pthread_self();
 	making->in_child = making->abandoned = making->orphan = false;
 	unishm_mutex_lock(&lock);
 	making->next = makings;
-	makings = making;
+	set_next(&makings, making);
 	unishm_mutex_unlock(&lock);
-	opening = NULL; /* the callback opens others */
+	unishm_own.opening = NULL; /* the callback opens others */
 }
 
 static void delist(struct unishm_making *making)
@@ -46,7 +46,7 @@ static void delist(struct unishm_making *making)
 	unishm_mutex_lock(&lock);
 	for (struct unishm_making **at = &makings; *at; at = &(*at)->next) {
 		if (*at == making) {
-			*at = making->next;
+			set_next(at, making->next);
 			break;
 		}
 	}
@@ -87,7 +87,7 @@ static struct unishm_making *find(test *is_so, const struct unishm_making *like,
 		at = &(*at)->next;
 	struct unishm_making *found = *at;
 	if (found && take)
-		*at = found->next;
+		set_next(at, found->next);
 	unishm_mutex_unlock(&lock);
 	return found;
 }
@@ -114,6 +114,9 @@ void unishm_abandon_key(const struct unishm_backend *backend, key_t key)
 {
 	const struct unishm_making like = { .backend = backend, .key = key };
 	struct unishm_making *making;
+	/* Mostly there is none; what this thread left behind it has put there itself. */
+	if (!__atomic_load_n(&makings, __ATOMIC_RELAXED))
+		return;
 	while ((making = find(is_orphan, NULL, true)))
 		bury(making);
 	while (key != UNISHM_PRIVATE && (making = find(is_left_behind, &like, false)))
@@ -200,7 +203,7 @@ int unishm_call_init(struct unishm_making *making, const struct unishm_options *
 	int rc = run(making, opt, addr);
 	unishm_hold_forks_again(holds);
 	delist(making);
-	opening = making->seg;
+	unishm_own.opening = making->seg;
 	return because_not_filled(making, rc);
 }
 

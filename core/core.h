@@ -154,10 +154,17 @@ int unishm_detach_beneath(struct unishm *seg, const void *addr);
  * by itself: count it out. */
 void unishm_drop_displaced(struct unishm *seg);
 
-/* ---- callback.c --------------------------------------------------------- */
+/* ---- attachment.c ------------------------------------------------------- */
 
-/* Remember that this thread is opening @seg; NULL: not any more. */
-void unishm_set_opening(struct unishm *seg);
+/* Whether unishm_attach() knows all @flags, or unishm_attach_at(), if @placed. */
+int unishm_check_attach_flags(int flags, bool placed);
+
+/* unishm_attach() for a handle that this call has opened, and which is locked; unishm_attach_at().
+ * Both give a reason, and no sentence. */
+int unishm_attach_opened(struct unishm *seg, int flags, void **addr);
+int unishm_attach_placed(struct unishm *seg, void *where, int flags, void **addr);
+
+/* ---- callback.c --------------------------------------------------------- */
 
 /* This thread uses @key: if it left an init callback for that by a jump, undo what
  * was made. Forks are held. */

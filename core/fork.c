@@ -16,16 +16,6 @@
 				seg_->backend->member arguments;                           \
 	} while (0)
 
-static void prepare_handles(void)
-{
-	for (struct unishm *seg = unishm_next_handle(NULL); seg; seg = unishm_next_handle(seg)) {
-		if (!seg->backend->fork_prepare)
-			continue;
-		unishm_ready(seg);
-		seg->backend->fork_prepare(seg);
-	}
-}
-
 static void prepare(void)
 {
 	int state;
@@ -35,7 +25,7 @@ static void prepare(void)
 		unishm_own.fork.has_turn = unishm_close_gate(interrupted);
 		unishm_own.fork.prepared = !interrupted;
 		if (unishm_own.fork.prepared)
-			prepare_handles();
+			EACH_HANDLE(fork_prepare, (seg_));
 	}
 	pthread_setcancelstate(state, &state);
 	unishm_own.fork.saved_errno = errno;

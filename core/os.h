@@ -32,9 +32,18 @@ static inline bool unishm_os_has_one_thread(void)
 #endif
 }
 
-/* Bring the pages of a mapping in, writable if @write. -ENOMEM if the system has
- * no memory for them. */
+/* Bring the pages of a mapping in, writable if @write. -ENOMEM if the system, or the file
+ * system, has no memory for them; no signal. */
 int unishm_os_populate(void *addr, size_t size, int write);
+
+/* The size of a transparent huge page; 0: the system has none. */
+size_t unishm_os_huge_page(void);
+
+/* Where @size bytes can be mapped that begin with a huge page: free at this moment. NULL. */
+void *unishm_os_huge_place(size_t size);
+
+/* Ask for huge pages in a mapping. 0, or -ENOTSUP if the kernel gives none to it. */
+int unishm_os_want_huge(void *addr, size_t size);
 
 /* A byte of 1 that the kernel makes 0 in every child with memory of its own, so
  * that one made without the C library's fork, and thus without its handlers, is

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct unishm;
 struct unishm_thread;
 
 /* The fork that this thread is at, from the handler before it to the one after it. */
@@ -23,6 +24,7 @@ struct unishm_own_fork {
 struct unishm_own {
 	struct unishm_thread *record; /* thread.c: NULL until the first call */
 	struct unishm_own_fork fork;
+	struct unishm *opening; /* callback.c: what this thread is opening; NULL */
 	int why_for; /* error.c: the code that a reason is kept for; 0: none */
 	bool mute;    /* error.c: the shim calls, and nobody will ask for a reason */
 	bool pausing; /* thread.c: signal handlers run in pauses only */

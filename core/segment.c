@@ -40,6 +40,13 @@ static int check_mode(mode_t mode)
 	return 0;
 }
 
+static int check_attach_request(const struct unishm_options *opt)
+{
+	if (!opt->attach && (opt->attach_at || opt->attach_flags))
+		return unishm_because(-EINVAL, "attach is NULL, so the others of attach must be 0");
+	return opt->attach ? unishm_check_attach_flags(opt->attach_flags, opt->attach_at) : 0;
+}
+
 static int check_options(const struct unishm_options *opt)
 {
 	if (opt->oflag != 0 && opt->oflag != O_CREAT && opt->oflag != (O_CREAT | O_EXCL))
@@ -52,8 +59,9 @@ static int check_options(const struct unishm_options *opt)
 		return rc;
 	if (opt->flags & ~(unsigned)(UNISHM_NORESERVE | UNISHM_HUGETLB | UNISHM_BY_ID))
 		return unishm_because(-EINVAL, "unknown bits in flags 0x%x", opt->flags);
-	if (!(opt->flags & UNISHM_BY_ID))
-		return 0;
+	rc = check_attach_request(opt);
+	if (rc < 0 || !(opt->flags & UNISHM_BY_ID))
+		return rc;
 	if (opt->key != UNISHM_PRIVATE || opt->oflag != 0)
 		return unishm_because(-EINVAL,
 				"with UNISHM_BY_ID the key must be UNISHM_PRIVATE and oflag 0");
@@ -90,50 +98,111 @@ static int because_no_id(int rc)
 	return unishm_because(rc, "there is none; check id and backend, or open it by its key");
 }
 
-/* Open by @opt, or, when that is NULL, by @id. */
-static int dispatch_open(const struct unishm_own *own, struct unishm *seg,
-		const struct unishm_options *opt, int id)
+struct opening {
+	struct unishm *seg;
+	void *addr;
+	bool opened; /* what failed comes after that */
+};
+
+static int change(struct unishm *seg, int (*member)(struct unishm *seg))
 {
+	int rc = unishm_ready(seg);
+	return rc < 0 ? rc : member(seg);
+}
+
+/* The handle is known already: a signal handler may fork. */
+static int attach_opened(const struct unishm_own *own, struct unishm *seg,
+		const struct unishm_options *opt, void **addr)
+{
+	unishm_lock_handle(own, seg);
+	int rc = unishm_attach_opened(seg, opt->attach_flags, addr);
+	unishm_unlock_handle(seg);
+	return rc;
+}
+
+/* Open by @opt; and when that is @by_id, by @opt->id. */
+static int dispatch_open(struct unishm_own *own, struct unishm *seg,
+		const struct unishm_options *opt, struct opening *state)
+{
+	bool by_id = opt->flags & UNISHM_BY_ID;
 	int rc = unishm_hold(own);
 	if (rc < 0)
 		return rc;
-	if (opt)
+	if (!by_id)
 		unishm_abandon_key(seg->backend, opt->key);
-	unishm_set_opening(seg); /* whoever leaves an init callback for good leaves it, too */
-	rc = opt ? seg->backend->open(seg, opt) : seg->backend->open_id(seg, id);
-	unishm_set_opening(NULL);
+	own->opening = seg; /* whoever leaves an init callback for good leaves it, too */
+	rc = by_id ? seg->backend->open_id(seg, opt->id) : seg->backend->open(seg, opt);
+	own->opening = NULL;
+	state->opened = rc == 0;
 	if (rc == 0)
 		unishm_register(seg);
+	if (rc == 0 && opt->attach && !opt->attach_at)
+		rc = attach_opened(own, seg, opt, &state->addr);
 	unishm_release(own);
+	if (state->opened)
+		return rc;
 	rc = unishm_answer_of_open(rc);
-	return opt ? rc : because_no_id(rc);
+	return by_id ? because_no_id(rc) : rc;
 }
 
-static int open_handle(struct unishm **out, const struct unishm_backend *backend,
-		const struct unishm_options *opt, int id)
+static void close_handle(const struct unishm_own *own, struct unishm *seg);
+
+/* Nobody can open a private segment that was just made but by guessing its id. One that has a key
+ * may be open elsewhere by now, and stays, as after two calls. */
+static void undo_open(const struct unishm_own *own, struct unishm *seg)
 {
-	struct unishm *seg = new_handle(backend);
-	if (!seg)
+	if (seg->created && seg->key == UNISHM_PRIVATE && unishm_enter(own, seg) == 0) {
+		change(seg, seg->backend->remove);
+		unishm_settle(seg);
+		unishm_leave(own, seg);
+	}
+	close_handle(own, seg);
+}
+
+/* When it fails and leaves a handle in @state, that is to be undone. */
+static int open_handle(struct unishm_own *own, const struct unishm_backend *backend,
+		const struct unishm_options *opt, struct opening *state)
+{
+	state->seg = new_handle(backend);
+	if (!state->seg)
 		return -ENOMEM;
-	int rc = dispatch_open(&unishm_own, seg, opt, id);
-	if (rc < 0)
-		unishm_free_handle(seg);
-	else
-		*out = seg;
+	int rc = dispatch_open(own, state->seg, opt, state);
+	if (rc < 0 && !state->opened) {
+		unishm_free_handle(state->seg);
+		state->seg = NULL;
+	}
+	if (rc == 0 && opt->attach_at)
+		rc = unishm_attach_placed(
+				state->seg, opt->attach_at, opt->attach_flags, &state->addr);
 	return rc;
+}
+
+static const char *step_of(const struct unishm_options *opt, const struct opening *state)
+{
+	bool existing = opt->flags & UNISHM_BY_ID || (!opt->oflag && opt->key != UNISHM_PRIVATE);
+	return state->opened ? "attach" : existing ? "open" : "create";
 }
 
 static int open_known(struct unishm **seg, const struct unishm_options *opt,
 		const struct unishm_backend *backend)
 {
-	bool by_id = opt->flags & UNISHM_BY_ID;
-	int rc = open_handle(seg, backend, by_id ? NULL : opt, opt->id);
-	if (rc < 0 && by_id)
-		unishm_fail(rc, "open the %s segment with id %d", backend->name, opt->id);
+	struct unishm_own *own = &unishm_own;
+	struct opening state = { NULL, NULL, false };
+	int rc = open_handle(own, backend, opt, &state);
+	if (rc < 0 && opt->flags & UNISHM_BY_ID)
+		unishm_fail(rc, "%s the %s segment with id %d", step_of(opt, &state), backend->name,
+				opt->id);
 	else if (rc < 0)
-		unishm_fail(rc, "%s %s", opt->oflag || opt->key == UNISHM_PRIVATE
-				? "create" : "open", unishm_label_key(backend, opt->key).text);
-	return rc;
+		unishm_fail(rc, "%s %s", step_of(opt, &state),
+				unishm_label_key(backend, opt->key).text);
+	if (rc < 0 && state.seg) /* after the sentence, whose reason it might replace */
+		undo_open(own, state.seg);
+	if (rc < 0)
+		return rc;
+	*seg = state.seg;
+	if (opt->attach)
+		*opt->attach = state.addr;
+	return 0;
 }
 
 static int open_with(struct unishm **seg, const struct unishm_options *opt)
@@ -169,7 +238,9 @@ int unishm_open(struct unishm **seg, key_t key, int oflag, size_t size, mode_t m
 
 static int open_id(struct unishm **seg, int id)
 {
+	struct unishm_options opt = { .flags = UNISHM_BY_ID, .id = id };
 	const struct unishm_backend *backend;
+	struct opening state = { NULL, NULL, false };
 	if (!seg)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"),
 				"open a segment");
@@ -177,8 +248,11 @@ static int open_id(struct unishm **seg, int id)
 	if (rc == 0 && id < 0)
 		rc = unishm_because(-EINVAL, "ids are not negative");
 	if (rc == 0)
-		rc = open_handle(seg, backend, NULL, id);
-	return rc < 0 ? unishm_fail(rc, "open the segment with id %d", id) : 0;
+		rc = open_handle(&unishm_own, backend, &opt, &state);
+	if (rc < 0)
+		return unishm_fail(rc, "open the segment with id %d", id);
+	*seg = state.seg;
+	return 0;
 }
 
 int unishm_open_id(struct unishm **seg, int id)
@@ -192,8 +266,9 @@ static void close_handle(const struct unishm_own *own, struct unishm *seg)
 {
 	if (unishm_enter(own, seg) < 0)
 		return;
-	while (seg->attached) {
+	if (seg->attached)
 		unishm_ready(seg);
+	while (seg->attached) {
 		seg->backend->detach(seg, &seg->attachments[seg->attached - 1]);
 		seg->attached--;
 	}
@@ -236,12 +311,6 @@ void unishm_close(struct unishm *seg)
 }
 
 /* ---- Changing, removing, asking ------------------------------------------ */
-
-static int change(struct unishm *seg, int (*member)(struct unishm *seg))
-{
-	int rc = unishm_ready(seg);
-	return rc < 0 ? rc : member(seg);
-}
 
 int unishm_remove(struct unishm *seg)
 {

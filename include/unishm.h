@@ -108,10 +108,14 @@ struct unishm_options {
 	int id;               /* with UNISHM_BY_ID: as unishm_id() tells */
 	unsigned wait_ms;     /* how long O_CREAT waits for the init callback of another
 				 process, in milliseconds; 0: no limit */
+	void **attach;        /* not NULL: attach as well, and put the address there */
+	void *attach_at;      /* where; NULL: the first available address */
+	int attach_flags;     /* as of unishm_attach(), or unishm_attach_at() */
 };
 
 #define UNISHM_OPTIONS_INIT \
-	{ sizeof(struct unishm_options), NULL, UNISHM_PRIVATE, 0, 0, 0, 0, NULL, NULL, 0, 0 }
+	{ sizeof(struct unishm_options), NULL, UNISHM_PRIVATE, 0, 0, 0, 0, NULL, NULL, 0, 0, \
+		NULL, NULL, 0 }
 
 /*
  * unishm_open - open or create a segment. Opening does not attach.
@@ -160,10 +164,16 @@ UNISHM_API int unishm_open(struct unishm **seg, key_t key, int oflag, size_t siz
  * unishm_open_with - unishm_open() with all choices.
  * @opt: see struct unishm_options; read during the call only.
  *
- * Return: as unishm_open(); also -EINVAL for a NULL @opt, a @struct_size of no
- * known version, unknown @flags, or a @backend that is not built in; -ETIMEDOUT
- * after @wait_ms; -ECANCELED in a child that @init forked; what @init returned;
- * and with UNISHM_BY_ID as unishm_open_id().
+ * With @attach it does the work of unishm_open_with() and unishm_attach() (with
+ * @attach_at: of unishm_attach_at()) for less than the two cost, and fails as they
+ * do. When the attachment fails there is no handle; a private segment that this
+ * call made is removed. One that it made by a key stays, as after unishm_open():
+ * another process may have opened it.
+ *
+ * Return: as unishm_open(), and with @attach as unishm_attach(); also -EINVAL for a
+ * NULL @opt, a @struct_size of no known version, unknown @flags, or a @backend that
+ * is not built in; -ETIMEDOUT after @wait_ms; -ECANCELED in a child that @init
+ * forked; what @init returned; and with UNISHM_BY_ID as unishm_open_id().
  */
 UNISHM_API int unishm_open_with(struct unishm **seg, const struct unishm_options *opt);
 
@@ -193,11 +203,13 @@ enum {
 	UNISHM_POPULATE = 1 << 2, /* bring all pages in before returning */
 	UNISHM_RND = 1 << 3,      /* attach_at: round the address down */
 	UNISHM_REMAP = 1 << 4,    /* attach_at: replace what is mapped there */
+	UNISHM_THP = 1 << 5,      /* ask for transparent huge pages, and, without an
+				     address, begin where such a page can (Linux) */
 };
 
 /*
  * unishm_attach - map the segment at the first available address.
- * @flags: UNISHM_RDONLY, UNISHM_EXEC, UNISHM_POPULATE.
+ * @flags: UNISHM_RDONLY, UNISHM_EXEC, UNISHM_POPULATE, UNISHM_THP.
  * @addr:  receives the address of the segment's first byte.
  *
  * A segment may be attached several times; each is one attachment, with an
@@ -211,7 +223,8 @@ enum {
  * -EROFS   to write, where its file system is mounted read-only (POSIX backend)
  * -EIDRM   the segment was removed
  * -ENOMEM  no address space left (RLIMIT_AS, or too many mappings)
- * -ENOTSUP UNISHM_EXEC where shared memory cannot hold code
+ * -ENOTSUP UNISHM_EXEC where shared memory cannot hold code; UNISHM_THP where it gets
+ *          no transparent huge pages, or where not even one fits
  * -EBADMSG something cut the object short (POSIX backend)
  * -EPERM   it is another user's, on OpenBSD (POSIX backend)
  * -EMFILE, -ENFILE  no descriptors left (POSIX backend)

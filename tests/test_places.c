@@ -2,6 +2,7 @@
 /* Where objects are kept: file systems of every kind, full, read-only, missing, changed behind
  * our back. Creation works as promised, or is refused with a true sentence and leaves nothing. */
 #include "apart.h"
+#include "sys.h"
 
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -114,6 +115,96 @@ START_TEST(what_was_created_in_a_small_place_never_raises_sigbus)
 {
 	APART_ON_POSIX;
 	expect_ok(apart(run_out_of_pages, 0));
+}
+END_TEST
+
+/* ---- Pages brought in, and large ones ---------------------------------------------- */
+
+static int old_madvise(void *addr, size_t length, int advice)
+{
+	(void)addr, (void)length, (void)advice;
+	errno = EINVAL;
+	return -1;
+}
+
+/* Not reserved, and no room: by the kernel's own call, and as before Linux 5.14. */
+static long populate_without_room(long old)
+{
+	struct unishm_options opt = UNISHM_OPTIONS_INIT;
+	struct unishm *seg;
+	void *addr = NULL;
+	expect_ok(place("tmpfs", "mode=1777,size=256k"));
+	opt.size = 1 << 20;
+	opt.mode = 0600;
+	opt.flags = UNISHM_NORESERVE;
+	expect_ok(unishm_open_with(&seg, &opt));
+	if (old)
+		unishm_sys.madvise = old_madvise;
+	expect_rc(unishm_attach(seg, UNISHM_POPULATE, &addr), -ENOMEM);
+	expect(!addr && number_attached(seg) == 0, "attached");
+	drop(seg);
+	return entries();
+}
+
+START_TEST(to_bring_in_pages_for_which_there_is_no_room_is_an_error_and_no_signal)
+{
+	APART_ON_POSIX;
+	expect_ok(apart(populate_without_room, 0));
+	expect_ok(apart(populate_without_room, 1));
+}
+END_TEST
+
+static long attach_in_huge_pages(long unused)
+{
+	enum { HUGE = 2 << 20 };
+	struct unishm *seg, *small;
+	void *addr = NULL;
+	(void)unused;
+	int rc = place("tmpfs", "mode=1777,huge=advise");
+	if (rc < 0)
+		return rc;
+	expect_ok(unishm_open(&seg, UNISHM_PRIVATE, 0, 2 * HUGE, 0600));
+	expect_ok(unishm_open(&small, UNISHM_PRIVATE, 0, SMALL, 0600));
+	expect_rc(unishm_attach(small, UNISHM_THP, &addr), -ENOTSUP);
+	rc = unishm_attach(seg, UNISHM_THP | UNISHM_POPULATE, &addr);
+	if (rc == 0) {
+		expect((uintptr_t)addr % HUGE == 0, "at %p", addr);
+		expect(number_attached(seg) == 1, "not counted");
+		memset(addr, 'h', 2 * HUGE);
+		unishm_detach(seg, addr);
+	}
+	drop(small);
+	drop(seg);
+	return rc;
+}
+
+START_TEST(an_attachment_in_huge_pages_begins_with_one)
+{
+	APART_ON_POSIX;
+	long rc = apart(attach_in_huge_pages, 0);
+	SKIP_UNLESS(rc != -EINVAL && rc != -ENOTSUP, "this kernel has no such pages");
+	expect_ok(rc);
+}
+END_TEST
+
+static long attach_in_huge_pages_where_there_are_none(long unused)
+{
+	struct unishm *seg;
+	void *addr = NULL;
+	(void)unused;
+	expect_ok(place("tmpfs", "mode=1777"));
+	expect_ok(unishm_open(&seg, UNISHM_PRIVATE, 0, 4 << 20, 0600));
+	expect_rc(unishm_attach(seg, UNISHM_THP, &addr), -ENOTSUP);
+	expect(strstr(unishm_errmsg(), "huge"), "%s", unishm_errmsg());
+	expect(!addr && number_attached(seg) == 0, "attached");
+	drop(seg);
+	return entries();
+}
+
+START_TEST(huge_pages_that_cannot_be_had_are_refused)
+{
+	APART_ON_POSIX;
+	expect_ok(apart(attach_in_huge_pages_where_there_are_none, 0));
 }
 END_TEST
 
@@ -396,6 +487,25 @@ static long in_group(long n)
 	return attach_to_write(n);
 }
 
+/* Where the mode gives nothing to the group it gives nothing to a list either, until it changes. */
+static long create_closed(long unused)
+{
+	struct unishm *seg = NULL;
+	(void)unused;
+	expect_ok(unishm_open(&seg, key(0), O_CREAT | O_EXCL, SMALL, 0600));
+	unishm_close(seg);
+	return 0;
+}
+
+static long open_it_to_the_group(long unused)
+{
+	struct unishm *seg = take(0);
+	(void)unused;
+	expect_ok(unishm_chmod(seg, 0660));
+	unishm_close(seg);
+	return 0;
+}
+
 static long default_list(long unused)
 {
 	(void)unused;
@@ -403,6 +513,12 @@ static long default_list(long unused)
 	int rc = give_default_list();
 	if (rc < 0)
 		return rc;
+	expect_ok(in_child_as(USER, create_closed, 0));
+	expect_rc(in_child_as(OTHER, attach_to_write, 0), -EACCES);
+	expect_ok(in_child_as(USER, open_it_to_the_group, 0));
+	expect_rc(in_child_as(OTHER, attach_to_write, 0), -EACCES);
+	expect_ok(in_child(in_group, 0));
+	drop(take(0));
 	expect_ok(in_child_as(USER, create_as_user, 0)); /* mode 0660 */
 	expect_rc(in_child_as(OTHER, attach_to_write, 0), -EACCES); /* of no list of ours */
 	expect_ok(in_child(in_group, 0));
@@ -454,6 +570,9 @@ static void fill(Suite *suite)
 	EACH(t, all_works_in_every_place_that_keeps_promises);
 	EACH(t, without_inodes_create_fails_with_enospc_and_what_exists_works);
 	EACH(t, what_was_created_in_a_small_place_never_raises_sigbus);
+	EACH(t, to_bring_in_pages_for_which_there_is_no_room_is_an_error_and_no_signal);
+	EACH(t, an_attachment_in_huge_pages_begins_with_one);
+	EACH(t, huge_pages_that_cannot_be_had_are_refused);
 	EACH(t, a_used_up_quota_is_out_of_room_and_existing_segments_work);
 	EACH(t, a_read_only_place_serves_readers_and_says_that_it_is_read_only);
 	EACH(t, a_missing_directory_is_said_to_be_missing);

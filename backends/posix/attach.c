@@ -113,6 +113,8 @@ static int see_if_destroyed(struct unishm *seg)
 int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct posix *p = posix_of(seg);
+	if (flags & UNISHM_JUST_OPENED)
+		p->checked = 0; /* by open, and @st is what it saw */
 	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
 	int rc = p->st.st_nlink == 0 ? -EIDRM : permit(p, want);
 	if (rc == 0 && ushp_says_removed(p, &p->st))

@@ -13,7 +13,7 @@
 static int look_as_owner(struct unishm *seg, struct view *view)
 {
 	struct posix *p = posix_of(seg);
-	int rc = ushp_look(seg, view);
+	int rc = ushp_look_if_gone(seg, view);
 	return rc == 0 ? ushp_object_must_own(&p->object, &p->st) : rc;
 }
 
@@ -113,6 +113,15 @@ int ushp_lock(struct unishm *seg)
 	return ushp_pin(seg, p->epoch);
 }
 
+/* Does any lock in RAM hold? They have descriptions of their own. */
+static int is_locked(const struct posix *p, uint32_t epoch)
+{
+	struct lock_file file = ushp_object_locks(&p->object);
+	uint64_t place = PLACE_PINS + epoch;
+	struct range found;
+	return ushp_lock_find(&file, (struct range){ place, place }, false, &found);
+}
+
 /* A new epoch counts out all locks. Our own ends at once; others' memory can page again when their
  * process next uses the segment, or ends. */
 static int end_all_locks(struct unishm *seg, uint32_t epoch)
@@ -130,8 +139,10 @@ static int end_own_lock(struct unishm *seg)
 {
 	struct view view;
 	ushp_unpin(seg);
-	int rc = ushp_look(seg, &view);
-	if (rc == 0 && view.census.locked)
+	int rc = ushp_look_if_gone(seg, &view);
+	if (rc == 0)
+		rc = is_locked(posix_of(seg), view.tail.head.lock_epoch);
+	if (rc > 0)
 		return unishm_because(-EACCES,
 				"another process locked it, and the mode does not let its owner "
 				"write, which ending that lock needs; change the mode first");
@@ -142,7 +153,9 @@ int ushp_unlock(struct unishm *seg)
 {
 	struct view view;
 	int rc = look_as_owner(seg, &view);
-	if (rc < 0 || !view.census.locked)
+	if (rc == 0)
+		rc = is_locked(posix_of(seg), view.tail.head.lock_epoch);
+	if (rc <= 0)
 		return rc;
 	rc = ushp_hold_need_writable(seg);
 	if (rc == -EACCES)

@@ -288,6 +288,7 @@ int ushp_bind(struct unishm *seg, int fd, bool writable, const struct stat *st, 
 	snprintf(p->object.name, sizeof p->object.name, "%s", name);
 	p->object.record_at = ushp_sys_record_offset(size);
 	p->st = *st;
+	p->checked = UNCHECKED;
 	p->heir = (struct heir){ .fd = -1, .pipe = { -1, -1 } };
 	seg->size = size;
 	seg->key = key;
@@ -408,6 +409,8 @@ int ushp_create(struct unishm *seg, const char *name, const struct unishm_option
 	if (rc == 0) {
 		seg->created = true;
 		posix_of(seg)->free = (1u << RECORD_INLINE) - 1;
+		posix_of(seg)->st.st_nlink = 1; /* the draft had none */
+		posix_of(seg)->st.st_mode = S_IFREG | opt->mode;
 	}
 	return rc;
 }

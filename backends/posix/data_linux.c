@@ -72,9 +72,14 @@ int ushp_sys_map_record_by_data(const struct object *object, void *data, size_t 
 	return 0;
 }
 
+/* The bits of the group limit what a list gives to others. One that is there while they are 0 came
+ * from the directory's default, and must not come to life with them. */
 int ushp_sys_chmod(const struct object *object, bool named, mode_t mode)
 {
+	struct stat st;
 	(void)named;
+	if (mode & 070 && unishm_sys.fstat(object->fd, &st) == 0 && !(st.st_mode & 070))
+		unishm_sys.drop_access_list(object->fd);
 	return unishm_sys.fchmod(object->fd, mode) < 0 ? -errno : 0;
 }
 

@@ -39,5 +39,7 @@ int ushp_chown(struct unishm *seg, uid_t user, gid_t group);
 /* status.c */
 int ushp_status(struct unishm *seg, struct unishm_status *st);
 int ushp_status_any(struct unishm *seg, struct unishm_status *st); /* whoever asks */
+struct view;
+int ushp_status_on(struct unishm *seg, struct view *view, struct unishm_status *st);
 
 #endif

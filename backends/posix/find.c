@@ -66,25 +66,25 @@ static int identify(
 	return rc;
 }
 
-int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st)
+int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st,
+		struct record_tail *tail)
 {
 	struct posix *p = posix_of(seg);
-	struct record_tail tail;
 	bool writable;
 	int fd = open_file(name, &writable);
 	if (fd < 0)
 		return because_refused(fd, name);
-	int rc = identify(fd, name, &key, st, &tail);
+	int rc = identify(fd, name, &key, st, tail);
 	if (rc < 0 && rc != -EBADF) {
 		ushp_lock_close(fd);
 		return rc;
 	}
-	rc = ushp_bind(seg, fd, writable, st, name, (size_t)tail.head.size, key);
+	rc = ushp_bind(seg, fd, writable, st, name, (size_t)tail->head.size, key);
 	if (rc < 0)
 		return rc;
-	p->by_id = tail.head.by_id;
-	p->free = ushp_slot_free(&tail);
-	rc = ushp_stage(&p->object, tail.head.state);
+	p->by_id = tail->head.by_id;
+	p->free = ushp_slot_free(tail);
+	rc = ushp_stage(&p->object, tail->head.state);
 	if (rc == STAGE_READY && (st->st_nlink == 0 || ushp_by_id_is_half_removed(seg, st)))
 		rc = STAGE_GONE;
 	if (rc == STAGE_READY) {
@@ -116,12 +116,13 @@ int ushp_open_draft(struct unishm *seg, const char *name, struct stat *st)
 	return rc < 0 ? rc : ushp_stage(&posix_of(seg)->object, RECORD_MAKING);
 }
 
-int ushp_open_ready(struct unishm *seg, const char *name, key_t key)
+int ushp_open_ready(
+		struct unishm *seg, const char *name, key_t key, struct record_tail *tail)
 {
 	struct stat st;
 	int rc;
 	do
-		rc = ushp_open_any(seg, name, key, &st);
+		rc = ushp_open_any(seg, name, key, &st, tail);
 	while (rc == STAGE_GONE);
 	if (rc > STAGE_READY) {
 		ushp_object_close(&posix_of(seg)->object);
@@ -144,7 +145,8 @@ static int look_at_name(struct unishm *seg, const char *name, const struct unish
 		bool sweep, struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	int stage = ushp_open_any(seg, name, opt->key, st);
+	struct record_tail tail;
+	int stage = ushp_open_any(seg, name, opt->key, st, &tail);
 	if (stage == -ENOENT)
 		return FOUND_NONE;
 	if (stage == STAGE_GONE)
@@ -243,8 +245,8 @@ int ushp_open(struct unishm *seg, const struct unishm_options *opt)
 	char name[OBJECT_NAME_MAX];
 	if (opt->flags & UNISHM_HUGETLB)
 		return unishm_because(-ENOTSUP,
-				"POSIX shared memory has no huge pages of its own; "
-				"use the System V backend");
+				"POSIX shared memory has no huge pages of its own; use the System "
+				"V backend, or attach with UNISHM_THP");
 	if (opt->key == UNISHM_PRIVATE)
 		return ushp_create(seg, NULL, opt);
 	ushp_name_of_key(opt->key, name);
@@ -305,7 +307,8 @@ int ushp_list_names(struct names *names)
 
 static int open_if_id(struct unishm *seg, const char *name, int id)
 {
-	int rc = ushp_open_ready(seg, name, ushp_key_in_name(name + 1));
+	struct record_tail tail;
+	int rc = ushp_open_ready(seg, name, ushp_key_in_name(name + 1), &tail);
 	if (rc != 0 || seg->id == id)
 		return rc;
 	ushp_object_close(&posix_of(seg)->object);
@@ -393,5 +396,5 @@ void ushp_close(struct unishm *seg)
 		return; /* it is gone, and ushp_settle() let go of it */
 	ushp_unpin(seg);
 	ushp_hold_close(seg);
-	ushp_object_close(&p->object);
+	ushp_object_let_go(p);
 }

@@ -19,6 +19,7 @@
 #include "sys.h"
 
 static const char heir_owner; /* of descriptors that are opened for children */
+static const struct heir no_heir = { .fd = -1, .pipe = { -1, -1 } };
 
 static unsigned count_readers(const struct unishm *seg)
 {
@@ -32,8 +33,9 @@ static unsigned count_readers(const struct unishm *seg)
 static void nobody_counts_the_child(struct posix *p)
 {
 	const uint32_t yes = 1;
+	struct stat st;
 	p->uncounted = true;
-	if (p->object.writable &&
+	if (p->object.writable && ushp_object_check(&p->object, &st) == 0 &&
 			ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted), &yes,
 					sizeof yes) == 0)
 		p->uncounted = false;
@@ -53,9 +55,11 @@ static enum lock_owner heir_owner_of(const struct posix *p)
 	return p->heir.by_process ? LOCK_OF_PROCESS : LOCK_OF_DESCRIPTION;
 }
 
-/* A description for the child, or, where none can be had, the process. */
-static void open_heir(struct posix *p, bool for_slot)
+/* A description for the child, or, where none can be had, the process: by the handle's descriptor,
+ * which may have to be looked at for that. -EBADF: not even so. */
+static int open_heir(struct unishm *seg, bool for_slot)
 {
+	struct posix *p = posix_of(seg);
 	int fd = -EBADF;
 	if (ushp_sys_lock_owner == LOCK_OF_DESCRIPTION &&
 			!ushp_lock_by_process(p->object.dev, p->object.ino)) {
@@ -69,10 +73,13 @@ static void open_heir(struct posix *p, bool for_slot)
 	}
 	p->heir.fd = fd < 0 ? -1 : fd;
 	p->heir.by_process = fd < 0;
+	if (fd < 0 && p->checked == UNCHECKED && ushp_ready(seg) < 0)
+		return -EBADF;
 	if (fd < 0 && ushp_sys_lock_owner == LOCK_OF_DESCRIPTION)
 		nobody_counts_the_child(p); /* it loses that lock when it closes a descriptor */
 	if (fd < 0 && unishm_sys.pipe(p->heir.pipe) < 0)
 		p->heir.pipe[0] = p->heir.pipe[1] = -1;
+	return 0;
 }
 
 static int claim_heir_slot(struct posix *p, unsigned count)
@@ -100,23 +107,39 @@ static int claim_heir_places(struct posix *p, unsigned count)
 static void claim_for_child(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
+	struct stat st;
 	unsigned readers = count_readers(seg), in_slot = seg->attached - readers;
-	open_heir(p, in_slot > 0);
+	if (open_heir(seg, in_slot > 0) < 0) {
+		p->heir = no_heir;
+		nobody_counts_the_child(p);
+		return;
+	}
 	if (in_slot > 0 && claim_heir_slot(p, in_slot) != 0)
 		readers = seg->attached;
 	if (readers > 0 && claim_heir_places(p, readers) < 0)
 		nobody_counts_the_child(p);
-	if (!p->heir.taken) /* it may not write, but we may still */
+	if (!p->heir.taken && ushp_object_check(&p->object, &st) == 0)
+		/* it may not write, but we may still */
 		p->heir.noted = ushp_note_in_others(p, true, &p->heir.others_before);
 }
 
-static const struct heir no_heir = { .fd = -1, .pipe = { -1, -1 } };
+/* Did an earlier fork move all that the handle holds to mappings? Then the descriptor is not
+ * needed: the child's is opened by name, and compared. */
+static bool has_moved(const struct unishm *seg)
+{
+	const struct posix *p = (const struct posix *)(const void *)seg->priv;
+	return p->hold.taken && p->hold.carrier == HOLD_BY_MAPPING && seg->attached > 0 &&
+			count_readers(seg) == 0;
+}
 
 void ushp_fork_prepare(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
+	bool idle = seg->attached == 0 && !p->hold.taken;
 	p->heir = no_heir;
-	if (p->checked == 0) {
+	if (has_moved(seg)) {
+		claim_for_child(seg);
+	} else if (!idle && ushp_ready(seg) == 0) {
 		if (ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && ushp_hold_move(seg, false) < 0)
 			nobody_counts_the_child(p); /* or us too long: the child shares our lock */
 		if (seg->attached > 0)
@@ -166,12 +189,25 @@ static void await_child(struct posix *p)
 
 static void put_back(struct posix *p)
 {
+	struct stat st;
+	if (ushp_object_check(&p->object, &st) < 0)
+		return; /* the lock ends, and so what the slot says counts nothing */
 	if (p->heir.taken && p->object.writable)
 		ushp_record_write(&p->object, NULL, record_slot_back(p->heir.index),
 				&p->heir.before, sizeof p->heir.before);
 	if (p->heir.noted && p->object.writable)
 		ushp_record_write(&p->object, NULL, RECORD_OTHERS_BACK, &p->heir.others_before,
 				sizeof p->heir.others_before);
+}
+
+/* It was opened and compared right before the fork: no code of the program has run since but that
+ * of other threads. */
+static void close_heirs(int fd)
+{
+	if (fd < 0 || !ushp_fd_owned(fd, &heir_owner))
+		return;
+	ushp_fd_own(fd, NULL);
+	ushp_lock_close(fd);
 }
 
 void ushp_fork_parent(struct unishm *seg, bool failed)
@@ -193,8 +229,9 @@ void ushp_fork_parent(struct unishm *seg, bool failed)
 	unsigned places = heir->taken ? count_readers(seg) : seg->attached;
 	if (heir->by_process && heir->place)
 		ushp_lock_drop(&file, LOCK_OF_PROCESS, heir->place, places);
-	ushp_lock_close_own(heir->fd, &heir_owner, p->object.dev, p->object.ino);
+	close_heirs(heir->fd);
 	*heir = no_heir;
+	p->checked = UNCHECKED;
 }
 
 /* ---- In the child: async-signal-safe calls only ------------------------------------------- */
@@ -360,7 +397,7 @@ static void close_heir(struct unishm *seg, bool kept_by_mapping)
 	if (p->heir.fd < 0)
 		return;
 	if (kept_by_mapping)
-		ushp_lock_close_own(p->heir.fd, &heir_owner, p->object.dev, p->object.ino);
+		close_heirs(p->heir.fd);
 	else
 		ushp_object_replace(&p->object, p->heir.fd, p->heir.taken);
 }
@@ -380,6 +417,7 @@ void ushp_fork_child(struct unishm *seg)
 	close_end(&heir.pipe[0]);
 	close_end(&heir.pipe[1]); /* says that we have it */
 	p->heir = no_heir;
+	p->checked = UNCHECKED;
 }
 
 /* ---- Without preparation --------------------------------------------------------------------- */
@@ -393,6 +431,7 @@ void ushp_fork_missed(struct unishm *seg, bool in_child)
 		if (ushp_ready(seg) == 0)
 			ushp_hold_move(seg, false);
 		p->object.shared = true;
+		p->checked = UNCHECKED;
 		return;
 	}
 	forget_parents_locks(seg);
@@ -403,4 +442,5 @@ void ushp_fork_missed(struct unishm *seg, bool in_child)
 		return;
 	if (ushp_ready(seg) < 0 || ushp_hold_recount(seg) < 0)
 		nobody_counts_the_child(p);
+	p->checked = UNCHECKED;
 }

@@ -14,6 +14,9 @@ struct pin {
 	bool by_process;
 };
 
+/* The handle's descriptor was not looked at in this call. */
+enum { UNCHECKED = 1 };
+
 /* What a member tells ushp_settle(). */
 enum end {
 	END_NOT_SEEN,
@@ -26,7 +29,7 @@ struct posix {
 	struct hold hold;
 	struct heir heir;
 	struct pin pin;
-	int checked;    /* by ushp_ready(), before each member: 0, or why @object cannot be used */
+	int checked;    /* in this call: 0, or why @object cannot be used; or UNCHECKED */
 	struct stat st; /* of the file, as it was then; valid when @checked is 0 */
 	uint32_t epoch; /* of locks in RAM, when the record was last read; for ushp_settle() */
 	enum end end;
@@ -47,6 +50,15 @@ static inline struct posix *posix_of(struct unishm *seg)
 static inline bool ushp_says_removed(const struct posix *p, const struct stat *st)
 {
 	return p->by_id && st->st_mode & S_ISVTX;
+}
+
+/* Close the descriptor; a call that has looked at it does not look again. */
+static inline void ushp_object_let_go(struct posix *p)
+{
+	if (p->checked == 0)
+		ushp_object_close_checked(&p->object);
+	else
+		ushp_object_close(&p->object);
 }
 
 #endif

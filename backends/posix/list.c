@@ -8,6 +8,7 @@
 #include "entries.h"
 #include "find.h"
 #include "handle.h"
+#include "look.h"
 #include "object_sys.h"
 #include "sys.h"
 
@@ -102,13 +103,16 @@ static void begin_status(const struct unishm *seg, struct unishm_status *st)
 
 static int status_of(struct walk *walk, const struct name *name, struct unishm_status *st)
 {
+	struct view view;
 	if (name->draft || name->twin)
 		return -ENOENT;
-	int rc = ushp_open_ready(walk->seg, name->text, ushp_key_in_name(name->text + 1));
+	int rc = ushp_open_ready(
+			walk->seg, name->text, ushp_key_in_name(name->text + 1), &view.tail);
 	if (rc < 0)
 		return rc;
+	posix_of(walk->seg)->checked = 0;
 	begin_status(walk->seg, st);
-	return ushp_status(walk->seg, st);
+	return ushp_status_on(walk->seg, &view, st);
 }
 
 int ushp_list(ushp_visit_fn *visit, void *arg)
@@ -125,7 +129,8 @@ static int destroy(struct walk *walk, const struct name *name, struct unishm_sta
 	(void)st;
 	if (!ushp_is_removed_name(name->text + 1))
 		return -ENOENT;
-	int rc = ushp_open_ready(walk->seg, name->text, UNISHM_PRIVATE);
+	struct record_tail tail;
+	int rc = ushp_open_ready(walk->seg, name->text, UNISHM_PRIVATE, &tail);
 	if (rc == -EACCES)
 		rc = ushp_open_as_owner(walk->seg, name->text);
 	if (rc == 0 && ushp_by_id_destroy(walk->seg) != 0)
@@ -148,8 +153,9 @@ int ushp_destroy_removed(unsigned *names, unsigned *left)
 static int open_abandoned(struct unishm *seg, const struct name *name, struct stat *st)
 {
 	key_t key = ushp_key_in_name(name->text + 1);
+	struct record_tail tail;
 	int rc = name->draft ? ushp_open_draft(seg, name->text, st)
-			     : ushp_open_any(seg, name->text, key, st);
+			     : ushp_open_any(seg, name->text, key, st, &tail);
 	return rc < 0 ? rc : rc == STAGE_ABANDONED ? 0 : -ENOENT;
 }
 

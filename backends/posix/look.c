@@ -27,11 +27,26 @@ bool ushp_is_unused(const struct unishm *seg)
 
 int ushp_look(struct unishm *seg, struct view *view)
 {
+	int rc = ushp_record_read_tail(&posix_of(seg)->object, &view->tail);
+	return rc < 0 ? rc : ushp_look_on(seg, view);
+}
+
+int ushp_look_if_gone(struct unishm *seg, struct view *view)
+{
 	struct posix *p = posix_of(seg);
-	const uint32_t yes = 1;
 	int rc = ushp_record_read_tail(&p->object, &view->tail);
 	if (rc < 0)
 		return rc;
+	p->epoch = view->tail.head.lock_epoch;
+	view->removed = p->st.st_nlink == 0 || view->tail.head.removed;
+	return view->removed ? ushp_look_on(seg, view) : 0;
+}
+
+int ushp_look_on(struct unishm *seg, struct view *view)
+{
+	struct posix *p = posix_of(seg);
+	const uint32_t yes = 1;
+	int rc = 0;
 	view->removed = is_removed(p, view->tail.head.removed);
 	/* Between the two steps of a remover: an attacher must see it as well as we do, before the
 	 * count is taken. */

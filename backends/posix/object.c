@@ -119,6 +119,15 @@ void ushp_object_close(struct object *object)
 	object->fd = -1;
 }
 
+void ushp_object_close_checked(struct object *object)
+{
+	if (ushp_fd_owned(object->fd, object)) {
+		ushp_fd_own(object->fd, NULL);
+		ushp_lock_close(object->fd);
+	}
+	object->fd = -1;
+}
+
 enum lock_owner ushp_object_lock_owner(const struct object *object)
 {
 	if (ushp_sys_lock_owner == LOCK_OF_PROCESS || object->shared ||

@@ -48,6 +48,9 @@ int ushp_object_replace(struct object *object, int fd, bool writable);
 
 void ushp_object_close(struct object *object);
 
+/* The same in a call that has checked the descriptor. */
+void ushp_object_close_checked(struct object *object);
+
 /* By whom can a lock on the handle's descriptor be held? A description that children share holds
  * none of ours, and one cannot be kept where the process has locks of its own. */
 enum lock_owner ushp_object_lock_owner(const struct object *object);

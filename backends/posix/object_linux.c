@@ -175,7 +175,8 @@ static int set_mode_and_group(struct draft *draft, mode_t mode)
 {
 	struct stat *st = &draft->st;
 	gid_t group = unishm_sys.getegid();
-	unishm_sys.drop_access_list(draft->fd); /* mostly there is none */
+	if (mode & 070) /* else a list grants nothing: see ushp_sys_chmod() */
+		unishm_sys.drop_access_list(draft->fd); /* mostly there is none */
 	if (unishm_sys.fstat(draft->fd, st) < 0)
 		return -errno;
 	if (st->st_gid != group && unishm_sys.fchown(draft->fd, (uid_t)-1, group) < 0)

@@ -49,14 +49,20 @@ static int because_not_locked(int code)
 	return rc;
 }
 
-/* An owner may be refused by the mode: then the descriptor that is there has to do. */
+/* One description for data and lock, where that can be. An owner may be refused by the mode: then
+ * the descriptor that is there has to do. */
 static int map_for_pin(struct unishm *seg, struct pin *pin)
 {
 	struct posix *p = posix_of(seg);
 	int fd = ushp_object_reopen(&p->object, O_RDONLY);
+	bool both = ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && fd >= 0;
+	if (both) {
+		int rc = map_and_hold(seg, fd, fd, pin);
+		ushp_lock_close(fd);
+		return rc;
+	}
 	int data = ushp_sys_open_data(&p->object, seg->size, O_RDONLY);
-	bool own = ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && fd >= 0;
-	int rc = data < 0 ? data : map_and_hold(seg, own ? fd : data, fd, pin);
+	int rc = data < 0 ? data : map_and_hold(seg, data, fd, pin);
 	if (data >= 0 && data != p->object.fd)
 		ushp_lock_close(data);
 	if (fd >= 0)
@@ -87,9 +93,10 @@ void ushp_unpin(struct unishm *seg)
 	if (!p->pin.addr)
 		return;
 	unishm_sys.munmap(p->pin.addr, seg->size);
-	if (ushp_object_check(&p->object, &st) < 0)
-		file.fd = -1;
-	if (p->pin.by_process)
+	if (p->pin.by_process) {
+		if (ushp_object_check(&p->object, &st) < 0)
+			file.fd = -1;
 		ushp_lock_drop(&file, LOCK_OF_PROCESS, PLACE_PINS + p->pin.epoch, 1);
+	}
 	p->pin = (struct pin){ 0 };
 }

@@ -66,7 +66,7 @@ static void let_go(struct unishm *seg)
 {
 	ushp_unpin(seg);
 	ushp_hold_close(seg);
-	ushp_object_close(&posix_of(seg)->object);
+	ushp_object_let_go(posix_of(seg));
 }
 
 void ushp_settle(struct unishm *seg)
@@ -83,4 +83,5 @@ void ushp_settle(struct unishm *seg)
 		let_go(seg);
 	else if (p->pin.addr && p->pin.epoch != p->epoch)
 		ushp_unpin(seg); /* an unlock ended it */
+	p->checked = UNCHECKED;
 }

@@ -50,39 +50,50 @@ static int find_last(const struct posix *p, struct view *view, struct unishm_sta
 	return 0;
 }
 
-/* @needed: as ushp_object_permit() has it; 0: none. */
-static int tell(struct unishm *seg, unsigned needed, struct unishm_status *st)
+/* The tail is read in @view. @needed: as ushp_object_permit() has it; 0: none. */
+static int tell_on(struct unishm *seg, struct view *view, unsigned needed, struct unishm_status *st)
 {
 	struct posix *p = posix_of(seg);
-	struct view view;
-	const struct record_head *head = &view.tail.head;
-	int rc = ushp_look(seg, &view);
+	const struct record_head *head = &view->tail.head;
+	int rc = ushp_look_on(seg, view);
 	if (rc == 0 && needed)
 		rc = ushp_object_permit(&p->object, &p->st, ushp_object_is_own(&p->st), needed);
 	if (rc == 0)
-		rc = find_last(p, &view, st);
+		rc = find_last(p, view, st);
 	if (rc < 0)
 		return rc;
-	st->removed = view.removed;
-	st->key = view.removed ? UNISHM_PRIVATE : seg->key;
+	st->removed = view->removed;
+	st->key = view->removed ? UNISHM_PRIVATE : seg->key;
 	st->mode = p->st.st_mode & 0777;
 	st->owner_user = p->st.st_uid;
 	st->owner_group = p->st.st_gid;
-	st->number_attached = view.census.attached;
-	st->locked = view.census.locked;
+	st->number_attached = view->census.attached;
+	st->locked = view->census.locked;
 	st->creator_process = (pid_t)head->creator_pid;
 	st->creator_user = (uid_t)head->creator_user;
 	st->creator_group = (gid_t)head->creator_group;
 	st->last_change_time = head->change_time;
 	st->emulated = ALL_EMULATED;
-	if (head->uncounted || view.census.hidden || view.census.unsettled)
+	if (head->uncounted || view->census.hidden || view->census.unsettled)
 		st->inexact |= UNISHM_EMULATED_NUMBER_ATTACHED;
-	if (view.census.unrecorded) {
+	if (view->census.unrecorded) {
 		st->last_detach_time = time(NULL);
-		st->last_op_process = view.census.ended;
+		st->last_op_process = view->census.ended;
 		st->inexact |= UNISHM_EMULATED_LAST_DETACH_TIME | UNISHM_EMULATED_LAST_OP_PROCESS;
 	}
 	return 0;
+}
+
+static int tell(struct unishm *seg, unsigned needed, struct unishm_status *st)
+{
+	struct view view;
+	int rc = ushp_record_read_tail(&posix_of(seg)->object, &view.tail);
+	return rc < 0 ? rc : tell_on(seg, &view, needed, st);
+}
+
+int ushp_status_on(struct unishm *seg, struct view *view, struct unishm_status *st)
+{
+	return tell_on(seg, view, 4, st);
 }
 
 int ushp_status(struct unishm *seg, struct unishm_status *st)

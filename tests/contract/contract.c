@@ -34,6 +34,7 @@ static void fill(Suite *suite)
 	create_group(suite);
 	init_group(suite);
 	attach_group(suite);
+	open_attached_group(suite);
 	status_group(suite);
 	remove_group(suite);
 	lock_group(suite);

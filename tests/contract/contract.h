@@ -24,6 +24,7 @@ bool data_is_freed(void);
 void create_group(Suite *suite);
 void init_group(Suite *suite);
 void attach_group(Suite *suite);
+void open_attached_group(Suite *suite);
 void status_group(Suite *suite);
 void remove_group(Suite *suite);
 void lock_group(Suite *suite);
