@@ -205,7 +205,7 @@ static int attach(const struct unishm_own *own, struct unishm *seg, int flags, v
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
-	void *got;
+	void *got = NULL;
 	int rc = unishm_check_attach_flags(flags, false);
 	if (rc == 0)
 		rc = unishm_enter(own, seg);
@@ -286,7 +286,7 @@ static int attach_at(struct unishm *seg, void *where, int flags, void **addr)
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
-	void *got;
+	void *got = NULL;
 	int rc = unishm_check_attach_flags(flags, true);
 	if (rc == 0)
 		rc = unishm_attach_placed(seg, where, flags, &got);

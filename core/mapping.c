@@ -62,11 +62,16 @@ static int open_maps(void)
 		return -errno;
 	/* Standard streams stay free for the program. */
 	int kept = fd > 2 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	int rc = kept < 0 || fstat(kept, &st) < 0 ? -errno : 0;
+	int rc = kept < 0 ? -errno : 0;
 	if (kept != fd)
 		close(fd);
 	if (rc < 0)
 		return rc;
+	if (fstat(kept, &st) < 0) {
+		rc = -errno;
+		close(kept);
+		return rc;
+	}
 	maps.fd = kept;
 	maps.reader = unishm_pid();
 	maps.is_copy = st.st_size > 0; /* of a file in /proc it is 0 */

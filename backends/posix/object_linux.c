@@ -313,12 +313,13 @@ int ushp_sys_open_as_owner(const char *name)
  * without any execute bit is closed even to those who override modes; System V segments are not. */
 int ushp_sys_access(int fd, unsigned want)
 {
-	if (unishm_sys.access(fd, (int)want) == 0)
-		return 0;
-	if (errno == EACCES && want & 1 && unishm_sys.overrides_modes())
-		return ushp_sys_access(fd, want & 6);
-	if (errno != ENOSYS && errno != EPERM && errno != EINVAL)
-		return -errno;
+	int rc = unishm_sys.access(fd, (int)want) < 0 ? -errno : 0;
+	if (rc == -EACCES && want & 1 && unishm_sys.overrides_modes()) {
+		want &= 6;
+		rc = unishm_sys.access(fd, (int)want) < 0 ? -errno : 0;
+	}
+	if (rc != -ENOSYS && rc != -EPERM && rc != -EINVAL)
+		return rc;
 	int other = ushp_sys_reopen_unnamed(fd, want & 2 ? O_RDWR : O_RDONLY);
 	if (other < 0)
 		return other;

@@ -161,12 +161,21 @@ static void close_kept_of(const struct process_file *file)
 	}
 }
 
-/* Would closing @fd drop a lock? What it leads to may not be told for want of memory: then it is
- * lost, rather than a lock. */
+/* A second try: the first one may fail for want of memory. */
+static bool leads_to(int fd, struct stat *st)
+{
+	for (int tries = 0; tries < 2; tries++)
+		if (unishm_sys.fstat(fd, st) == 0)
+			return true;
+	return false;
+}
+
+/* Would closing @fd drop a lock? Where it cannot be told what @fd leads to, the descriptor is lost
+ * rather than a lock. */
 static bool has_locks(int fd)
 {
 	struct stat st;
-	if (unishm_sys.fstat(fd, &st) < 0 && unishm_sys.fstat(fd, &st) < 0)
+	if (!leads_to(fd, &st))
 		return true;
 	struct process_file *file = find_file(st.st_dev, st.st_ino);
 	return file && file->count > 0;

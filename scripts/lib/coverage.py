@@ -3,6 +3,7 @@
 
 coverage.py SOURCE BUILD... > TABLE
 With --uncovered FILE: writes each branch and line of the library that never ran to FILE.
+Fails when fewer of the library's lines or branches ran than LEAST says.
 """
 import collections
 import glob
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 
+LEAST = (95, 85)  # percent of lines, of branches
 AREAS = ("core/", "backends/", "tools/")
 LEAVE_OUT = ("core/imitate.c", "backends/null.c")
 
@@ -54,6 +56,18 @@ def percent(done, of):
     return f"{100 * done / of:.0f} % of {of}" if of else "-"
 
 
+def write_missing(name, lines, branches):
+    if not name:
+        return
+    with open(name, "w", encoding="utf-8") as file:
+        for path in sorted(lines):
+            missing = {n for n, count in lines[path].items() if not count}
+            file.writelines(f"{path}:{n}: line\n" for n in sorted(missing))
+            file.writelines(f"{path}:{n}: branch {i + 1} of {of}\n"
+                            for (n, of, i), count in sorted(branches[path].items())
+                            if not count and n not in missing)
+
+
 def main():
     arguments = sys.argv[1:]
     uncovered = None
@@ -73,16 +87,12 @@ def main():
         whole = sums["the command" if path.startswith("tools/") else "the library"]
         for i, n in enumerate(line + branch):
             whole[i] += n
+    write_missing(uncovered, lines, branches)
     for name, whole in sorted(sums.items(), reverse=True):
         print(f"| **{name}** | {percent(*whole[:2])} | {percent(*whole[2:])} |")
-    if uncovered:
-        with open(uncovered, "w", encoding="utf-8") as file:
-            for path in sorted(lines):
-                missing = {n for n, count in lines[path].items() if not count}
-                file.writelines(f"{path}:{n}: line\n" for n in sorted(missing))
-                file.writelines(f"{path}:{n}: branch {i + 1} of {of}\n"
-                                for (n, of, i), count in sorted(branches[path].items())
-                                if not count and n not in missing)
+    library = sums["the library"]
+    if 100 * library[0] < LEAST[0] * library[1] or 100 * library[2] < LEAST[1] * library[3]:
+        sys.exit(f"the library: fewer than {LEAST[0]} % of lines or {LEAST[1]} % of branches")
 
 
 main()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The binary interface is that of the kept description, or grew as docs/abi.md allows;
 # and what would break programs is found.
+# shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 git clone --quiet "$SOURCE" copy
 copy/scripts/abi || die 'the interface is not that of packaging/abi'

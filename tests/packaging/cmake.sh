@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # find_package(unishm) works outside of the tree: shared and static, in a tree that was
 # moved, and by version.
+# shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 unset PKG_CONFIG_PATH
 cp -r "$SOURCE/examples/standalone" copy

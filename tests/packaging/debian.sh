@@ -3,6 +3,7 @@
 # The Debian packages: built, looked over by lintian, and tested as installed by
 # autopkgtest. The tests while they are built, which scripts/test runs as well, are left
 # out for their time: UNISHM_PACKAGE_CHECKS=yes runs them.
+# shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 # nothing but Debian's: a Python of one's own has not what its packages bring

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # default_library is honoured: static builds and installs no shared library, shared no
 # archive; what is there is found by pkg-config, CMake and meson.
+# shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 cp -r "$SOURCE/examples/standalone" copy
 for linkage in static shared; do

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # A copy of examples/standalone builds with make and pkg-config alone.
+# shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 cp -r "$SOURCE/examples/standalone" copy
 for linkage in shared static; do

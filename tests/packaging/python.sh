@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The Python module: its types, its tests on both backends, and pip install . without a
 # compiler.
+# shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 export PYTHONDONTWRITEBYTECODE=1
 cp -r "$SOURCE/python" copy

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # scripts/release makes an archive that builds and tests from itself, serves as a
 # subproject by its wrap file, and is tagged only when all is ready.
+# shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 git clone --quiet "$SOURCE" copy

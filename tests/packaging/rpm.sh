@@ -3,6 +3,7 @@
 # rpmbuild makes the packages from an archive of the tree, and what is in them works. Names
 # of Debian's packages are others, so that --nodeps is needed. The tests of the spec are
 # left out for their time: UNISHM_PACKAGE_CHECKS=yes runs them.
+# shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -23,7 +24,8 @@ cd root
 for package in "$top"/RPMS/*/*.rpm; do
 	rpm2cpio "$package" | cpio -idm --quiet
 done
-export LD_LIBRARY_PATH="$PWD$(rpm --eval '%{_libdir}')"
+libdir=$(rpm --eval '%{_libdir}')
+export LD_LIBRARY_PATH="$PWD$libdir"
 [ "$(usr/bin/unishm --version | grep -o '[0-9.]*$')" = "$version" ] ||
 	die 'the command does not run'
 module=$(find "$PWD/usr/lib" -type d -path '*-packages/unishm')

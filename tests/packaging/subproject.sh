@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # As a subproject of somebody's build: found by the wrap file, as the library that was
 # asked for, and without tests, tools, manuals, examples or an install of ours.
+# shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 cp -r "$SOURCE/examples/standalone" copy
