@@ -59,7 +59,9 @@ tests/packaging/cmake.sh
 tests/packaging/common.sh
 tests/packaging/rpm.sh
 tests/packaging/subproject.sh
-tests/test_errors.c
+tests/errors/limits.c
+tests/errors/messages.c
+tests/errors/table.c
 tests/test_fault.c
 tests/test_places.c
 tests/test_surroundings.c

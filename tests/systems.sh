@@ -12,13 +12,14 @@ places='
 core/mapping.c
 core/os.c
 include/unishm.h
-tests/contract/attach.c
+tests/contract/address.c
+tests/errors/errors.c
+tests/errors/limits.c
 tests/harness/isolation.c
 tests/model/kill.c
+tests/process/clone.c
 tests/test_careless.c
-tests/test_errors.c
 tests/test_fork.c
-tests/test_process.c
 tools/system.c
 '
 names='__(gnu_)?linux(__)?|__APPLE__|__MACH__|TARGET_OS_[A-Z]+|__(Free|Net|Open)BSD__|__DragonFly__'
