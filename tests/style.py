@@ -45,7 +45,6 @@ tests/model/actor.c
 tests/model/compare.c
 tests/model/expected.c
 tests/model/history.c
-tests/model/isolate.c
 tests/model/kill.c
 tests/model/meson.build
 tests/model/model.c

@@ -15,7 +15,8 @@ include/unishm.h
 tests/contract/address.c
 tests/errors/errors.c
 tests/errors/limits.c
-tests/harness/isolation.c
+tests/harness/run.c
+tests/isolate.c
 tests/model/kill.c
 tests/process/clone.c
 tests/test_careless.c

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 
 static int said = 2; /* libFuzzer closes standard error for the target */
 

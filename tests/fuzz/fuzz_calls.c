@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 #include "fuzz.h"
 
 enum { KEYS = 3, HANDLES = 6, ATTACHMENTS = 6, SEGMENTS = 64, BACKENDS = 2 };

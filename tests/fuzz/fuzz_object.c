@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 #include "fuzz.h"
 #include "posix/range_lock.h"
 #include "posix/record.h"

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 #include "unishm.h"
 
 enum { HELD = 24, MOST_WORKERS = 4096, MOST_SEGMENTS = 65536 };
