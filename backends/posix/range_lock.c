@@ -161,8 +161,8 @@ static void close_kept_of(const struct process_file *file)
 	}
 }
 
-/* Would closing @fd drop a lock? What it leads to may not be told for want of memory: then it is
- * lost, rather than a lock. */
+/* Would closing @fd drop a lock? If fstat() fails, for want of memory, the answer is yes: a
+ * descriptor is lost rather than a lock. */
 static bool has_locks(int fd)
 {
 	struct stat st;

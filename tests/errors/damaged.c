@@ -48,7 +48,8 @@ static void use_within(struct agent *agent, size_t offset, unsigned value)
 {
 	struct pollfd answer = { agent->from, POLLIN, 0 };
 	tell(agent, use_all, 0);
-	ck_assert_msg(poll(&answer, 1, 2000) == 1, "byte %zu of the record, %#x: it hangs", offset, value);
+	ck_assert_msg(poll(&answer, 1, 2000) == 1, "byte %zu of the record, %#x: it hangs", offset,
+			value);
 	hear(agent);
 }
 
@@ -152,7 +153,8 @@ START_TEST(status_of_an_object_that_was_cut_is_an_error_and_no_signal)
 					ck_assert_int_eq(truncate(object, sizes[i]), 0);
 				long number = ask(&agent, do_number, 0);
 				ck_assert_msg((asked && number == -EBADMSG) || number == attached,
-						"%d, cut to %ld: %ld", attached, (long)sizes[i], number);
+						"%d, cut to %ld: %ld", attached, (long)sizes[i],
+						number);
 			}
 			agent_kill(&agent);
 			unlink(object);

@@ -14,9 +14,11 @@ static long find_message(long unused)
 static void says(const char *wanted, const char *unwanted)
 {
 	const char *said = unishm_errmsg();
-	ck_assert_msg(strstr(said, wanted) != NULL, "[%s] \"%s\" is not in: %s", backend(), wanted, said);
+	ck_assert_msg(strstr(said, wanted) != NULL, "[%s] \"%s\" is not in: %s", backend(), wanted,
+			said);
 	if (unwanted)
-		ck_assert_msg(!strstr(said, unwanted), "[%s] \"%s\" is in: %s", backend(), unwanted, said);
+		ck_assert_msg(!strstr(said, unwanted), "[%s] \"%s\" is in: %s", backend(), unwanted,
+				said);
 }
 
 START_TEST(a_message_gives_no_advice_that_cannot_help)

@@ -132,33 +132,41 @@ static int ignore(const struct unishm_status *st, void *arg)
 	ROW("open", "all oflag bits", -EINVAL, open_by(key(1), -1, SMALL, 0600))                 \
 	ROW("open", "mode with sticky bit", -EINVAL, open_by(key(1), O_CREAT, SMALL, 01600))     \
 	ROW("open", "set-id mode", -EINVAL, open_by(key(1), O_CREAT, SMALL, 04755))              \
-	ROW("open", "mode of a file type", -EINVAL, open_by(key(1), O_CREAT, SMALL, S_IFREG | 0600)) \
+	ROW("open", "mode of a file type", -EINVAL,                                              \
+			open_by(key(1), O_CREAT, SMALL, S_IFREG | 0600))                         \
 	ROW("open", "mode -1", -EINVAL, open_by(key(1), O_CREAT, SMALL, (mode_t)-1))             \
 	ROW("open", "new with size 0", -EINVAL, open_by(key(1), O_CREAT, 0, 0600))               \
 	ROW("open", "new and exclusive with size 0", -EINVAL,                                    \
 			open_by(key(1), O_CREAT | O_EXCL, 0, 0600))                              \
 	ROW("open", "private with size 0", -EINVAL, open_by(UNISHM_PRIVATE, 0, 0, 0600))         \
-	ROW("open", "new with all the address space", -EINVAL, open_by(key(1), O_CREAT, SIZE_MAX, 0600)) \
-	ROW("open", "new with nearly all of it", -EINVAL, open_by(key(1), O_CREAT, SIZE_MAX - 4095, 0600)) \
-	ROW("open", "private with all of it", -EINVAL, open_by(UNISHM_PRIVATE, 0, SIZE_MAX, 0600)) \
+	ROW("open", "new with all the address space", -EINVAL,                                   \
+			open_by(key(1), O_CREAT, SIZE_MAX, 0600))                                \
+	ROW("open", "new with nearly all of it", -EINVAL,                                        \
+			open_by(key(1), O_CREAT, SIZE_MAX - 4095, 0600))                         \
+	ROW("open", "private with all of it", -EINVAL,                                           \
+			open_by(UNISHM_PRIVATE, 0, SIZE_MAX, 0600))                              \
 	ROW("open", "one byte more than it has", -EINVAL, open_by(key(0), 0, SMALL + 1, 0))      \
 	ROW("open", "create, one byte more", -EINVAL, open_by(key(0), O_CREAT, SMALL + 1, 0600)) \
 	ROW("open", "far more than it has", -EINVAL, open_by(key(0), 0, SIZE_MAX, 0))            \
 	ROW("open", "missing", -ENOENT, open_by(key(1), 0, 0, 0))                                \
 	ROW("open", "missing, whatever the size", -ENOENT, open_by(key(1), 0, SIZE_MAX, 0))      \
 	ROW("open", "exists", -EEXIST, open_by(key(0), O_CREAT | O_EXCL, SMALL, 0600))           \
-	ROW("open", "exists, and larger", -EEXIST, open_by(key(0), O_CREAT | O_EXCL, 2 * SMALL, 0600)) \
+	ROW("open", "exists, and larger", -EEXIST,                                               \
+			open_by(key(0), O_CREAT | O_EXCL, 2 * SMALL, 0600))                      \
 	ROW("open_with", "NULL options", -EINVAL, unishm_open_with(&out, NULL))                  \
 	ROW("open_with", "struct_size 0", -EINVAL, open_with(0, NULL, 0))                        \
 	ROW("open_with", "struct_size too small", -EINVAL,                                       \
 			open_with(offsetof(struct unishm_options, id) - 1, NULL, 0))             \
 	ROW("open_with", "unknown backend", -EINVAL,                                             \
 			open_with(sizeof(struct unishm_options), "no-such", 0))                  \
-	ROW("open_with", "empty backend", -EINVAL, open_with(sizeof(struct unishm_options), "", 0)) \
+	ROW("open_with", "empty backend", -EINVAL,                                               \
+			open_with(sizeof(struct unishm_options), "", 0))                         \
 	ROW("open_with", "backend in capitals", -EINVAL,                                         \
 			open_with(sizeof(struct unishm_options), "SYSV", 0))                     \
-	ROW("open_with", "unknown flag", -EINVAL, open_with(sizeof(struct unishm_options), NULL, 1u << 31)) \
-	ROW("open_with", "all flags", -EINVAL, open_with(sizeof(struct unishm_options), NULL, ~0u)) \
+	ROW("open_with", "unknown flag", -EINVAL,                                                \
+			open_with(sizeof(struct unishm_options), NULL, 1u << 31))                \
+	ROW("open_with", "all flags", -EINVAL,                                                   \
+			open_with(sizeof(struct unishm_options), NULL, ~0u))                     \
 	ROW("open_id", "NULL handle", -EINVAL, unishm_open_id(NULL, unishm_id(seg)))             \
 	ROW("open_id", "id -1", -EINVAL, unishm_open_id(&out, -1))                               \
 	ROW("open_id", "id INT_MIN", -EINVAL, unishm_open_id(&out, INT_MIN))                     \
@@ -174,20 +182,24 @@ static int ignore(const struct unishm_status *st, void *arg)
 	ROW("attach_at", "NULL handle", -EINVAL, unishm_attach_at(NULL, at, 0, &out_addr))       \
 	ROW("attach_at", "NULL result", -EINVAL, unishm_attach_at(seg, at, UNISHM_REMAP, NULL))  \
 	ROW("attach_at", "NULL address", -EINVAL, unishm_attach_at(seg, NULL, 0, &out_addr))     \
-	ROW("attach_at", "remap NULL", -EINVAL, unishm_attach_at(seg, NULL, UNISHM_REMAP, &out_addr)) \
+	ROW("attach_at", "remap NULL", -EINVAL,                                                  \
+			unishm_attach_at(seg, NULL, UNISHM_REMAP, &out_addr))                    \
 	ROW("attach_at", "rounds to NULL", -EINVAL,                                              \
 			unishm_attach_at(seg, (void *)(uintptr_t)1, UNISHM_RND, &out_addr))      \
-	ROW("attach_at", "unaligned", -EINVAL, unishm_attach_at(seg, (char *)at + 1, 0, &out_addr)) \
+	ROW("attach_at", "unaligned", -EINVAL,                                                   \
+			unishm_attach_at(seg, (char *)at + 1, 0, &out_addr))                     \
 	ROW("attach_at", "unaligned remap", -EINVAL,                                             \
 			unishm_attach_at(seg, (char *)at + 8, UNISHM_REMAP, &out_addr))          \
 	ROW("attach_at", "own attachment", -EINVAL, unishm_attach_at(seg, at, 0, &out_addr))     \
 	ROW("attach_at", "the stack", -EINVAL, attach_at_the_stack(seg))                         \
-	ROW("attach_at", "unknown flag", -EINVAL, unishm_attach_at(seg, at, UNISHM_REMAP | 1 << 9, &out_addr)) \
+	ROW("attach_at", "unknown flag", -EINVAL,                                                \
+			unishm_attach_at(seg, at, UNISHM_REMAP | 1 << 9, &out_addr))             \
 	ROW("attach_at", "removed", -EIDRM, on_gone(call_attach_at))                             \
 	ROW("detach", "NULL handle", -EINVAL, unishm_detach(NULL, at))                           \
 	ROW("detach", "never attached", -EINVAL, unishm_detach(seg, &out))                       \
 	ROW("detach", "inside of an attachment", -EINVAL, unishm_detach(seg, (char *)at + 1))    \
-	ROW("detach", "behind an attachment", -EINVAL, unishm_detach(seg, (char *)at + page_size())) \
+	ROW("detach", "behind an attachment", -EINVAL,                                           \
+			unishm_detach(seg, (char *)at + page_size()))                            \
 	ROW("detach", "twice", -EINVAL, detach_twice(seg))                                       \
 	ROW("detach", "NULL and none", -EINVAL, detach_none())                                   \
 	ROW("detach", "NULL and two", -EINVAL, detach_one_of_two(seg))                           \
@@ -219,8 +231,8 @@ static int run_row(int number)
 {
 	struct unishm *seg = fixture;
 	int row = 0;
-#define RUN(call, cause, code, expression) \
-	if (row++ == number)               \
+#define RUN(call, cause, code, expression)                                                       \
+	if (row++ == number)                                                                     \
 		return (expression);
 	CALLS(RUN)
 #undef RUN
@@ -260,11 +272,13 @@ START_TEST(each_row_of_the_table_is_refused_and_changes_nothing)
 	int rc = run_row(_i % ROWS);
 	char said[600];
 	snprintf(said, sizeof said, "%s", unishm_errmsg());
-	ck_assert_msg(rc == row->code, "[%s] %s: %s: %d, not %d (%s)", backend(), row->call, row->cause,
-			rc, row->code, said);
-	ck_assert_msg(untouched(), "[%s] %s: %s: an output was touched", backend(), row->call, row->cause);
+	ck_assert_msg(rc == row->code, "[%s] %s: %s: %d, not %d (%s)", backend(), row->call,
+			row->cause, rc, row->code, said);
+	ck_assert_msg(untouched(), "[%s] %s: %s: an output was touched", backend(), row->call,
+			row->cause);
 	ck_assert_msg(strncmp(said, "cannot ", 7) == 0 && !strchr(said, '\n'), "message: %s", said);
-	ck_assert_msg(!strstr(said, " 1 bytes") && !strstr(said, "NULL: an argument"), "message: %s", said);
+	ck_assert_msg(!strstr(said, " 1 bytes") && !strstr(said, "NULL: an argument"),
+			"message: %s", said);
 	struct unishm_status after = status_of(fixture);
 	same_status(&before, &after);
 	for (int i = 0; i < SMALL; i++)
