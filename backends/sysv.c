@@ -96,17 +96,18 @@ static int because_not_created(int rc, const struct unishm_options *opt)
 	if (rc == -EINVAL && opt->size == 0)
 		return unishm_because(rc, "a new segment needs a size of 1 or more");
 	if (rc == -EINVAL)
-		return unishm_because(rc, "the system's limit SHMMAX is less than %s; ask for "
-				"less, or raise it", unishm_bytes(opt->size).text);
+		return unishm_because(rc, "the system's limit SHMMAX is less than %s; "
+				"ask for less, or raise it", unishm_bytes(opt->size).text);
 	if (rc == -ENOSPC)
 		return unishm_because(rc,
-				"the system's limit of segments (SHMMNI) or of their total "
-				"size (SHMALL) is reached; remove unused ones or raise it");
+				"the system's limit of segments (SHMMNI) or of their total size "
+				"(SHMALL) is reached; remove unused ones or raise it");
 	if (rc == -ENOMEM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc, "there are not enough huge pages; raise vm.nr_hugepages");
 	if (rc == -ENOMEM)
-		return unishm_because(rc, "the system cannot reserve %s; ask for less, or use "
-				"UNISHM_NORESERVE", unishm_bytes(opt->size).text);
+		return unishm_because(rc, "the system cannot reserve %s; "
+				"ask for less, or use UNISHM_NORESERVE",
+				unishm_bytes(opt->size).text);
 	if (rc == -EPERM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc,
 				"huge pages need privilege, or a group in vm.hugetlb_shm_group");
@@ -284,8 +285,9 @@ static int because_not_attached(int rc, const struct unishm *seg, const void *wh
 		return unishm_because(-ENOTSUP, "this system lets no code run in shared memory; "
 				"leave out UNISHM_EXEC");
 	if (rc == -EPERM && where)
-		return unishm_because(rc, "this process may not map so low an address "
-				"(vm.mmap_min_addr); choose a higher one");
+		return unishm_because(rc,
+				"this process may not map so low an address (vm.mmap_min_addr); "
+				"choose a higher one");
 	if (rc == -EPERM)
 		return because_forbidden(rc);
 	return denied(rc, seg->id);
@@ -371,8 +373,8 @@ static int because_not_locked(int rc, int id)
 	struct shmid_ds ds;
 	if (rc == -EPERM && ushv_stat_any(id, &ds) == 0 && is_owner(&ds))
 		return unishm_because(rc,
-				"RLIMIT_MEMLOCK is 0 and there is no privilege; raise it "
-				"(ulimit -l)");
+				"RLIMIT_MEMLOCK is 0 and there is no privilege; "
+				"raise it (ulimit -l)");
 	return denied(rc, id);
 }
 

@@ -36,11 +36,12 @@ static int because_not_attached(int rc, const void *where)
 	if (unishm_has_reason(rc))
 		return rc;
 	if (rc == -ENOMEM && where)
-		return unishm_because(rc, "the address space has no room at that address; choose "
-				"another address, or raise RLIMIT_AS");
+		return unishm_because(rc, "the address space has no room at that address; "
+				"choose another address, or raise RLIMIT_AS");
 	if (rc == -EROFS)
-		return unishm_because(rc, "the file system of shared memory is mounted read-only "
-				"here; attach with UNISHM_RDONLY, or mount it for writing");
+		return unishm_because(rc,
+				"the file system of shared memory is mounted read-only here; "
+				"attach with UNISHM_RDONLY, or mount it for writing");
 	return rc;
 }
 
@@ -129,13 +130,14 @@ static int check_displaced(const struct unishm *all, const struct unishm *by, ch
 		if (seg->backend->occupies &&
 				seg->backend->occupies(seg, at, whole_pages(by->size)))
 			return unishm_because(-EINVAL,
-					"the library keeps something in that range; choose "
-					"another address");
+					"the library keeps something in that range; "
+					"choose another address");
 		for (unsigned i = 0; i < seg->attached; i++)
 			if (is_cut(seg, &seg->attachments[i], at, to))
-				return unishm_because(-EINVAL, "it would replace a part of the "
-						"attachment of %s at %p; detach that first, or "
-						"replace the whole", unishm_label_of(seg).text,
+				return unishm_because(-EINVAL,
+						"it would replace a part of the attachment of %s "
+						"at %p; detach that first, or replace the whole",
+						unishm_label_of(seg).text,
 						seg->attachments[i].addr);
 	}
 	return 0;

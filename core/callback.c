@@ -185,11 +185,13 @@ static int run(struct unishm_making *making, const struct unishm_options *opt, v
 static int because_not_filled(const struct unishm_making *making, int rc)
 {
 	if (making->in_child)
-		return unishm_because(-ECANCELED, "this process was forked within the init "
-				"callback, and the segment is its parent's; open the key instead");
+		return unishm_because(-ECANCELED,
+				"this process was forked within the init callback, "
+				"and the segment is its parent's; open the key instead");
 	if (making->abandoned)
-		return unishm_because(-ECANCELED, "its init callback used the key that it was "
-				"called for; let it use other keys only");
+		return unishm_because(-ECANCELED,
+				"its init callback used the key that it was called for; "
+				"let it use other keys only");
 	return rc < 0 ? disguise(unishm_because(rc, "its init callback failed with %d", rc)) : rc;
 }
 
@@ -228,13 +230,15 @@ int unishm_pause(struct unishm_patience *patience)
 	if (patience->limit_ms && !patience->deadline)
 		patience->deadline = now_ms() + patience->limit_ms;
 	else if (patience->limit_ms && now_ms() >= patience->deadline)
-		return unishm_because(-ETIMEDOUT, "another process is still filling it after %u "
-				"ms; wait longer, or look what that process is at",
+		return unishm_because(-ETIMEDOUT,
+				"another process is still filling it after %u ms; "
+				"wait longer, or look what that process is at",
 				patience->limit_ms);
 	const sigset_t *callers = unishm_keep_signals_to_pauses();
 	unsigned holds = unishm_release_all_forks();
 	int woken = pselect(0, NULL, NULL, NULL, &moment, callers) < 0 ? errno : 0;
 	unishm_hold_forks_again(holds);
-	return woken == EINTR ? unishm_because(-EINTR, "a signal arrived while another process "
-			"was filling it; call again") : 0;
+	return woken == EINTR ? unishm_because(-EINTR,
+			"a signal arrived while another process was filling it; "
+			"call again") : 0;
 }

@@ -24,8 +24,9 @@ static int read_options(struct unishm_options *known, const struct unishm_option
 				"start from UNISHM_OPTIONS_INIT", size);
 	for (size_t i = sizeof *known; i < size; i++)
 		if (((const unsigned char *)given)[i])
-			return unishm_because(-EINVAL, "the options hold a choice that this "
-					"version of the library does not know; use a newer one");
+			return unishm_because(-EINVAL,
+					"the options hold a choice that this version of the "
+					"library does not know; use a newer one");
 	*known = (struct unishm_options)UNISHM_OPTIONS_INIT;
 	memcpy(known, given, size < sizeof *known ? size : sizeof *known);
 	known->oflag &= ~O_RDWR; /* users of shm_open() type it; rights come from the mode */

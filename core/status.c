@@ -56,8 +56,8 @@ int unishm_because_denied(int rc, mode_t mode, uid_t owner)
 	if (rc == -EPERM) /* the mode has no say in what owners may do */
 		return unishm_because(rc, "its owner is %s; act as that user, or as root", name);
 	if (owner != unishm_sys.geteuid())
-		return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or "
-				"have it changed", letters, name);
+		return unishm_because(rc, "its mode is %s and its owner %s; "
+				"act as that user, or have it changed", letters, name);
 	return unishm_because(rc, "its mode is %s, which refuses this to its owner, this user; %s",
 			letters, mode & 0400 ? "change the mode" : "have root change the mode");
 }

@@ -30,8 +30,8 @@ static void write_head(struct unishm *seg, size_t back, uint32_t value)
 static int because_unseen(const struct object *object)
 {
 	return unishm_because(-ENOENT,
-			"its name %s leads to something else here, or nowhere: this process "
-			"sees another file system (chroot, mount namespace); "
+			"its name %s leads to something else here, or nowhere: "
+			"this process sees another file system (chroot, mount namespace); "
 			"remove it from outside",
 			object->name);
 }
@@ -182,8 +182,8 @@ int ushp_chown(struct unishm *seg, uid_t user, gid_t group)
 	rc = ushp_sys_chown(&posix_of(seg)->object, !view.removed, user, group);
 	if (rc == -EPERM)
 		return unishm_because(rc,
-				"giving a POSIX segment to another user, or to a group that one is "
-				"not in, needs privilege; run as root");
+				"giving a POSIX segment to another user, "
+				"or to a group that one is not in, needs privilege; run as root");
 	if (rc == 0)
 		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());
 	return rc;

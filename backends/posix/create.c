@@ -43,8 +43,8 @@ static int check_size(const struct unishm_options *opt)
 					(uint64_t)record_at + RECORD_SIZE >
 							(uint64_t)limit.rlim_cur))
 		return unishm_because(-EFBIG,
-				"%s and the record are more than RLIMIT_FSIZE allows; raise "
-				"it (ulimit -f)",
+				"%s and the record are more than RLIMIT_FSIZE allows; "
+				"raise it (ulimit -f)",
 				unishm_bytes(opt->size).text);
 	return 0;
 }
@@ -55,9 +55,9 @@ static int because_no_room(int rc, const struct unishm_options *opt)
 		rc = -ENOSPC;
 	if (rc == -ENOSPC)
 		return unishm_because(rc,
-				"the shared memory file system, or this user's quota there, has no "
-				"room for %s; remove unused segments, or enlarge it (mount -o "
-				"remount,size=...)",
+				"the shared memory file system, or this user's quota there, "
+				"has no room for %s; remove unused segments, "
+				"or enlarge it (mount -o remount,size=...)",
 				unishm_bytes(opt->size).text);
 	return rc;
 }

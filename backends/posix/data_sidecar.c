@@ -116,8 +116,8 @@ static int because_unseen(int rc, const struct object *object)
 	if (rc != -ENOENT)
 		return rc;
 	return unishm_because(-EBADMSG,
-			"its object %s is not there: another program took it away, or "
-			"this one sees other objects (a jail); "
+			"its object %s is not there: another program took it away, "
+			"or this one sees other objects (a jail); "
 			"remove the segment where it was made",
 			object->name);
 }
@@ -167,8 +167,8 @@ static int chmod_data(const char *name, mode_t mode)
 	unishm_sys.close(fd);
 	if (rc == -ENOTSUP)
 		return unishm_because(rc,
-				"this system cannot give an object more rights than it was made "
-				"with; make a new segment");
+				"this system cannot give an object more rights "
+				"than it was made with; make a new segment");
 	return rc;
 }
 
@@ -187,8 +187,8 @@ static int chown_data(const char *name, uid_t user, gid_t group)
 	unishm_sys.close(fd);
 	if (rc == -ENOTSUP)
 		return unishm_because(rc,
-				"this system cannot give an object another owner; make a new "
-				"segment");
+				"this system cannot give an object another owner; "
+				"make a new segment");
 	return rc;
 }
 

@@ -30,8 +30,8 @@ static int because_not_mapped(int code, int flags)
 {
 	if (code == EAGAIN)
 		return unishm_because(-ENOMEM,
-				"new memory is locked (mlockall) and RLIMIT_MEMLOCK is "
-				"reached; raise it (ulimit -l)");
+				"new memory is locked (mlockall) and RLIMIT_MEMLOCK is reached; "
+				"raise it (ulimit -l)");
 	if (code == EPERM && flags & UNISHM_EXEC)
 		return ushp_because_noexec();
 	return -code;

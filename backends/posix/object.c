@@ -90,8 +90,8 @@ int ushp_object_replace(struct object *object, int fd, bool writable)
 	if (ushp_fd_own(fd, object) < 0) {
 		ushp_lock_close(fd);
 		return unishm_because(-EMFILE,
-				"its descriptor would have the number %d, which is more "
-				"than this library can keep track of; close some",
+				"its descriptor would have the number %d, "
+				"which is more than this library can keep track of; close some",
 				fd);
 	}
 	if (object->fd != fd)

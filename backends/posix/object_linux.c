@@ -227,8 +227,9 @@ static int because_no_name(int rc)
 	if (rc != -EPERM && rc != -EACCES && rc != -ENOSYS && rc != -EINVAL)
 		return rc;
 	return unishm_because(rc,
-			"the system (a sandbox?) refuses both renameat2 and linkat, by which it "
-			"would get its name; allow one of them, or use the System V backend");
+			"the system (a sandbox?) refuses both renameat2 and linkat, "
+			"by which it would get its name; "
+			"allow one of them, or use the System V backend");
 }
 
 /* Without the system call (Linux 3.15, a filter, an odd file system) by a link. Until the

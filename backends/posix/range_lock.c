@@ -211,8 +211,8 @@ int ushp_lock_must_take(const struct lock_file *file, enum lock_owner owner, uin
 	int rc = ushp_lock_take(file, owner, at, count, exclusive);
 	if (rc == LOCK_BUSY)
 		return unishm_because(-EBUSY,
-				"another process, which need not use this library, holds "
-				"a lock on its object; find it (lslocks, fuser), and end it");
+				"another process, which need not use this library, "
+				"holds a lock on its object; find it (lslocks, fuser), and end it");
 	return rc;
 }
 

@@ -42,8 +42,9 @@ int ushp_record_check(const struct record_head *head, off_t record_at, off_t fil
 				(unsigned long)head->version, RECORD_VERSION);
 	if (head->size > SIZE_MAX)
 		return unishm_because(-ENOMEM,
-				"its %llu bytes are more than a program of this word size "
-				"can address; use a 64-bit program",
+				"its %llu bytes are more "
+				"than a program of this word size can address; "
+				"use a 64-bit program",
 				(unsigned long long)head->size);
 	if (head->size == 0 || head->key != (int32_t)key ||
 			record_at + RECORD_SIZE != file_size ||

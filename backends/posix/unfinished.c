@@ -47,8 +47,8 @@ int ushp_remove_abandoned(const struct object *object, const struct stat *st)
 	ushp_object_end_removal(object);
 	if (rc == -EACCES || rc == -EPERM)
 		return unishm_because(-EACCES,
-				"user %lu was killed while creating or removing it; that "
-				"user, or root, must open it first",
+				"user %lu was killed while creating or removing it; "
+				"that user, or root, must open it first",
 				(unsigned long)st->st_uid);
 	return rc == -ENOENT ? 0 : rc;
 }

@@ -306,8 +306,8 @@ static int because_dead(int rc, const struct shmid_ds *ds)
 {
 	char maker[128];
 	return unishm_because(rc,
-			"%s died while creating it; that user or the superuser must create "
-			"or sweep it",
+			"%s died while creating it; "
+			"that user or the superuser must create or sweep it",
 			maker_text(ds, maker, sizeof maker));
 }
 
