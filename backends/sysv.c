@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The System V backend: shmget, shmat, shmdt, shmctl. The kernel keeps the accounts; what is
- * done here is what the contract makes uniform and the kernel does not: no attach after remove,
- * one errno for one cause, no act on another segment that got the id of a handle's, segments
- * that are whole before anyone sees them also when an init callback fills them (making.c).
+ * The System V backend: shmget, shmat, shmdt, shmctl. The kernel counts. This file adds what the
+ * contract promises and the kernel does not do: no attach after removal, one errno for one cause,
+ * no call on another segment with a reused id, no segment that is visible before its init
+ * callback has filled it (making.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@ struct sysv_handle {
 	bool attached; /* it has been attached */
 };
 
-/* ---- Small things -------------------------------------------------------- */
+/* ---- Handles ------------------------------------------------------------- */
 
 static struct sysv_handle *handle_of(struct unishm *seg)
 {
@@ -32,8 +32,8 @@ static struct sysv_handle *handle_of(struct unishm *seg)
 static bool is_same(struct unishm *seg, const struct shmid_ds *ds)
 {
 	struct sysv_handle *handle = handle_of(seg);
-	bool key_fits = ushv_key_of(ds) == seg->key || (ushv_is_removed(ds, seg->key) &&
-			ushv_key_of(ds) == IPC_PRIVATE);
+	bool key_fits = ushv_key_of(ds) == seg->key ||
+			(ushv_is_removed(ds, seg->key) && ushv_key_of(ds) == IPC_PRIVATE);
 	if (!key_fits || (size_t)ds->shm_segsz != seg->size)
 		return false;
 	if (handle->creator && ds->shm_cpid != handle->creator)
@@ -62,7 +62,8 @@ static int look_before(struct unishm *seg, struct shmid_ds *ds)
 
 static int because_forbidden(int rc)
 {
-	return unishm_because(rc, "a sandbox or security module forbids System V shared memory; "
+	return unishm_because(rc,
+			"a sandbox or security module forbids System V shared memory; "
 			"allow it, or use the POSIX backend");
 }
 
@@ -96,8 +97,9 @@ static int because_not_created(int rc, const struct unishm_options *opt)
 	if (rc == -EINVAL && opt->size == 0)
 		return unishm_because(rc, "a new segment needs a size of 1 or more");
 	if (rc == -EINVAL)
-		return unishm_because(rc, "the system's limit SHMMAX is less than %s; "
-				"ask for less, or raise it", unishm_bytes(opt->size).text);
+		return unishm_because(rc,
+				"the limit SHMMAX is less than %s; ask for less, or raise it",
+				unishm_bytes(opt->size).text);
 	if (rc == -ENOSPC)
 		return unishm_because(rc,
 				"the system's limit of segments (SHMMNI) or of their total size "
@@ -105,8 +107,8 @@ static int because_not_created(int rc, const struct unishm_options *opt)
 	if (rc == -ENOMEM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc, "there are not enough huge pages; raise vm.nr_hugepages");
 	if (rc == -ENOMEM)
-		return unishm_because(rc, "the system cannot reserve %s; "
-				"ask for less, or use UNISHM_NORESERVE",
+		return unishm_because(rc,
+				"%s cannot be reserved; ask for less, or use UNISHM_NORESERVE",
 				unishm_bytes(opt->size).text);
 	if (rc == -EPERM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc,
@@ -121,10 +123,10 @@ static int create(struct unishm *seg, const struct unishm_options *opt)
 	int flags = ushv_create_flags(opt->flags);
 	if (flags < 0)
 		return flags;
-	if (opt->size > PTRDIFF_MAX && (opt->key == UNISHM_PRIVATE ||
-			unishm_sys.shmget(opt->key, 0, 0) < 0))
-		return unishm_because(
-				-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
+	if (opt->size > PTRDIFF_MAX &&
+			(opt->key == UNISHM_PRIVATE || unishm_sys.shmget(opt->key, 0, 0) < 0))
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached",
+				opt->size);
 	mode_t mode = opt->init ? SYSV_MODE_BORN : opt->mode;
 	int id = unishm_sys.shmget(opt->key, opt->size, IPC_CREAT | IPC_EXCL | flags | (int)mode);
 	if (id < 0)
@@ -175,9 +177,9 @@ static int because_not_opened(int rc, const struct unishm_options *opt)
 	if ((rc == -EACCES || rc == -EINVAL) && ushv_stage_of(id, &ds) != SYSV_WHOLE)
 		return SYSV_AGAIN; /* not there yet */
 	if (rc == -EINVAL && (size_t)ds.shm_segsz < opt->size)
-		return unishm_because(rc, "it has %s, fewer than the %zu asked for; "
-				"size 0 opens any", unishm_bytes((size_t)ds.shm_segsz).text,
-				opt->size);
+		return unishm_because(rc,
+				"it has %s, fewer than the %zu asked for; size 0 opens any",
+				unishm_bytes((size_t)ds.shm_segsz).text, opt->size);
 	if (rc == -EACCES)
 		return because_denied(rc, &ds);
 	return rc == -EPERM ? because_forbidden(rc) : rc;
@@ -226,8 +228,7 @@ static int next_try(const struct unishm_options *opt, struct sysv_wait *wait)
 		return rc;
 	if (wait->tries > MOST)
 		return unishm_because(-EAGAIN,
-				"other processes create and remove it without pause; "
-				"try again");
+				"other processes create and remove it without pause; try again");
 	return unishm_pause(&wait->whole);
 }
 
@@ -277,13 +278,13 @@ static int because_not_attached(int rc, const struct unishm *seg, const void *wh
 	if (rc == -EINVAL && ushv_stat_any(seg->id, &ds) == -EIDRM)
 		return -EIDRM; /* removed and gone since we looked */
 	if (rc == -EINVAL && where)
-		return unishm_because(
-				rc, "something is mapped there already; choose another address");
+		return unishm_because(rc,
+				"something is mapped there already; choose another address");
 	if (rc == -EAGAIN)
 		return ushv_because_memory_is_locked(seg->size);
 	if (rc == -EPERM && flags & UNISHM_EXEC)
-		return unishm_because(-ENOTSUP, "this system lets no code run in shared memory; "
-				"leave out UNISHM_EXEC");
+		return unishm_because(-ENOTSUP,
+				"this system runs no code in shared memory; leave out UNISHM_EXEC");
 	if (rc == -EPERM && where)
 		return unishm_because(rc,
 				"this process may not map so low an address (vm.mmap_min_addr); "
@@ -322,8 +323,8 @@ static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm
 		return because_not_attached(-errno, seg, where, flags);
 	if (where && got != where) { /* old OpenBSD takes an address for a hint */
 		unishm_sys.shmdt(got);
-		return unishm_because(-EINVAL, "the system would not map it there; "
-				"choose another address");
+		return unishm_because(-EINVAL,
+				"the system would not map it there; choose another address");
 	}
 	if (flags & UNISHM_POPULATE) {
 		rc = unishm_os_populate(got, seg->size, !(flags & UNISHM_RDONLY));
@@ -343,8 +344,9 @@ static int sysv_detach(struct unishm *seg, struct unishm_attachment *old)
 		return 0;
 	if (errno != EINVAL)
 		return -errno;
-	return unishm_because(-EINVAL, "the system knows no attachment at %p any more; "
-			"something else unmapped it", old->addr);
+	return unishm_because(-EINVAL,
+			"the system knows no attachment at %p any more; something else unmapped it",
+			old->addr);
 }
 
 /* In a child: the creator may have another pid, if the child has a namespace of its own. */

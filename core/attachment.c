@@ -36,7 +36,8 @@ static int because_not_attached(int rc, const void *where)
 	if (unishm_has_reason(rc))
 		return rc;
 	if (rc == -ENOMEM && where)
-		return unishm_because(rc, "the address space has no room at that address; "
+		return unishm_because(rc,
+				"the address space has no room at that address; "
 				"choose another address, or raise RLIMIT_AS");
 	if (rc == -EROFS)
 		return unishm_because(rc,
@@ -187,11 +188,14 @@ static char *check_address(const struct unishm *seg, void *where, int flags)
 		unishm_because(-EINVAL, "the address %p is not a multiple of %zu; use UNISHM_RND",
 				where, granule);
 	else if (address == 0)
-		unishm_because(-EINVAL, "the address is NULL or rounds down to it; "
+		unishm_because(-EINVAL,
+				"the address is NULL or rounds down to it; "
 				"unishm_attach() takes any that is free");
 	else if (address + seg->size < address)
-		unishm_because(-EINVAL, "%s from %p on are more than the address space; "
-				"choose a lower address", unishm_bytes(seg->size).text, where);
+		unishm_because(-EINVAL,
+				"%s from %p on are more than the address space; "
+				"choose a lower address",
+				unishm_bytes(seg->size).text, where);
 	else
 		return (char *)where - ((uintptr_t)where - address);
 	return NULL;
@@ -267,10 +271,11 @@ static int find_attachment(const struct unishm *seg, const void *addr)
 {
 	if (!addr && seg->attached == 1)
 		return 0;
+	if (!addr && seg->attached == 0)
+		return unishm_because(-EINVAL, "this handle has no attachment");
 	if (!addr)
-		return seg->attached ? unishm_because(-EINVAL, "this handle has %u attachments; "
-				"name the address", seg->attached)
-				: unishm_because(-EINVAL, "this handle has no attachment");
+		return unishm_because(-EINVAL, "this handle has %u attachments; name the address",
+				seg->attached);
 	for (unsigned i = seg->attached; i-- > 0;)
 		if (seg->attachments[i].addr == addr)
 			return (int)i;

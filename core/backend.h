@@ -40,7 +40,7 @@ enum { UNISHM_INLINE_ATTACHMENTS = 4 };
 struct unishm {
 	const struct unishm_backend *backend;
 	struct unishm_mutex lock; /* attachments, and the backend's private part */
-	struct unishm *next;  /* of all handles: core/handles.c */
+	struct unishm *next;      /* of all handles: core/handles.c */
 	struct unishm *prev;
 	bool missed;    /* in a child: fork_missed has still to run; */
 	bool shed_late; /* and fork_shed once more before it, since a call was under way */
@@ -174,7 +174,7 @@ struct unishm_making {
 	struct unishm *seg;
 	pthread_t thread;
 	const struct unishm_backend *backend;
-	key_t key; /* (b) */
+	key_t key;      /* (b) */
 	bool in_child;  /* set by the core: this process is a child that was forked during the
 			   callback; everything here is the parent's */
 	bool abandoned; /* set by the core: abandon() was called */

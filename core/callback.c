@@ -238,7 +238,8 @@ int unishm_pause(struct unishm_patience *patience)
 	unsigned holds = unishm_release_all_forks();
 	int woken = pselect(0, NULL, NULL, NULL, &moment, callers) < 0 ? errno : 0;
 	unishm_hold_forks_again(holds);
-	return woken == EINTR ? unishm_because(-EINTR,
-			"a signal arrived while another process was filling it; "
-			"call again") : 0;
+	if (woken != EINTR)
+		return 0;
+	return unishm_because(-EINTR,
+			"a signal arrived while another process was filling it; call again");
 }

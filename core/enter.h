@@ -150,20 +150,20 @@ static inline int unishm_end_call(const struct unishm_call *call, int rc)
 }
 
 /* The body of a public call: run @act, which is about @seg, with the handle locked. */
-#define UNISHM_LOCKED(seg, words, act)                                            \
-	do {                                                                      \
-		struct unishm_call call_ = unishm_begin_call(seg);                \
-		int rc_ = (seg) ? unishm_enter(call_.own, seg) : -EINVAL;         \
-		if (rc_ == 0) {                                                   \
-			rc_ = (act);                                              \
-			unishm_settle(seg);                                       \
-			unishm_leave(call_.own, seg);                             \
-		}                                                                 \
-		if (!(seg))                                                       \
+#define UNISHM_LOCKED(seg, words, act)                                                 \
+	do {                                                                           \
+		struct unishm_call call_ = unishm_begin_call(seg);                     \
+		int rc_ = (seg) ? unishm_enter(call_.own, seg) : -EINVAL;              \
+		if (rc_ == 0) {                                                        \
+			rc_ = (act);                                                   \
+			unishm_settle(seg);                                            \
+			unishm_leave(call_.own, seg);                                  \
+		}                                                                      \
+		if (!(seg))                                                            \
 			unishm_fail(unishm_because(rc_, "the handle is NULL"), words); \
-		else if (__builtin_expect(rc_ < 0, 0))                            \
-			unishm_fail(rc_, words " %s", unishm_label_of(seg).text); \
-		return unishm_end_call(&call_, rc_);                              \
+		else if (__builtin_expect(rc_ < 0, 0))                                 \
+			unishm_fail(rc_, words " %s", unishm_label_of(seg).text);      \
+		return unishm_end_call(&call_, rc_);                                   \
 	} while (0)
 
 #endif

@@ -8,12 +8,12 @@
 
 /* ---- Around a fork ------------------------------------------------------- */
 
-#define EACH_HANDLE(member, arguments)                                                     \
-	do {                                                                               \
-		for (struct unishm *seg_ = unishm_next_handle(NULL); seg_;                 \
-				seg_ = unishm_next_handle(seg_))                           \
-			if (seg_->backend->member)                                         \
-				seg_->backend->member arguments;                           \
+#define EACH_HANDLE(member, arguments)                                     \
+	do {                                                               \
+		for (struct unishm *seg_ = unishm_next_handle(NULL); seg_; \
+				seg_ = unishm_next_handle(seg_))           \
+			if (seg_->backend->member)                         \
+				seg_->backend->member arguments;           \
 	} while (0)
 
 static void prepare_handles(void)

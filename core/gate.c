@@ -205,7 +205,8 @@ static void tell_missed(void)
 int unishm_hold_forks(void)
 {
 	if (atomic_load_explicit(&unishm_gate_signs, memory_order_relaxed) & UNISHM_SIGN_NOT_SET_UP)
-		return unishm_because(-ENOMEM, "the library was not set up when it was loaded, "
+		return unishm_because(-ENOMEM,
+				"the library was not set up when it was loaded, "
 				"for lack of memory or of keys of threads; start the program anew");
 	unishm_notice_child();
 	struct unishm_thread *self = unishm_this_thread();

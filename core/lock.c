@@ -50,8 +50,8 @@ static void wait_for(struct unishm_mutex *mutex)
 	if (owner == 0)
 		return;
 	if (!(owner & UNISHM_MUTEX_WAITED) &&
-			!atomic_compare_exchange_strong(
-					&mutex->owner, &owner, owner | UNISHM_MUTEX_WAITED))
+			!atomic_compare_exchange_strong(&mutex->owner, &owner,
+					owner | UNISHM_MUTEX_WAITED))
 		return;
 	unishm_os_wait(&mutex->wakes, seen, LONG_MS);
 }

@@ -22,7 +22,10 @@ struct unishm_mutex {
 enum { UNISHM_MUTEX_WAITED = 1 };
 
 /* For static mutexes. All of them are listed at their first use, for a child to find. */
-#define UNISHM_MUTEX_INIT { 0, 0, NULL }
+#define UNISHM_MUTEX_INIT  \
+	{                  \
+		0, 0, NULL \
+	}
 
 /* For a mutex in memory that will be freed: it is not listed, and whoever knows it calls
  * unishm_mutex_renew() in a child. */

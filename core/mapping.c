@@ -90,7 +90,7 @@ static bool parse(const char *line, struct unishm_mapping *out)
 {
 	unsigned long long start, end, offset, major, minor, inode;
 	if (sscanf(line, "%llx-%llx %*s %llx %llx:%llx %llu", &start, &end, &offset, &major, &minor,
-			&inode) != 6)
+			    &inode) != 6)
 		return false;
 	*out = (struct unishm_mapping){ (uintptr_t)start, (uintptr_t)end, offset, major, minor,
 		inode };

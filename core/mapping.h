@@ -9,7 +9,7 @@
 
 struct unishm_mapping {
 	uintptr_t start, end;
-	uint64_t offset; /* of @start in the file */
+	uint64_t offset;                      /* of @start in the file */
 	uint64_t dev_major, dev_minor, inode; /* all 0: memory of no file */
 };
 

@@ -23,7 +23,7 @@ struct unishm_own_fork {
 struct unishm_own {
 	struct unishm_thread *record; /* thread.c: NULL until the first call */
 	struct unishm_own_fork fork;
-	int why_for; /* error.c: the code that a reason is kept for; 0: none */
+	int why_for;  /* error.c: the code that a reason is kept for; 0: none */
 	bool mute;    /* error.c: the shim calls, and nobody will ask for a reason */
 	bool pausing; /* thread.c: signal handlers run in pauses only */
 	struct {

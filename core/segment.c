@@ -20,8 +20,10 @@ static int read_options(struct unishm_options *known, const struct unishm_option
 	size_t size = given->struct_size;
 	const size_t most = 4096; /* whatever it grows to: what is larger was never set */
 	if (size < offsetof(struct unishm_options, arg) + sizeof given->arg || size > most)
-		return unishm_because(-EINVAL, "struct_size is %zu, which no version has; "
-				"start from UNISHM_OPTIONS_INIT", size);
+		return unishm_because(-EINVAL,
+				"struct_size is %zu, which no version has; "
+				"start from UNISHM_OPTIONS_INIT",
+				size);
 	for (size_t i = sizeof *known; i < size; i++)
 		if (((const unsigned char *)given)[i])
 			return unishm_because(-EINVAL,
@@ -132,8 +134,9 @@ static int open_known(struct unishm **seg, const struct unishm_options *opt,
 	if (rc < 0 && by_id)
 		unishm_fail(rc, "open the %s segment with id %d", backend->name, opt->id);
 	else if (rc < 0)
-		unishm_fail(rc, "%s %s", opt->oflag || opt->key == UNISHM_PRIVATE
-				? "create" : "open", unishm_label_key(backend, opt->key).text);
+		unishm_fail(rc, "%s %s",
+				opt->oflag || opt->key == UNISHM_PRIVATE ? "create" : "open",
+				unishm_label_key(backend, opt->key).text);
 	return rc;
 }
 
@@ -343,8 +346,8 @@ int unishm_list(const char *name, int (*visit)(const struct unishm_status *, voi
 	return unishm_end(list(name, visit, arg));
 }
 
-static int sweep(const char *name, int flags,
-		int (*visit)(const struct unishm_status *, void *), void *arg)
+static int sweep(const char *name, int flags, int (*visit)(const struct unishm_status *, void *),
+		void *arg)
 {
 	const struct unishm_backend *backend;
 	struct visitor visitor = { visit, arg, 0 };
@@ -360,8 +363,8 @@ static int sweep(const char *name, int flags,
 	return rc < 0 ? unishm_fail(rc, "sweep unfinished %s segments", backend->name) : 0;
 }
 
-int unishm_sweep(const char *name, int flags,
-		int (*visit)(const struct unishm_status *, void *), void *arg)
+int unishm_sweep(const char *name, int flags, int (*visit)(const struct unishm_status *, void *),
+		void *arg)
 {
 	unishm_begin();
 	return unishm_end(sweep(name, flags, visit, arg));

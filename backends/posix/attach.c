@@ -18,8 +18,8 @@
 static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = ushp_sys_open_data(
-			&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = ushp_sys_open_data(&p->object, seg->size,
+			flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
 	if (fd < 0)
 		return fd;
 	*keeps = fd == p->object.fd;
@@ -52,8 +52,8 @@ bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t len
 
 /* UNISHM_REMAP replaces something, so that nothing must fail any more after it: count first. The
  * range is kept meanwhile, if it is free, or the record might be mapped there. */
-static int count_and_replace(
-		struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+static int count_and_replace(struct unishm *seg, void *where, int flags,
+		struct unishm_attachment *new)
 {
 	bool keeps;
 	void *held = ushp_hold_range(where, seg->size);

@@ -83,8 +83,8 @@ static bool push(struct ranges *ranges, uint64_t first, uint64_t last)
 {
 	if (ranges->count == ranges->room) {
 		bool on_heap = ranges->list != ranges->few;
-		struct range *more = unishm_sys.realloc(
-				on_heap ? ranges->list : NULL, 2 * ranges->room * sizeof *more);
+		struct range *more = unishm_sys.realloc(on_heap ? ranges->list : NULL,
+				2 * ranges->room * sizeof *more);
 		if (!more)
 			return false;
 		if (!on_heap)

@@ -118,8 +118,8 @@ int ushp_lock(struct unishm *seg)
 static int end_all_locks(struct unishm *seg, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
-	int rc = ushp_record_write(
-			&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch, sizeof epoch);
+	int rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch,
+			sizeof epoch);
 	if (rc == 0)
 		p->epoch = epoch;
 	return rc;

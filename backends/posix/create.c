@@ -35,8 +35,8 @@ static int check_size(const struct unishm_options *opt)
 		return unishm_because(-EINVAL, "a new segment needs a size of 1 or more");
 	off_t record_at = ushp_sys_record_offset(opt->size);
 	if (record_at < 0 || opt->size > PTRDIFF_MAX)
-		return unishm_because(
-				-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached",
+				opt->size);
 	/* Growing beyond this limit would raise SIGXFSZ. */
 	if (unishm_sys.getrlimit_fsize(&limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
 			(opt->size > (uint64_t)limit.rlim_cur ||
@@ -96,8 +96,8 @@ static int begin_record(const struct draft *draft, const struct unishm_options *
 static int finish_record(int fd, const struct unishm_options *opt)
 {
 	struct record_tail tail;
-	int rc = ushp_record_read(
-			fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail, sizeof tail);
+	int rc = ushp_record_read(fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail,
+			sizeof tail);
 	if (rc < 0)
 		return rc;
 	tail.head.state = RECORD_READY;
@@ -181,8 +181,8 @@ static struct work *work_of(struct unishm_making *making)
 
 static void close_draft(struct work *work)
 {
-	ushp_lock_close_own(
-			work->draft.fd, &draft_owner, work->claim.file.dev, work->claim.file.ino);
+	ushp_lock_close_own(work->draft.fd, &draft_owner, work->claim.file.dev,
+			work->claim.file.ino);
 }
 
 /* Others who use this library take away only what has no claim; but somebody may have deleted
@@ -334,8 +334,8 @@ static int publish(struct draft *draft, const char *name, const struct unishm_op
 }
 
 /* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
-static int fill_and_publish(
-		struct draft *draft, char *name, const struct unishm_options *opt, bool *published)
+static int fill_and_publish(struct draft *draft, char *name, const struct unishm_options *opt,
+		bool *published)
 {
 	struct claim claim;
 	bool claimed = ushp_sys_needs_claim(opt) || draft->name[0];

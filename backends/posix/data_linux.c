@@ -129,8 +129,7 @@ int ushp_sys_try_place(const struct object *object)
 	if (rc == 0)
 		return unishm_because(-ENOTSUP,
 				"/dev/shm is on a file system (overlayfs?) "
-				"where locks do not outlive their descriptor; "
-				"mount a tmpfs on it");
+				"where locks do not outlive their descriptor; mount a tmpfs on it");
 	unishm_mutex_lock(&trying);
 	good_dev = object->dev;
 	__atomic_store_n(&good, true, __ATOMIC_RELEASE);

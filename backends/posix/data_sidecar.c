@@ -30,8 +30,10 @@ static mode_t data_mode(mode_t mode)
 
 static int because_foreign(const char *name)
 {
-	return unishm_because(-EBADMSG, "an object that this library did not make has its name %s; "
-			"remove it, or choose another key", name);
+	return unishm_because(-EBADMSG,
+			"an object that this library did not make has its name %s; "
+			"remove it, or choose another key",
+			name);
 }
 
 /* See that there is none, and note that whatever comes now is ours. */

@@ -45,8 +45,7 @@ static int because_refused(int rc, const char *name)
 }
 
 /* Is what is open on @fd one of ours? By a name that has no key, its record tells the key. */
-static int identify(
-		int fd, const char *name, key_t *key, struct stat *st, struct record_tail *tail)
+static int identify(int fd, const char *name, key_t *key, struct stat *st, struct record_tail *tail)
 {
 	if (unishm_sys.fstat(fd, st) < 0)
 		return -errno;
@@ -187,8 +186,8 @@ static int see_what_is_there(struct unishm *seg, const char *name, const struct 
 	return found == -EMFILE || found == -ENFILE || found == -ENOMEM ? found : -EEXIST;
 }
 
-static int create_or_look_again(
-		struct unishm *seg, const char *name, const struct unishm_options *opt)
+static int create_or_look_again(struct unishm *seg, const char *name,
+		const struct unishm_options *opt)
 {
 	int rc = ushp_create(seg, name, opt);
 	if (rc == -EEXIST)

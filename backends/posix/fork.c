@@ -79,7 +79,9 @@ static int claim_heir_slot(struct posix *p, unsigned count)
 {
 	struct lock_file file = heir_file(p);
 	struct record_slot wanted = {
-		.word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid()
+		.word = count,
+		.pid = 0,
+		.attach_pid = (uint32_t)unishm_pid(),
 	};
 	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), 0, &wanted, &p->heir.index,
 			&p->heir.entry, &p->heir.before);

@@ -56,8 +56,8 @@ static int put_slot(struct posix *p, uint64_t op)
 		rc = mapped ? put(p, &entry->word, sizeof entry->word)
 			    : put(p, entry, sizeof *entry);
 	if (rc == 0 && p->hold.index >= RECORD_INLINE)
-		rc = ushp_record_write(
-				&p->object, map_of(p), RECORD_HEAD_FIELD(clock), &op, sizeof op);
+		rc = ushp_record_write(&p->object, map_of(p), RECORD_HEAD_FIELD(clock), &op,
+				sizeof op);
 	return rc;
 }
 
@@ -153,7 +153,9 @@ static int take_slot(struct posix *p)
 {
 	struct hold *hold = &p->hold;
 	struct record_slot wanted = {
-		.word = 1, .pid = (uint32_t)unishm_pid(), .attach_pid = (uint32_t)unishm_pid()
+		.word = 1,
+		.pid = (uint32_t)unishm_pid(),
+		.attach_pid = (uint32_t)unishm_pid(),
 	};
 	if (p->object.shared)
 		ushp_object_renew(&p->object); /* if not, the process will hold it */

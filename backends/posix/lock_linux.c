@@ -85,8 +85,9 @@ static int read_locks(dev_t dev, ino_t ino, struct range within, uint64_t most,
 
 static bool are_same(const struct lock_list *one, const struct lock_list *other)
 {
-	return one->count == other->count && (one->count == 0 ||
-			memcmp(one->list, other->list, one->count * sizeof *one->list) == 0);
+	size_t bytes = one->count * sizeof *one->list;
+	return one->count == other->count &&
+			(bytes == 0 || memcmp(one->list, other->list, bytes) == 0);
 }
 
 /* The kernel gives the list in pieces of a page. While locks of any file come and go between two

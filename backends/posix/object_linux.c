@@ -302,7 +302,8 @@ int ushp_sys_open_as_owner(const char *name)
 	int rc = unishm_sys.fstat(at, &st) < 0 ? -errno : 0;
 	if (rc == 0)
 		rc = S_ISREG(st.st_mode) && st.st_uid == unishm_sys.geteuid()
-				? open_with_mode(at, &st) : -EACCES;
+				? open_with_mode(at, &st)
+				: -EACCES;
 	unishm_sys.close(at);
 	return rc;
 }

@@ -242,8 +242,9 @@ int ushp_sys_access(int fd, unsigned want)
 	if (unishm_sys.fstat(fd, &st) < 0)
 		return -errno;
 	uid_t user = unishm_sys.geteuid();
-	unsigned granted = user == st.st_uid ? st.st_mode >> 6 & 7u
-			: in_group(st.st_gid) ? st.st_mode >> 3 & 7u : st.st_mode & 7u;
+	unsigned granted = user == st.st_uid  ? st.st_mode >> 6 & 7u
+			: in_group(st.st_gid) ? st.st_mode >> 3 & 7u
+					      : st.st_mode & 7u;
 	return user == 0 || (want & ~granted) == 0 ? 0 : -EACCES;
 }
 

@@ -71,7 +71,7 @@ int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *
 /* A file that is being made: nobody knows its name, if it has one. */
 struct draft {
 	int fd;
-	struct stat st; /* as it was made; mode and group may have been changed since */
+	struct stat st;             /* as it was made; mode and group may have been changed since */
 	char name[OBJECT_NAME_MAX]; /* "": none */
 };
 

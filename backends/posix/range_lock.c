@@ -294,8 +294,8 @@ bool ushp_lock_by_process(dev_t dev, ino_t ino)
 	return found;
 }
 
-static bool find_listed(
-		const struct lock_file *key, struct range ask, bool exclusive, struct range *found)
+static bool find_listed(const struct lock_file *key, struct range ask, bool exclusive,
+		struct range *found)
 {
 	bool done = false;
 	if (none())
@@ -317,8 +317,8 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 		struct range *found)
 {
 	/* A lock is in the way of what is asked for: a shared one only of an exclusive one. */
-	struct flock lock = range_of(
-			exclusive ? F_RDLCK : F_WRLCK, ask.first, ask.last - ask.first + 1);
+	struct flock lock = range_of(exclusive ? F_RDLCK : F_WRLCK, ask.first,
+			ask.last - ask.first + 1);
 	if (unishm_sys.fcntl_lock(file->fd, command, &lock) < 0)
 		return refused(command, errno);
 	if (lock.l_type == F_UNLCK)
@@ -329,8 +329,8 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 	return 1;
 }
 
-int ushp_lock_find(
-		const struct lock_file *file, struct range ask, bool exclusive, struct range *found)
+int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive,
+		struct range *found)
 {
 	/* By a description that others have, locks that they hold by it would not be seen. */
 	int command = file->shared ? F_GETLK : ushp_sys_lock_commands.find;

@@ -57,8 +57,8 @@ int ushp_lock_must_take(const struct lock_file *file, enum lock_owner owner, uin
 
 /* Without effect on what this owner does not hold. A process may take bytes at once, and drop them
  * one by one. */
-void ushp_lock_drop(
-		const struct lock_file *file, enum lock_owner owner, uint64_t at, uint64_t count);
+void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		uint64_t count);
 
 /* Some lock within @ask that is not of @file->fd's description: 1 and where, or 0. A lock
  * of this process counts. @exclusive: exclusive locks only, so that those of a process

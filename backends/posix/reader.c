@@ -44,8 +44,8 @@ static uint64_t place_of_now(void)
 }
 
 /* LOCK_BUSY: another process came at the very time, or has the place anyway. */
-static int try_place(
-		const struct lock_file *file, enum lock_owner owner, uint64_t at, unsigned count)
+static int try_place(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		unsigned count)
 {
 	struct range found;
 	int rc = ushp_lock_take(file, owner, at, count, false);
@@ -230,8 +230,8 @@ static void inherit_by_description(struct posix *p, struct unishm_attachment *at
 		ushp_lock_close(own.fd);
 }
 
-void ushp_reader_inherit(
-		struct posix *p, struct unishm_attachment *at, int fd, uint64_t place, bool last)
+void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
+		bool last)
 {
 	at->own[PLACE] = place;
 	at->own[PAGE] = fd < 0 ? (uint64_t)BY_PROCESS : BY_DESCRIPTOR;

@@ -48,7 +48,7 @@ void ushp_reader_forget(struct posix *p, struct unishm_attachment *at);
 
 /* Hold what the parent took: byte @place (0: nothing, take one), by the description of @fd (of
  * which @at is the @last user), or, if that is -1, by process. */
-void ushp_reader_inherit(
-		struct posix *p, struct unishm_attachment *at, int fd, uint64_t place, bool last);
+void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
+		bool last);
 
 #endif

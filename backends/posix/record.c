@@ -46,8 +46,7 @@ int ushp_record_check(const struct record_head *head, off_t record_at, off_t fil
 				"than a program of this word size can address; "
 				"use a 64-bit program",
 				(unsigned long long)head->size);
-	if (head->size == 0 || head->key != (int32_t)key ||
-			record_at + RECORD_SIZE != file_size ||
+	if (head->size == 0 || head->key != (int32_t)key || record_at + RECORD_SIZE != file_size ||
 			head->state < RECORD_MAKING || head->state > RECORD_REMOVING)
 		return unishm_because(-EBADMSG,
 				"its record is damaged; remove the object by its name");
@@ -68,8 +67,9 @@ int ushp_record_read(int fd, off_t record_at, size_t back, void *to, size_t size
 static bool may_pwrite(const struct object *object)
 {
 	struct rlimit limit;
-	return unishm_sys.getrlimit_fsize(&limit) == 0 && (limit.rlim_cur == RLIM_INFINITY ||
-			(uint64_t)limit.rlim_cur >= (uint64_t)object->record_at + RECORD_SIZE);
+	uint64_t end = (uint64_t)object->record_at + RECORD_SIZE;
+	return unishm_sys.getrlimit_fsize(&limit) == 0 &&
+			(limit.rlim_cur == RLIM_INFINITY || (uint64_t)limit.rlim_cur >= end);
 }
 
 static int write_by_mapping(const struct object *object, size_t back, const void *from, size_t size)

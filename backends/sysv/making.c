@@ -320,11 +320,13 @@ static int because_slow(int rc, const struct shmid_ds *ds)
 
 static int because_unfinished(enum sysv_stage stage, const struct shmid_ds *ds)
 {
-	char maker[128];
-	return unishm_because(-ENOENT, stage == SYSV_ABANDONED ?
-			"%s died while creating it; create it with O_CREAT" :
-			"%s has not finished creating it; wait, or create it with O_CREAT",
-			maker_text(ds, maker, sizeof maker));
+	char room[128];
+	const char *maker = maker_text(ds, room, sizeof room);
+	if (stage == SYSV_ABANDONED)
+		return unishm_because(-ENOENT, "%s died while creating it; create it with O_CREAT",
+				maker);
+	return unishm_because(-ENOENT,
+			"%s has not finished creating it; wait, or create it with O_CREAT", maker);
 }
 
 /* Remove what a maker left. Another process may be faster. */

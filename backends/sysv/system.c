@@ -67,8 +67,8 @@ int ushv_set_lock(int id, bool lock)
 	/* macOS and FreeBSD have the words and not the deed; a segment that may not be
 	 * looked at is there, too */
 	if (rc == -EINVAL && (unishm_sys.shmctl(id, IPC_STAT, &ds) == 0 || errno == EACCES))
-		return unishm_because(-ENOTSUP, "this system cannot lock System V segments; "
-				"use the POSIX backend");
+		return unishm_because(-ENOTSUP,
+				"this system cannot lock System V segments; use the POSIX backend");
 	return ushv_gone(rc);
 }
 
@@ -89,8 +89,8 @@ int ushv_stat_any(int id, struct shmid_ds *ds)
 
 static int cannot_list(void)
 {
-	return unishm_because(
-			-ENOTSUP, "this system has no call that lists System V segments; use ipcs");
+	return unishm_because(-ENOTSUP,
+			"this system has no call that lists System V segments; use ipcs");
 }
 
 #if defined SHM_STAT && defined SHM_INFO

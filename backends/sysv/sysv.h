@@ -127,5 +127,4 @@ int ushv_sweep(int flags, int (*visit)(const struct unishm_status *, void *), vo
 
 /* ---- sysv.c: the table ----------------------------------------------------- */
 
-
 #endif
