@@ -11,7 +11,7 @@
 #include "os.h"
 #include "sys.h"
 
-/* The list can be read at every instruction: a signal handler that interrupts this may fork. */
+/* The list is valid at every instruction: a signal handler that interrupts this may fork. */
 static int make_room(struct unishm *seg)
 {
 	if (seg->attached < seg->room)
@@ -75,7 +75,7 @@ static size_t whole_pages(size_t size)
 	return (size + page - 1) / page * page;
 }
 
-/* What a new attachment at @from has wholly replaced is attached no more. */
+/* Count out the attachments that a new one at @from has replaced. */
 static void drop_displaced(struct unishm *all, const struct unishm *by, char *from)
 {
 	const char *to = from + whole_pages(by->size);
@@ -94,9 +94,9 @@ static void drop_displaced(struct unishm *all, const struct unishm *by, char *fr
 	}
 }
 
-/* Whether bytes from @from up to @to, in attachment @old, are still what was attached. Where the
- * system does not tell, they are. Else the file's bytes at the right offsets have to be mapped
- * there; memory of the program's own has no file. */
+/* Whether the segment is still mapped from @from up to @to, in attachment @old. Where the system
+ * does not tell, the answer is yes. Else a mapping of the same file, at the right offset, has to be
+ * there; memory of the program has no file. */
 static bool still_attached(const struct unishm_attachment *old, const char *from, const char *to)
 {
 	struct unishm_mapping found;
@@ -201,8 +201,8 @@ static char *check_address(const struct unishm *seg, void *where, int flags)
 	return NULL;
 }
 
-/* Nothing of another attachment may be replaced but the whole: the system would let a later
- * detach of the one take away the other. */
+/* An attachment may only be replaced as a whole. If a part were replaced, a later detach of the old
+ * attachment would unmap the new one. */
 static int attach_over(struct unishm *seg, char *at, int flags, void **got)
 {
 	struct unishm *all;
@@ -290,7 +290,7 @@ static int detach(struct unishm *seg, const void *addr)
 	unsigned index = (unsigned)rc;
 	unishm_ready(seg);
 	rc = seg->backend->detach(seg, &seg->attachments[index]);
-	if (rc == 0 || !seg->attachments[index].addr) /* the program had ended it already */
+	if (rc == 0 || !seg->attachments[index].addr) /* the program has unmapped it */
 		forget(seg, index);
 	return rc;
 }

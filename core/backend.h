@@ -61,13 +61,13 @@ struct unishm {
 };
 
 struct unishm_backend {
-	/* What users type and tools print: short, stable, lower case. */
+	/* The name for users and tools: short, stable, lower case. */
 	const char *name;
 
 	/* Zeroed bytes wanted in unishm.priv. */
 	size_t priv_size;
 
-	/* No member from close to status makes a call that is a cancellation point. */
+	/* No member from close to status makes a cancellation point. */
 	bool no_cancellation_points;
 
 	/* Open or create as @opt says, and set the facts of @seg. May assume a
@@ -89,11 +89,11 @@ struct unishm_backend {
 	size_t (*granularity)(void);
 
 	/* Optional. Called with the handle locked, right before each of attach, detach, displaced,
-	 * remove, lock, unlock, chmod, chown, status and fork_prepare: see that what the handle
-	 * needs is there, and get back what the program took away (its descriptors, say). These
-	 * members check nothing of that again. 0; or a negative errno, -EIDRM if the segment is
-	 * gone: then that is the answer to the call, and the member is not called. But detach,
-	 * displaced and fork_prepare are called in any case, and do what they can. */
+	 * remove, lock, unlock, chmod, chown, status and fork_prepare: check what the handle needs,
+	 * and restore what the program took away (a descriptor that it closed). These members do
+	 * not check it again. Returns 0, or a negative errno (-EIDRM: the segment is gone): the
+	 * call then fails with it, and the member is not called. But detach, displaced and
+	 * fork_prepare are called in any case, and do what they can. */
 	int (*ready)(struct unishm *seg);
 
 	/* Optional. Called after each of them but fork_prepare, when the list of attachments is up
@@ -102,11 +102,10 @@ struct unishm_backend {
 	void (*settle)(struct unishm *seg);
 
 	/* Map seg->size bytes, and set @new->addr. @where is NULL (any address) or aligned, not
-	 * wrapping, and then exact: what is mapped there is -EINVAL and stays
-	 * unharmed unless UNISHM_REMAP. Counted, with pid and time, by all who
-	 * ask after it returns. -EIDRM once removed, -EACCES as the mode says
-	 * for the effective user now, -ENOMEM, -ENOTSUP for UNISHM_EXEC that
-	 * cannot be had. */
+	 * wrapping, and then exact: what is mapped there is -EINVAL and stays unharmed unless
+	 * UNISHM_REMAP. When it returns, every process can see the new number, pid and time. -EIDRM
+	 * once removed, -EACCES as the mode says for the effective user now, -ENOMEM, -ENOTSUP for
+	 * UNISHM_EXEC that cannot be had. */
 	int (*attach)(struct unishm *seg, void *where, int flags, struct unishm_attachment *new);
 
 	/* Unmap @old, which attach filled in and nothing has detached since, and
@@ -179,11 +178,11 @@ struct unishm_making {
 			   callback; everything here is the parent's */
 	bool abandoned; /* set by the core: abandon() was called */
 	bool orphan;    /* the core's: in a child, of a thread that is not there */
-	/* (b) The callback was left for good (the thread ended, or jumped out of it and uses
-	 * the same key again): undo as if this process had died, but promptly. Nothing of the
+	/* (b) The callback will not return (its thread ended, or left it by a jump and uses the
+	 * same key again): undo now what others would undo if this process had died. Nothing of the
 	 * library is locked but a hold of forks. */
 	void (*abandon)(struct unishm_making *making);
-	/* (b) In a child: let go of descriptors and mappings that would keep the parent's claim
+	/* (b) In a child: close descriptors and unmap mappings that would keep the parent's claim
 	 * alive. Async-signal-safe calls only. Must not undo anything that others see. */
 	void (*leave)(struct unishm_making *making);
 };

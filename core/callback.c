@@ -66,7 +66,7 @@ static void abandon(struct unishm_making *making)
 	making->abandon(making);
 }
 
-/* It is listed no more, and nobody returns to it. */
+/* It is not in the list any more, and no thread returns to it. */
 static void bury(struct unishm_making *making)
 {
 	abandon(making);
@@ -77,8 +77,8 @@ static void bury(struct unishm_making *making)
 
 typedef bool test(const struct unishm_making *making, const struct unishm_making *like);
 
-/* The first that is so, @like another. It stays valid: only this thread takes its own out of the
- * list, and whoever takes an orphan out does so in one step. */
+/* The first entry for which @is_so is true; with @take it is removed from the list. It stays valid:
+ * only this thread removes its own entries, and orphans are found and removed in one step. */
 static struct unishm_making *find(test *is_so, const struct unishm_making *like, bool take)
 {
 	unishm_mutex_lock(&lock);
@@ -158,8 +158,8 @@ static void left_for_good(struct unishm_making **left)
 	unishm_end(0);
 }
 
-/* A backend may take -EAGAIN or -EEXIST of its own for a reason to try again. So what a callback
- * answers passes through it as a number that is no errno value. */
+/* A backend may try again after its own -EAGAIN or -EEXIST. So the answer of a callback passes
+ * through the backend as a number that is no errno value. */
 enum { MOST_CODES = 1 << 16 };
 
 static int disguise(int rc)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From errno to a sentence: the one place where messages are made. */
+/* From errno to a sentence: all messages of the library are made here. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ static _Thread_local struct {
 	char sentence[560];
 } last;
 
-/* What an errno means here when no backend said more. */
+/* The reason for an errno if unishm_because() gave none. */
 static const struct {
 	int code;
 	const char *why;
@@ -28,7 +28,7 @@ static const struct {
 			"ask for less, or raise RLIMIT_AS" },
 	{ ENOSPC,
 			"the system has no room for it; "
-			"remove segments that nobody needs, or raise the limits" },
+			"remove unused segments, or raise the limits" },
 	{ EMFILE,
 			"this process has no file descriptors left; "
 			"close some, or raise RLIMIT_NOFILE (ulimit -n)" },

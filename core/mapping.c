@@ -162,7 +162,8 @@ void unishm_mapping_prepare(void)
 	unishm_mutex_unlock(&lock);
 }
 
-/* If a signal handler that interrupted the above forked, the end of that sees to it. */
+/* In a child by a signal handler that interrupted one of the above, that function closes the
+ * file. */
 void unishm_mapping_forget(void)
 {
 	if (unishm_mutex_is_mine(&lock))

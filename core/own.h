@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the core keeps for each thread. It is one variable: to find a thread-local variable of a
- * shared library costs the call of a function, so a call of the library does that once.
+ * What the core keeps for each thread. It is one variable, since the address of a thread-local
+ * variable of a shared library costs a function call; a call of the library needs it once.
  */
 #ifndef UNISHM_CORE_OWN_H
 #define UNISHM_CORE_OWN_H
@@ -11,7 +11,7 @@
 
 struct unishm_thread;
 
-/* The fork that this thread is at, from the handler before it to the one after it. */
+/* The fork that this thread does now, from the first fork handler to the last. */
 struct unishm_own_fork {
 	unsigned depth;  /* more than 1: a handler of the program forks */
 	bool has_turn;   /* and the gate is closed */

@@ -13,12 +13,12 @@
 
 /* ---- Open and close ------------------------------------------------------ */
 
-/* The struct of a program built against another version: take what both know.
- * A longer one is fine as long as what we do not know is unused. */
+/* The struct may be of a program built against another version. Members that both versions know are
+ * copied. A longer struct is accepted if the unknown members are 0. */
 static int read_options(struct unishm_options *known, const struct unishm_options *given)
 {
 	size_t size = given->struct_size;
-	const size_t most = 4096; /* whatever it grows to: what is larger was never set */
+	const size_t most = 4096; /* more than any version has */
 	if (size < offsetof(struct unishm_options, arg) + sizeof given->arg || size > most)
 		return unishm_because(-EINVAL,
 				"struct_size is %zu, which no version has; "
@@ -85,7 +85,7 @@ __attribute__((constructor(101))) static void set_up_early(void)
 	unishm_set_up();
 }
 
-/* An id is given by the system: creating is no remedy. */
+/* The system chooses ids, so the advice to create the segment would not help. */
 static int because_no_id(int rc)
 {
 	if (rc != -ENOENT || unishm_has_reason(rc))
@@ -102,7 +102,7 @@ static int dispatch_open(const struct unishm_own *own, struct unishm *seg,
 		return rc;
 	if (opt)
 		unishm_abandon_key(seg->backend, opt->key);
-	unishm_set_opening(seg); /* whoever leaves an init callback for good leaves it, too */
+	unishm_set_opening(seg); /* for the case that an init callback does not return */
 	rc = opt ? seg->backend->open(seg, opt) : seg->backend->open_id(seg, id);
 	unishm_set_opening(NULL);
 	if (rc == 0)
@@ -308,8 +308,8 @@ int unishm_status(struct unishm *seg, struct unishm_status *st)
 	UNISHM_LOCKED(seg, "tell the status of", checked_status(seg, st));
 }
 
-/* What the callback returned is its own affair, also when negative: wrap it to tell it from a
- * failure of the listing. */
+/* The callback may return any number, also a negative one. It is wrapped, to tell it from an error
+ * of the backend. */
 struct visitor {
 	int (*visit)(const struct unishm_status *st, void *arg);
 	void *arg;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A status, as people read it. */
+/* A status as text, for people. */
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -53,7 +53,7 @@ int unishm_because_denied(int rc, mode_t mode, uid_t owner)
 		return rc;
 	unishm_user_text(owner, name, sizeof name);
 	unishm_mode_text(mode & 0777, letters);
-	if (rc == -EPERM) /* the mode has no say in what owners may do */
+	if (rc == -EPERM) /* the mode does not matter for what only owners may do */
 		return unishm_because(rc, "its owner is %s; act as that user, or as root", name);
 	if (owner != unishm_sys.geteuid())
 		return unishm_because(rc,
