@@ -26,9 +26,9 @@ static struct sysv_handle *handle_of(struct unishm *seg)
 	return (struct sysv_handle *)seg->priv;
 }
 
-/* Ids come back after some 10^9 segments. Compared is what never changes: not the users, which
- * another user namespace numbers otherwise, nor the creator's pid in a child, which may be in
- * another pid namespace. */
+/* The kernel reuses ids after some 10^9 segments. So members that never change are compared. The
+ * users are not: another user namespace has other numbers for them. Nor is the creator's pid in a
+ * child, which may be in another pid namespace. */
 static bool is_same(struct unishm *seg, const struct shmid_ds *ds)
 {
 	struct sysv_handle *handle = handle_of(seg);
@@ -52,8 +52,9 @@ static int look(struct unishm *seg, struct shmid_ds *ds)
 	return rc == 0 && !is_same(seg, ds) ? -EIDRM : rc;
 }
 
-/* The same before an act on the id, which the kernel judges. Nobody but its owner, or the
- * superuser, can act, so one that cannot be looked at (Linux before 4.17) is not a stranger's. */
+/* The same before a change of the segment, for which the kernel checks permission. Only the owner
+ * and the superuser may change it, so a segment whose status cannot be read (Linux before 4.17) is
+ * not one that reused the id. */
 static int look_before(struct unishm *seg, struct shmid_ds *ds)
 {
 	int rc = look(seg, ds);
@@ -150,7 +151,7 @@ static void know(struct unishm *seg, int id, const struct shmid_ds *ds)
 	*handle_of(seg) = (struct sysv_handle){ ds->shm_cpid, ds->shm_atime != 0 };
 }
 
-/* Take segment @id, which has @key, unless it is going, or in the making. */
+/* Use segment @id, which has @key, for the handle, unless it is being removed or filled. */
 static int adopt(struct unishm *seg, int id, key_t key)
 {
 	struct shmid_ds ds;
@@ -194,8 +195,8 @@ static int open_existing(struct unishm *seg, const struct unishm_options *opt)
 	return adopt(seg, id, opt->key);
 }
 
-/* What stands in the way of opt->key: another process was faster, or the segment is in the
- * making or going. 0: try again. */
+/* The key could not be opened or created: another process was faster, or the segment is being
+ * filled or removed. 0: try again. */
 static int look_again(const struct unishm_options *opt, struct sysv_wait *wait)
 {
 	struct shmid_ds ds;
@@ -242,8 +243,8 @@ static int sysv_open(struct unishm *seg, const struct unishm_options *opt)
 	return rc;
 }
 
-/* By id also what may be a maker's first step, once its creator is dead: there is no other way
- * to remove a private one. */
+/* A segment whose creator died right after shmget() can be opened by id: there is no other way to
+ * remove a private one. */
 static bool can_open_by_id(int id, const struct shmid_ds *ds)
 {
 	enum sysv_stage stage = ushv_stage_of(id, ds);
@@ -305,8 +306,8 @@ static size_t sysv_granularity(void)
 #endif
 }
 
-/* The kernel lets anyone attach a removed segment: ask first. A removal between
- * the two calls is as good as one after them. */
+/* The kernel allows attaching a removed segment, so look first. A removal between the two calls
+ * counts as one after them. */
 static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct shmid_ds ds;
@@ -397,7 +398,8 @@ static int sysv_unlock(struct unishm *seg)
 	return denied(rc < 0 ? rc : ushv_set_lock(seg->id, false), seg->id);
 }
 
-/* IPC_SET takes mode, owner and group at once: a field that stays is what IPC_STAT told. */
+/* IPC_SET sets mode, owner and group at once. Fields that stay are set to what IPC_STAT
+ * returned. */
 static int change(struct unishm *seg, struct shmid_ds *ds)
 {
 	if (ushv_is_mark(ds))
@@ -449,8 +451,8 @@ struct listing {
 	void *arg;
 };
 
-/* What may be a maker's first step is shown once its creator is dead: otherwise nobody would
- * find a private one. */
+/* A segment whose creator died right after shmget() is listed: otherwise a private one could not be
+ * found. */
 static bool is_shown(int id, const struct shmid_ds *ds)
 {
 	if (!ushv_may_be_unfinished(ds))
