@@ -17,7 +17,7 @@ static int look_as_owner(struct unishm *seg, struct view *view)
 	return rc == 0 ? ushp_object_must_own(&p->object, &p->st) : rc;
 }
 
-/* An owner whom the mode does not let write cannot write this down. */
+/* If the mode does not let the owner write, this cannot be recorded. */
 static void write_head(struct unishm *seg, size_t back, uint32_t value)
 {
 	struct posix *p = posix_of(seg);
@@ -36,8 +36,8 @@ static int because_unseen(const struct object *object)
 			object->name);
 }
 
-/* The name is looked at and taken away while no other remover does so. That it is gone is then
- * seen in the file itself. */
+/* The name is checked and removed while other removers are kept away. Whether it is gone can then
+ * be seen by the link count of the file. */
 static int take_name_away(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
@@ -58,8 +58,9 @@ static int take_name_away(struct unishm *seg)
 	return rc;
 }
 
-/* No process can attach any more, and none has or had begun to: there is no lock. Then the links of
- * the file say all that has to be known; else the record says it to those who attach (hold.c). */
+/* The name is gone. If there is no lock, no process is attached or about to attach, and the link
+ * count of the file says that it was removed. Otherwise the record must say so for attachers
+ * (hold.c). */
 static bool is_past(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
@@ -67,7 +68,7 @@ static bool is_past(struct unishm *seg)
 			p->st.st_nlink == 0;
 }
 
-/* Another link keeps the file, but the name is gone, and a remover has written that down. */
+/* Another link keeps the file, but its name is gone, and a remover has recorded that. */
 static bool says_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
@@ -83,9 +84,9 @@ int ushp_remove(struct unishm *seg)
 		return look_as_owner(seg, &view); /* removed already, or even gone */
 	int rc = ushp_object_must_own(&p->object, &p->st);
 	if (rc == 0 && p->object.shared)
-		ushp_object_renew(&p->object); /* its lock would be the children's as well */
+		ushp_object_renew(&p->object); /* children would share its lock */
 	if (rc == 0)
-		ushp_hold_secure(seg); /* what has no name is hard to open again */
+		ushp_hold_secure(seg); /* a file without a name cannot always be opened again */
 	if (rc == 0)
 		rc = take_name_away(seg);
 	if (rc == -ENOENT && says_removed(p))
@@ -113,8 +114,8 @@ int ushp_lock(struct unishm *seg)
 	return ushp_pin(seg, p->epoch);
 }
 
-/* A new epoch counts out all locks. Our own ends at once; others' memory can page again when their
- * process next uses the segment, or ends. */
+/* A new epoch ends all locks. Our own is undone at once. Memory that another process locked can be
+ * paged out when that process next uses the segment, or ends. */
 static int end_all_locks(struct unishm *seg, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
@@ -125,7 +126,7 @@ static int end_all_locks(struct unishm *seg, uint32_t epoch)
 	return rc;
 }
 
-/* An owner whom the mode does not let write cannot say so to others. */
+/* An owner that the mode does not let write cannot end the locks of other processes. */
 static int end_own_lock(struct unishm *seg)
 {
 	struct view view;
@@ -152,7 +153,8 @@ int ushp_unlock(struct unishm *seg)
 
 /* ---- Mode and owner ---------------------------------------------------------------- */
 
-/* Before the mode may take the right away: what is written after needs a descriptor from now. */
+/* Before the new mode may take away the right to write: later writes need a descriptor that is
+ * opened now. */
 static void have_writable(struct unishm *seg)
 {
 	ushp_hold_need_writable(seg);

@@ -21,8 +21,8 @@ int ushp_sys_prepare_data(int fd, const struct unishm_options *opt)
 	return ushp_reserve(fd, RECORD_SIZE);
 }
 
-/* The owner can always open the object, to change its mode: that an attach is refused is read off
- * the file beside it. */
+/* The owner can always open the object, to change its mode. Whether an attach is allowed is decided
+ * by the mode of the sidecar file. */
 static mode_t data_mode(mode_t mode)
 {
 	return mode | 0600;
@@ -36,7 +36,7 @@ static int because_foreign(const char *name)
 			name);
 }
 
-/* See that there is none, and note that whatever comes now is ours. */
+/* Check that there is none, and note that an object of that name is ours from now on. */
 static int announce_data(int record_fd, const char *name)
 {
 	int fd = ushp_sidecar_open_data(name, O_RDONLY);

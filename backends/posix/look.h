@@ -16,7 +16,7 @@ struct view {
  * removed and no process is attached; the handle knows that from now on. */
 int ushp_look(struct unishm *seg, struct view *view);
 
-/* Is nothing attached, and no lock there of any that could be about to? */
+/* Is no process attached or about to attach? There is no lock then. */
 bool ushp_is_unused(const struct unishm *seg);
 
 #endif

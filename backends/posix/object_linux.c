@@ -48,7 +48,7 @@ void ushp_sys_remember_directory(dev_t dev)
 {
 	if (__atomic_load_n(&former.known, __ATOMIC_ACQUIRE) && former.dev == dev &&
 			former.losses == ushp_fd_losses())
-		return; /* nothing tells that the program might have closed it */
+		return; /* the program has closed no descriptor of ours since */
 	unishm_mutex_lock(&guard);
 	former.losses = ushp_fd_losses();
 	if (former.dev == dev && former_is_ours()) {
@@ -221,7 +221,7 @@ static int publish_unnamed(int fd, const char *to)
 	return errno == EEXIST ? -EEXIST : -ENOENT;
 }
 
-/* The directory is not to blame: it took the draft. */
+/* The directory cannot be the cause: it accepted the draft. */
 static int because_no_name(int rc)
 {
 	if (rc != -EPERM && rc != -EACCES && rc != -ENOSYS && rc != -EINVAL)
@@ -263,7 +263,7 @@ void ushp_sys_discard(struct draft *draft)
 {
 	if (draft->name[0] != '\0') {
 		struct path path = ushp_path(PREFIX, draft->name);
-		unishm_sys.unlink(path.text); /* still ours: its name is known to nobody */
+		unishm_sys.unlink(path.text); /* still the draft: no other process knows its name */
 	}
 	unishm_sys.close(draft->fd);
 }
@@ -310,8 +310,9 @@ int ushp_sys_open_as_owner(const char *name)
 
 /* ---- Permission -------------------------------------------------------------------------- */
 
-/* faccessat2() came with Linux 5.8. Before, to open says the same of reading and writing. A file
- * without any execute bit is closed even to those who override modes; System V segments are not. */
+/* faccessat2() came with Linux 5.8. Before, open() tells the same for reading and writing. A
+ * file without any execute bit cannot be executed even with CAP_DAC_OVERRIDE; System V segments
+ * differ. */
 int ushp_sys_access(int fd, unsigned want)
 {
 	if (unishm_sys.access(fd, (int)want) == 0)
@@ -327,7 +328,8 @@ int ushp_sys_access(int fd, unsigned want)
 	return 0;
 }
 
-/* A flag that only the owner, or CAP_FOWNER over the file, may set: set it, and restore. */
+/* Set and restore a flag that only the owner, or a process with CAP_FOWNER over the file, may
+ * set. */
 int ushp_sys_may_act_as_owner(int fd, uid_t user)
 {
 	(void)user;

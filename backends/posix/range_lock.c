@@ -216,7 +216,7 @@ int ushp_lock_must_take(const struct lock_file *file, enum lock_owner owner, uin
 	return rc;
 }
 
-/* Of what the process lists, only what no other of its holders has listed as well. */
+/* Drop only bytes that no other holder of this process has listed. */
 void ushp_lock_drop(const struct lock_file *key, enum lock_owner owner, uint64_t at, uint64_t count)
 {
 	if (owner == LOCK_OF_DESCRIPTION) {
@@ -332,7 +332,8 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive,
 		struct range *found)
 {
-	/* By a description that others have, locks that they hold by it would not be seen. */
+	/* F_GETLK by a description that other processes share does not report the locks that they
+	 * hold by it. */
 	int command = file->shared ? F_GETLK : ushp_sys_lock_commands.find;
 	int rc = ask_kernel(file, command, ask, exclusive, found);
 	return rc == 0 ? find_listed(file, ask, exclusive, found) : rc;

@@ -25,7 +25,8 @@ bool ushp_reader_is(const struct unishm_attachment *at);
 /* The page by which it is kept; NULL. */
 void *ushp_reader_page(const struct unishm_attachment *at);
 
-/* Has the handle's descriptor, or its description, the lock? Asking by it does not show that. */
+/* Does the handle's descriptor, or its description, have the lock? F_GETLK by it does not report
+ * that. */
 bool ushp_reader_by_descriptor(const struct unishm_attachment *at);
 
 /* Its lock goes to the description of @fd, kept by an anchor; or, if @fd is negative, to the

@@ -83,7 +83,7 @@ static int write_by_mapping(const struct object *object, size_t back, const void
 	return 0;
 }
 
-/* A single word is one that others decide by. */
+/* A single word decides what other processes do: store it in order. */
 static void put_words(uint32_t *to, const void *from, size_t size)
 {
 	if (size == sizeof *to)
@@ -169,8 +169,8 @@ void ushp_record_copy(void *to, const void *from, size_t size)
 
 /* ---- Order and time -------------------------------------------------------------- */
 
-/* In shared memory others may be writing: what is half old and half new is at worst a number too
- * many. */
+/* Other processes may be writing. A mixture of old and new values at worst gives a number that is
+ * too high. */
 static uint64_t next_op(const volatile struct record_tail *tail)
 {
 	uint64_t last = tail->head.clock;
