@@ -38,7 +38,8 @@ int ushp_look_if_gone(struct unishm *seg, struct view *view)
 	if (rc < 0)
 		return rc;
 	p->epoch = view->tail.head.lock_epoch;
-	view->removed = p->st.st_nlink == 0 || view->tail.head.removed;
+	view->removed = p->st.st_nlink == 0 || ushp_says_removed(p, &p->st) ||
+			view->tail.head.removed;
 	return view->removed ? ushp_look_on(seg, view) : 0;
 }
 
