@@ -6,9 +6,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h> /* defines __GLIBC__, or not */
+#include <stdlib.h> /* defines __GLIBC_PREREQ, or not */
 
-#ifdef __GLIBC__
+#ifdef __GLIBC_PREREQ
 #if __GLIBC_PREREQ(2, 32)
 #include <sys/single_threaded.h>
 #define UNISHM_OS_TELLS_OF_THREADS 1

@@ -61,6 +61,7 @@ void ushs_remember(struct unishm *seg)
 	known.ino = p->object.ino;
 	known.size = seg->size;
 	struct entry *entry = entry_of(seg->key);
+	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
 	if (memcmp(&entry->known, &known, sizeof known) != 0)
 		change(entry, &known);
 }

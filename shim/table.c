@@ -109,7 +109,8 @@ static struct shim_segment *end_use(struct shim_segment *segment)
 		return NULL;
 	idle--;
 	struct shim_segment *oldest = longest_idle();
-	take_out(oldest);
+	if (oldest)
+		take_out(oldest);
 	return oldest;
 }
 

@@ -129,7 +129,8 @@ static int check_binary(const char *path, int fd, const ElfW(Ehdr) *header)
 
 static int check_program(const char *path, int depth);
 
-/* "#! /bin/sh -e": the interpreter is what is preloaded. */
+/* "#! /bin/sh -e": the interpreter is what is preloaded. It may be a script as well. */
+/* NOLINTNEXTLINE(misc-no-recursion): @depth has a bound */
 static int check_script(const char *path, char *line, int depth)
 {
 	char *name = line + 2 + strspn(line + 2, " \t");
@@ -145,6 +146,7 @@ static int check_script(const char *path, char *line, int depth)
 }
 
 /* Can what is preloaded work there? */
+/* NOLINTNEXTLINE(misc-no-recursion): @depth has a bound */
 static int check_program(const char *path, int depth)
 {
 	union {

@@ -16,7 +16,7 @@ struct names_of_one {
 
 static struct names_of_one names_of(ino_t inode)
 {
-	struct names_of_one names;
+	struct names_of_one names = { "", "" };
 	int id = ushp_id_of(&(struct stat){ .st_ino = inode });
 	ushp_name_of_private(id, names.live);
 	ushp_name_of_removed(id, names.removed);
@@ -98,7 +98,7 @@ static int destroy_if_unused(struct unishm *seg, const struct names_of_one *name
 	struct posix *p = posix_of(seg);
 	const uint32_t yes = 1;
 	struct record_tail tail;
-	struct census census;
+	struct census census = { 0 };
 	int rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
 	ushp_record_fence();
 	if (rc == 0)

@@ -64,7 +64,7 @@ static void try_word(const char *word)
 	parse_time_format(word, &format);
 }
 
-static void run_command(unsigned which, int count, char **words)
+static void try_command(unsigned which, int count, char **words)
 {
 	static const char *const names[] = { "list", "show", "create", "remove", "chmod", "chown",
 		"unlock", "read", "write", "help", "complete", "rm", "ls", "mk" };
@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += length + 1;
 	}
 	if (!devices)
-		run_command(which, count, words);
+		try_command(which, count, words);
 	while (count > 0)
 		free(words[--count]);
 	CHECK(count_descriptors() == descriptors, "%u descriptors, %u before", count_descriptors(),
