@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The System V backend: shmget, shmat, shmdt, shmctl. The kernel keeps the accounts; what is
- * done here is what the contract makes uniform and the kernel does not: no attach after remove,
- * one errno for one cause, no act on another segment that got the id of a handle's, segments
- * that are whole before anyone sees them also when an init callback fills them (making.c).
+ * The System V backend: shmget, shmat, shmdt, shmctl. The kernel counts. This file adds what the
+ * contract promises and the kernel does not do: no attach after removal, one errno for one cause,
+ * no call on another segment with a reused id, no segment that is visible before its init
+ * callback has filled it (making.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,21 +19,21 @@ struct sysv_handle {
 	bool attached; /* it has been attached */
 };
 
-/* ---- Small things -------------------------------------------------------- */
+/* ---- Handles ------------------------------------------------------------- */
 
 static struct sysv_handle *handle_of(struct unishm *seg)
 {
 	return (struct sysv_handle *)seg->priv;
 }
 
-/* Ids come back after some 10^9 segments. Compared is what never changes: not the users, which
- * another user namespace numbers otherwise, nor the creator's pid in a child, which may be in
- * another pid namespace. */
+/* The kernel reuses ids after some 10^9 segments. So members that never change are compared. The
+ * users are not: another user namespace has other numbers for them. Nor is the creator's pid in a
+ * child, which may be in another pid namespace. */
 static bool is_same(struct unishm *seg, const struct shmid_ds *ds)
 {
 	struct sysv_handle *handle = handle_of(seg);
-	bool key_fits = ushv_key_of(ds) == seg->key || (ushv_is_removed(ds, seg->key) &&
-			ushv_key_of(ds) == IPC_PRIVATE);
+	bool key_fits = ushv_key_of(ds) == seg->key ||
+			(ushv_is_removed(ds, seg->key) && ushv_key_of(ds) == IPC_PRIVATE);
 	if (!key_fits || (size_t)ds->shm_segsz != seg->size)
 		return false;
 	if (handle->creator && ds->shm_cpid != handle->creator)
@@ -52,8 +52,9 @@ static int look(struct unishm *seg, struct shmid_ds *ds)
 	return rc == 0 && !is_same(seg, ds) ? -EIDRM : rc;
 }
 
-/* The same before an act on the id, which the kernel judges. Nobody but its owner, or the
- * superuser, can act, so one that cannot be looked at (Linux before 4.17) is not a stranger's. */
+/* The same before a change of the segment, for which the kernel checks permission. Only the owner
+ * and the superuser may change it, so a segment whose status cannot be read (Linux before 4.17) is
+ * not one that reused the id. */
 static int look_before(struct unishm *seg, struct shmid_ds *ds)
 {
 	int rc = look(seg, ds);
@@ -62,7 +63,8 @@ static int look_before(struct unishm *seg, struct shmid_ds *ds)
 
 static int because_forbidden(int rc)
 {
-	return unishm_because(rc, "a sandbox or security module forbids System V shared memory; "
+	return unishm_because(rc,
+			"a sandbox or security module forbids System V shared memory; "
 			"allow it, or use the POSIX backend");
 }
 
@@ -96,17 +98,19 @@ static int because_not_created(int rc, const struct unishm_options *opt)
 	if (rc == -EINVAL && opt->size == 0)
 		return unishm_because(rc, "a new segment needs a size of 1 or more");
 	if (rc == -EINVAL)
-		return unishm_because(rc, "the system's limit SHMMAX is less than %s; ask for "
-				"less, or raise it", unishm_bytes(opt->size).text);
+		return unishm_because(rc,
+				"the limit SHMMAX is less than %s; ask for less, or raise it",
+				unishm_bytes(opt->size).text);
 	if (rc == -ENOSPC)
 		return unishm_because(rc,
-				"the system's limit of segments (SHMMNI) or of their total "
-				"size (SHMALL) is reached; remove unused ones or raise it");
+				"the system's limit of segments (SHMMNI) or of their total size "
+				"(SHMALL) is reached; remove unused ones or raise it");
 	if (rc == -ENOMEM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc, "there are not enough huge pages; raise vm.nr_hugepages");
 	if (rc == -ENOMEM)
-		return unishm_because(rc, "the system cannot reserve %s; ask for less, or use "
-				"UNISHM_NORESERVE", unishm_bytes(opt->size).text);
+		return unishm_because(rc,
+				"%s cannot be reserved; ask for less, or use UNISHM_NORESERVE",
+				unishm_bytes(opt->size).text);
 	if (rc == -EPERM && opt->flags & UNISHM_HUGETLB)
 		return unishm_because(rc,
 				"huge pages need privilege, or a group in vm.hugetlb_shm_group");
@@ -120,10 +124,10 @@ static int create(struct unishm *seg, const struct unishm_options *opt)
 	int flags = ushv_create_flags(opt->flags);
 	if (flags < 0)
 		return flags;
-	if (opt->size > PTRDIFF_MAX && (opt->key == UNISHM_PRIVATE ||
-			unishm_sys.shmget(opt->key, 0, 0) < 0))
-		return unishm_because(
-				-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
+	if (opt->size > PTRDIFF_MAX &&
+			(opt->key == UNISHM_PRIVATE || unishm_sys.shmget(opt->key, 0, 0) < 0))
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached",
+				opt->size);
 	mode_t mode = opt->init ? SYSV_MODE_BORN : opt->mode;
 	int id = unishm_sys.shmget(opt->key, opt->size, IPC_CREAT | IPC_EXCL | flags | (int)mode);
 	if (id < 0)
@@ -147,7 +151,7 @@ static void know(struct unishm *seg, int id, const struct shmid_ds *ds)
 	*handle_of(seg) = (struct sysv_handle){ ds->shm_cpid, ds->shm_atime != 0 };
 }
 
-/* Take segment @id, which has @key, unless it is going, or in the making. */
+/* Use segment @id, which has @key, for the handle, unless it is being removed or filled. */
 static int adopt(struct unishm *seg, int id, key_t key)
 {
 	struct shmid_ds ds;
@@ -174,9 +178,9 @@ static int because_not_opened(int rc, const struct unishm_options *opt)
 	if ((rc == -EACCES || rc == -EINVAL) && ushv_stage_of(id, &ds) != SYSV_WHOLE)
 		return SYSV_AGAIN; /* not there yet */
 	if (rc == -EINVAL && (size_t)ds.shm_segsz < opt->size)
-		return unishm_because(rc, "it has %s, fewer than the %zu asked for; "
-				"size 0 opens any", unishm_bytes((size_t)ds.shm_segsz).text,
-				opt->size);
+		return unishm_because(rc,
+				"it has %s, fewer than the %zu asked for; size 0 opens any",
+				unishm_bytes((size_t)ds.shm_segsz).text, opt->size);
 	if (rc == -EACCES)
 		return because_denied(rc, &ds);
 	return rc == -EPERM ? because_forbidden(rc) : rc;
@@ -191,8 +195,8 @@ static int open_existing(struct unishm *seg, const struct unishm_options *opt)
 	return adopt(seg, id, opt->key);
 }
 
-/* What stands in the way of opt->key: another process was faster, or the segment is in the
- * making or going. 0: try again. */
+/* The key could not be opened or created: another process was faster, or the segment is being
+ * filled or removed. 0: try again. */
 static int look_again(const struct unishm_options *opt, struct sysv_wait *wait)
 {
 	struct shmid_ds ds;
@@ -225,8 +229,7 @@ static int next_try(const struct unishm_options *opt, struct sysv_wait *wait)
 		return rc;
 	if (wait->tries > MOST)
 		return unishm_because(-EAGAIN,
-				"other processes create and remove it without pause; "
-				"try again");
+				"other processes create and remove it without pause; try again");
 	return unishm_pause(&wait->whole);
 }
 
@@ -240,8 +243,8 @@ static int sysv_open(struct unishm *seg, const struct unishm_options *opt)
 	return rc;
 }
 
-/* By id also what may be a maker's first step, once its creator is dead: there is no other way
- * to remove a private one. */
+/* A segment whose creator died right after shmget() can be opened by id: there is no other way to
+ * remove a private one. */
 static bool can_open_by_id(int id, const struct shmid_ds *ds)
 {
 	enum sysv_stage stage = ushv_stage_of(id, ds);
@@ -276,16 +279,17 @@ static int because_not_attached(int rc, const struct unishm *seg, const void *wh
 	if (rc == -EINVAL && ushv_stat_any(seg->id, &ds) == -EIDRM)
 		return -EIDRM; /* removed and gone since we looked */
 	if (rc == -EINVAL && where)
-		return unishm_because(
-				rc, "something is mapped there already; choose another address");
+		return unishm_because(rc,
+				"something is mapped there already; choose another address");
 	if (rc == -EAGAIN)
 		return ushv_because_memory_is_locked(seg->size);
 	if (rc == -EPERM && flags & UNISHM_EXEC)
-		return unishm_because(-ENOTSUP, "this system lets no code run in shared memory; "
-				"leave out UNISHM_EXEC");
+		return unishm_because(-ENOTSUP,
+				"this system runs no code in shared memory; leave out UNISHM_EXEC");
 	if (rc == -EPERM && where)
-		return unishm_because(rc, "this process may not map so low an address "
-				"(vm.mmap_min_addr); choose a higher one");
+		return unishm_because(rc,
+				"this process may not map so low an address (vm.mmap_min_addr); "
+				"choose a higher one");
 	if (rc == -EPERM)
 		return because_forbidden(rc);
 	return denied(rc, seg->id);
@@ -302,8 +306,8 @@ static size_t sysv_granularity(void)
 #endif
 }
 
-/* The kernel lets anyone attach a removed segment: ask first. A removal between
- * the two calls is as good as one after them. */
+/* The kernel allows attaching a removed segment, so look first. A removal between the two calls
+ * counts as one after them. */
 static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	struct shmid_ds ds;
@@ -321,8 +325,8 @@ static int sysv_attach(struct unishm *seg, void *where, int flags, struct unishm
 		return because_not_attached(-errno, seg, where, flags);
 	if (where && got != where) { /* old OpenBSD takes an address for a hint */
 		unishm_sys.shmdt(got);
-		return unishm_because(-EINVAL, "the system would not map it there; "
-				"choose another address");
+		return unishm_because(-EINVAL,
+				"the system would not map it there; choose another address");
 	}
 	if (flags & UNISHM_POPULATE) {
 		rc = unishm_os_populate(got, seg->size, !(flags & UNISHM_RDONLY));
@@ -342,8 +346,9 @@ static int sysv_detach(struct unishm *seg, struct unishm_attachment *old)
 		return 0;
 	if (errno != EINVAL)
 		return -errno;
-	return unishm_because(-EINVAL, "the system knows no attachment at %p any more; "
-			"something else unmapped it", old->addr);
+	return unishm_because(-EINVAL,
+			"the system knows no attachment at %p any more; something else unmapped it",
+			old->addr);
 }
 
 /* In a child: the creator may have another pid, if the child has a namespace of its own. */
@@ -372,8 +377,8 @@ static int because_not_locked(int rc, int id)
 	struct shmid_ds ds;
 	if (rc == -EPERM && ushv_stat_any(id, &ds) == 0 && is_owner(&ds))
 		return unishm_because(rc,
-				"RLIMIT_MEMLOCK is 0 and there is no privilege; raise it "
-				"(ulimit -l)");
+				"RLIMIT_MEMLOCK is 0 and there is no privilege; "
+				"raise it (ulimit -l)");
 	return denied(rc, id);
 }
 
@@ -394,7 +399,8 @@ static int sysv_unlock(struct unishm *seg)
 	return denied(rc < 0 ? rc : ushv_set_lock(seg->id, false), seg->id);
 }
 
-/* IPC_SET takes mode, owner and group at once: a field that stays is what IPC_STAT told. */
+/* IPC_SET sets mode, owner and group at once. Fields that stay are set to what IPC_STAT
+ * returned. */
 static int change(struct unishm *seg, struct shmid_ds *ds)
 {
 	if (ushv_is_mark(ds))
@@ -446,8 +452,8 @@ struct listing {
 	void *arg;
 };
 
-/* What may be a maker's first step is shown once its creator is dead: otherwise nobody would
- * find a private one. */
+/* A segment whose creator died right after shmget() is listed: otherwise a private one could not be
+ * found. */
 static bool is_shown(int id, const struct shmid_ds *ds)
 {
 	if (!ushv_may_be_unfinished(ds))

@@ -23,7 +23,6 @@ struct contender {
 	 * open is NULL where there is no such thing. */
 	void (*create)(int handle, unsigned segment, size_t size, int reserve);
 	void (*open)(int handle, unsigned segment);
-	void (*open_attached)(int handle, unsigned segment); /* NULL: open, then attach */
 	void (*attach)(int handle);
 	void (*detach)(int handle);
 	void (*close)(int handle);
@@ -38,6 +37,9 @@ struct contender {
 	unsigned (*list)(void); /* how many there are */
 	int reserves;           /* it can reserve memory, or not, as asked */
 	int create_attaches;    /* although attach is not NULL */
+
+	/* Last, for those who fill this in by position. NULL: open, then attach. */
+	void (*open_attached)(int handle, unsigned segment);
 };
 
 extern const struct contender contender;

@@ -65,6 +65,6 @@ static size_t status(int handle)
 extern "C" {
 const struct contender contender = {
 	start, create, open_existing, attach, detach, close_handle, remove_segment, address,
-	status, nullptr, nullptr, nullptr, nullptr, 0, 0,
+	status, nullptr, nullptr, nullptr, nullptr, 0, 0, nullptr,
 };
 }

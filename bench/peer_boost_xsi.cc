@@ -70,6 +70,6 @@ static void *address(int handle)
 extern "C" {
 const struct contender contender = {
 	start, create, open_existing, attach, detach, close_handle, remove_segment, address,
-	nullptr, nullptr, nullptr, nullptr, nullptr, 0, 0,
+	nullptr, nullptr, nullptr, nullptr, nullptr, 0, 0, nullptr,
 };
 }

@@ -55,6 +55,6 @@ static size_t size_of(int handle)
 extern "C" {
 const struct contender contender = {
 	start, create, open_existing, nullptr, nullptr, close_handle, remove_segment, address,
-	nullptr, size_of, nullptr, nullptr, nullptr, 0, 0,
+	nullptr, size_of, nullptr, nullptr, nullptr, 0, 0, nullptr,
 };
 }

@@ -59,6 +59,6 @@ static size_t size_of(int handle)
 extern "C" {
 const struct contender contender = {
 	start, create, open_existing, attach, detach, close_handle, remove_segment, address,
-	nullptr, size_of, nullptr, nullptr, nullptr, 0, 1,
+	nullptr, size_of, nullptr, nullptr, nullptr, 0, 1, nullptr,
 };
 }

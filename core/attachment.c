@@ -11,7 +11,7 @@
 #include "os.h"
 #include "sys.h"
 
-/* The list can be read at every instruction: a signal handler that interrupts this may fork. */
+/* The list is valid at every instruction: a signal handler that interrupts this may fork. */
 static int make_room(struct unishm *seg)
 {
 	if (seg->attached < seg->room)
@@ -36,11 +36,13 @@ static int because_not_attached(int rc, const void *where)
 	if (unishm_has_reason(rc))
 		return rc;
 	if (rc == -ENOMEM && where)
-		return unishm_because(rc, "the address space has no room at that address; choose "
-				"another address, or raise RLIMIT_AS");
+		return unishm_because(rc,
+				"the address space has no room at that address; "
+				"choose another address, or raise RLIMIT_AS");
 	if (rc == -EROFS)
-		return unishm_because(rc, "the file system of shared memory is mounted read-only "
-				"here; attach with UNISHM_RDONLY, or mount it for writing");
+		return unishm_because(rc,
+				"the file system of shared memory is mounted read-only here; "
+				"attach with UNISHM_RDONLY, or mount it for writing");
 	return rc;
 }
 
@@ -63,8 +65,10 @@ static int attach_huge(struct unishm *seg, void *where, int flags, struct unishm
 	size_t huge = unishm_os_huge_page();
 	int plain = flags & ~(UNISHM_THP | UNISHM_POPULATE), rc = -EINVAL;
 	if (huge > 0 && seg->size < huge)
-		return unishm_because(-ENOTSUP, "it has %s, and a huge page %zu; leave out "
-				"UNISHM_THP", unishm_bytes(seg->size).text, huge);
+		return unishm_because(-ENOTSUP,
+				"it has %s, and a huge page %zu; leave out "
+				"UNISHM_THP",
+				unishm_bytes(seg->size).text, huge);
 	void *place = where ? where : unishm_os_huge_place(seg->size);
 	rc = seg->backend->attach(seg, place, plain, new);
 	if (rc == -EINVAL && !where)
@@ -119,7 +123,7 @@ static size_t whole_pages(size_t size)
 	return (size + page - 1) / page * page;
 }
 
-/* What a new attachment at @from has wholly replaced is attached no more. */
+/* Count out the attachments that a new one at @from has replaced. */
 static void drop_displaced(struct unishm *all, const struct unishm *by, char *from)
 {
 	const char *to = from + whole_pages(by->size);
@@ -138,9 +142,9 @@ static void drop_displaced(struct unishm *all, const struct unishm *by, char *fr
 	}
 }
 
-/* Whether bytes from @from up to @to, in attachment @old, are still what was attached. Where the
- * system does not tell, they are. Else the file's bytes at the right offsets have to be mapped
- * there; memory of the program's own has no file. */
+/* Whether the segment is still mapped from @from up to @to, in attachment @old. Where the system
+ * does not tell, the answer is yes. Else a mapping of the same file, at the right offset, has to be
+ * there; memory of the program has no file. */
 static bool still_attached(const struct unishm_attachment *old, const char *from, const char *to)
 {
 	struct unishm_mapping found;
@@ -175,13 +179,14 @@ static int check_displaced(const struct unishm *all, const struct unishm *by, ch
 		if (seg->backend->occupies &&
 				seg->backend->occupies(seg, at, whole_pages(by->size)))
 			return unishm_because(-EINVAL,
-					"the library keeps something in that range; choose "
-					"another address");
+					"the library keeps something in that range; "
+					"choose another address");
 		for (unsigned i = 0; i < seg->attached; i++)
 			if (is_cut(seg, &seg->attachments[i], at, to))
-				return unishm_because(-EINVAL, "it would replace a part of the "
-						"attachment of %s at %p; detach that first, or "
-						"replace the whole", unishm_label_of(seg).text,
+				return unishm_because(-EINVAL,
+						"it would replace a part of the attachment of %s "
+						"at %p; detach that first, or replace the whole",
+						unishm_label_of(seg).text,
 						seg->attachments[i].addr);
 	}
 	return 0;
@@ -205,7 +210,7 @@ static int attach(const struct unishm_own *own, struct unishm *seg, int flags, v
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
-	void *got;
+	void *got = NULL;
 	int rc = unishm_check_attach_flags(flags, false);
 	if (rc == 0)
 		rc = unishm_enter(own, seg);
@@ -236,18 +241,21 @@ static char *check_address(const struct unishm *seg, void *where, int flags)
 		unishm_because(-EINVAL, "the address %p is not a multiple of %zu; use UNISHM_RND",
 				where, granule);
 	else if (address == 0)
-		unishm_because(-EINVAL, "the address is NULL or rounds down to it; "
+		unishm_because(-EINVAL,
+				"the address is NULL or rounds down to it; "
 				"unishm_attach() takes any that is free");
 	else if (address + seg->size < address)
-		unishm_because(-EINVAL, "%s from %p on are more than the address space; "
-				"choose a lower address", unishm_bytes(seg->size).text, where);
+		unishm_because(-EINVAL,
+				"%s from %p on are more than the address space; "
+				"choose a lower address",
+				unishm_bytes(seg->size).text, where);
 	else
 		return (char *)where - ((uintptr_t)where - address);
 	return NULL;
 }
 
-/* Nothing of another attachment may be replaced but the whole: the system would let a later
- * detach of the one take away the other. */
+/* An attachment may only be replaced as a whole. If a part were replaced, a later detach of the old
+ * attachment would unmap the new one. */
 static int attach_over(struct unishm *seg, char *at, int flags, void **got)
 {
 	struct unishm *all;
@@ -286,7 +294,7 @@ static int attach_at(struct unishm *seg, void *where, int flags, void **addr)
 {
 	if (!seg || !addr)
 		return unishm_fail(unishm_because(-EINVAL, "an argument is NULL"), "attach");
-	void *got;
+	void *got = NULL;
 	int rc = unishm_check_attach_flags(flags, true);
 	if (rc == 0)
 		rc = unishm_attach_placed(seg, where, flags, &got);
@@ -321,10 +329,11 @@ static int find_attachment(const struct unishm *seg, const void *addr)
 {
 	if (!addr && seg->attached == 1)
 		return 0;
+	if (!addr && seg->attached == 0)
+		return unishm_because(-EINVAL, "this handle has no attachment");
 	if (!addr)
-		return seg->attached ? unishm_because(-EINVAL, "this handle has %u attachments; "
-				"name the address", seg->attached)
-				: unishm_because(-EINVAL, "this handle has no attachment");
+		return unishm_because(-EINVAL, "this handle has %u attachments; name the address",
+				seg->attached);
 	for (unsigned i = seg->attached; i-- > 0;)
 		if (seg->attachments[i].addr == addr)
 			return (int)i;
@@ -339,7 +348,7 @@ static int detach(struct unishm *seg, const void *addr)
 	unsigned index = (unsigned)rc;
 	unishm_ready(seg);
 	rc = seg->backend->detach(seg, &seg->attachments[index]);
-	if (rc == 0 || !seg->attachments[index].addr) /* the program had ended it already */
+	if (rc == 0 || !seg->attachments[index].addr) /* the program has unmapped it */
 		forget(seg, index);
 	return rc;
 }

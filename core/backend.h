@@ -40,7 +40,7 @@ enum { UNISHM_INLINE_ATTACHMENTS = 4 };
 struct unishm {
 	const struct unishm_backend *backend;
 	struct unishm_mutex lock; /* attachments, and the backend's private part */
-	struct unishm *next;  /* of all handles: core/handles.c */
+	struct unishm *next;      /* of all handles: core/handles.c */
 	struct unishm *prev;
 	bool missed;    /* in a child: fork_missed has still to run; */
 	bool shed_late; /* and fork_shed once more before it, since a call was under way */
@@ -65,13 +65,13 @@ struct unishm {
 enum { UNISHM_JUST_OPENED = 1 << 30 };
 
 struct unishm_backend {
-	/* What users type and tools print: short, stable, lower case. */
+	/* The name for users and tools: short, stable, lower case. */
 	const char *name;
 
 	/* Zeroed bytes wanted in unishm.priv. */
 	size_t priv_size;
 
-	/* No member from close to status makes a call that is a cancellation point. */
+	/* No member from close to status makes a cancellation point. */
 	bool no_cancellation_points;
 
 	/* Open or create as @opt says, and set the facts of @seg. May assume a
@@ -107,11 +107,10 @@ struct unishm_backend {
 	void (*settle)(struct unishm *seg);
 
 	/* Map seg->size bytes, and set @new->addr. @where is NULL (any address) or aligned, not
-	 * wrapping, and then exact: what is mapped there is -EINVAL and stays
-	 * unharmed unless UNISHM_REMAP. Counted, with pid and time, by all who
-	 * ask after it returns. -EIDRM once removed, -EACCES as the mode says
-	 * for the effective user now, -ENOMEM, -ENOTSUP for UNISHM_EXEC that
-	 * cannot be had. */
+	 * wrapping, and then exact: what is mapped there is -EINVAL and stays unharmed unless
+	 * UNISHM_REMAP. When it returns, every process can see the new number, pid and time. -EIDRM
+	 * once removed, -EACCES as the mode says for the effective user now, -ENOMEM, -ENOTSUP for
+	 * UNISHM_EXEC that cannot be had. */
 	int (*attach)(struct unishm *seg, void *where, int flags, struct unishm_attachment *new);
 
 	/* Unmap @old, which attach filled in and nothing has detached since, and
@@ -179,16 +178,16 @@ struct unishm_making {
 	struct unishm *seg;
 	pthread_t thread;
 	const struct unishm_backend *backend;
-	key_t key; /* (b) */
+	key_t key;      /* (b) */
 	bool in_child;  /* set by the core: this process is a child that was forked during the
 			   callback; everything here is the parent's */
 	bool abandoned; /* set by the core: abandon() was called */
 	bool orphan;    /* the core's: in a child, of a thread that is not there */
-	/* (b) The callback was left for good (the thread ended, or jumped out of it and uses
-	 * the same key again): undo as if this process had died, but promptly. Nothing of the
+	/* (b) The callback will not return (its thread ended, or left it by a jump and uses the
+	 * same key again): undo now what others would undo if this process had died. Nothing of the
 	 * library is locked but a hold of forks. */
 	void (*abandon)(struct unishm_making *making);
-	/* (b) In a child: let go of descriptors and mappings that would keep the parent's claim
+	/* (b) In a child: close descriptors and unmap mappings that would keep the parent's claim
 	 * alive. Async-signal-safe calls only. Must not undo anything that others see. */
 	void (*leave)(struct unishm_making *making);
 };

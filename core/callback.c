@@ -66,7 +66,7 @@ static void abandon(struct unishm_making *making)
 	making->abandon(making);
 }
 
-/* It is listed no more, and nobody returns to it. */
+/* It is not in the list any more, and no thread returns to it. */
 static void bury(struct unishm_making *making)
 {
 	abandon(making);
@@ -77,8 +77,8 @@ static void bury(struct unishm_making *making)
 
 typedef bool test(const struct unishm_making *making, const struct unishm_making *like);
 
-/* The first that is so, @like another. It stays valid: only this thread takes its own out of the
- * list, and whoever takes an orphan out does so in one step. */
+/* The first entry for which @is_so is true; with @take it is removed from the list. It stays valid:
+ * only this thread removes its own entries, and orphans are found and removed in one step. */
 static struct unishm_making *find(test *is_so, const struct unishm_making *like, bool take)
 {
 	unishm_mutex_lock(&lock);
@@ -161,8 +161,8 @@ static void left_for_good(struct unishm_making **left)
 	unishm_end(0);
 }
 
-/* A backend may take -EAGAIN or -EEXIST of its own for a reason to try again. So what a callback
- * answers passes through it as a number that is no errno value. */
+/* A backend may try again after its own -EAGAIN or -EEXIST. So the answer of a callback passes
+ * through the backend as a number that is no errno value. */
 enum { MOST_CODES = 1 << 16 };
 
 static int disguise(int rc)
@@ -188,11 +188,13 @@ static int run(struct unishm_making *making, const struct unishm_options *opt, v
 static int because_not_filled(const struct unishm_making *making, int rc)
 {
 	if (making->in_child)
-		return unishm_because(-ECANCELED, "this process was forked within the init "
-				"callback, and the segment is its parent's; open the key instead");
+		return unishm_because(-ECANCELED,
+				"this process was forked within the init callback, "
+				"and the segment is its parent's; open the key instead");
 	if (making->abandoned)
-		return unishm_because(-ECANCELED, "its init callback used the key that it was "
-				"called for; let it use other keys only");
+		return unishm_because(-ECANCELED,
+				"its init callback used the key that it was called for; "
+				"let it use other keys only");
 	return rc < 0 ? disguise(unishm_because(rc, "its init callback failed with %d", rc)) : rc;
 }
 
@@ -231,13 +233,16 @@ int unishm_pause(struct unishm_patience *patience)
 	if (patience->limit_ms && !patience->deadline)
 		patience->deadline = now_ms() + patience->limit_ms;
 	else if (patience->limit_ms && now_ms() >= patience->deadline)
-		return unishm_because(-ETIMEDOUT, "another process is still filling it after %u "
-				"ms; wait longer, or look what that process is at",
+		return unishm_because(-ETIMEDOUT,
+				"another process is still filling it after %u ms; "
+				"wait longer, or look what that process is at",
 				patience->limit_ms);
 	const sigset_t *callers = unishm_keep_signals_to_pauses();
 	unsigned holds = unishm_release_all_forks();
 	int woken = pselect(0, NULL, NULL, NULL, &moment, callers) < 0 ? errno : 0;
 	unishm_hold_forks_again(holds);
-	return woken == EINTR ? unishm_because(-EINTR, "a signal arrived while another process "
-			"was filling it; call again") : 0;
+	if (woken != EINTR)
+		return 0;
+	return unishm_because(-EINTR,
+			"a signal arrived while another process was filling it; call again");
 }

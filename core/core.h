@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of core/ share among themselves. */
+/* Internal declarations, shared by the files of core/. */
 #ifndef UNISHM_CORE_H
 #define UNISHM_CORE_H
 
@@ -33,8 +33,8 @@ int unishm_find_backend(const char *name, const struct unishm_backend **backend)
 
 /* ---- thread.c ----------------------------------------------------------- */
 
-/* Around every public call that does more than to look into memory: no reason is
- * left from earlier calls, and cancellation is disabled. unishm_end() returns @rc. */
+/* Around every public call that does more than read memory: reasons of earlier calls are forgotten,
+ * and cancellation is disabled. unishm_end() returns @rc. */
 void unishm_begin(void);
 int unishm_end(int rc);
 
@@ -58,7 +58,7 @@ struct unishm_thread *unishm_this_thread(void);
 /* The same, or NULL if this thread has called nothing yet. */
 struct unishm_thread *unishm_known_thread(void);
 
-/* The holds of this thread ended: gives back a record that is short of memory lent. */
+/* This thread holds no forks any more: release the record that threads without memory share. */
 void unishm_thread_rests(void);
 
 /* All threads, by next. */
@@ -81,19 +81,19 @@ int unishm_set_up_threads(void (*at_its_end)(void));
 unsigned unishm_release_all_forks(void);
 void unishm_hold_forks_again(unsigned holds);
 
-/* What a call has to look at on its way in and out; 0: nothing is in the way. */
+/* Why a call must take the slow path at its beginning and end; 0: no reason. */
 enum {
 	UNISHM_SIGN_NOT_SET_UP = 1,
 	UNISHM_SIGN_CLOSED = 2,           /* a fork is under way */
-	UNISHM_SIGN_MISSED_AS_PARENT = 4, /* a fork went past the handles, and they have not */
+	UNISHM_SIGN_MISSED_AS_PARENT = 4, /* a fork happened that the handles do not know of yet */
 	UNISHM_SIGN_MISSED_AS_CHILD = 8,  /* been told */
 };
 extern atomic_uint unishm_gate_signs __attribute__((visibility("hidden")));
 
-/* For unishm_hold(), which is inside and saw a sign. */
+/* The slow path of unishm_hold(), after this thread was marked as holding forks. */
 void unishm_pass_gate(void);
 
-/* This thread went out, and a fork may wait for it. */
+/* This thread holds no forks any more, and a fork may wait for that. */
 void unishm_announce_departure(void);
 
 /* Whether a signal handler forked this process while this thread held forks, as it still does. */
@@ -105,7 +105,7 @@ bool unishm_missed_as_child(void);
 void unishm_register(struct unishm *seg);
 void unishm_unregister(struct unishm *seg);
 
-/* A fork went past the handle, and it is locked now: tell its backend. */
+/* A fork happened that the handle was not prepared for: tell its backend. The handle is locked. */
 void unishm_tell_handle(struct unishm *seg);
 
 /* Hold forks and lock all handles of the process that are @beneath, or all that are not, for a call
@@ -132,7 +132,7 @@ void unishm_free_handle(struct unishm *seg);
  * one if @seg is NULL. */
 struct unishm *unishm_next_handle(const struct unishm *seg);
 
-/* Tell each backend, handle by handle, that a fork went past it. Forks are held. */
+/* For each handle, tell its backend of a fork that it was not prepared for. Forks are held. */
 void unishm_tell_missed(bool in_child);
 
 /* In a new child: free what other threads had locked. @missed: nothing was prepared,
@@ -166,17 +166,17 @@ int unishm_attach_placed(struct unishm *seg, void *where, int flags, void **addr
 
 /* ---- callback.c --------------------------------------------------------- */
 
-/* This thread uses @key: if it left an init callback for that by a jump, undo what
- * was made. Forks are held. */
+/* This thread uses @key. If it left an init callback for @key by a jump, undo what that open had
+ * made. Forks are held. */
 void unishm_abandon_key(const struct unishm_backend *backend, key_t key);
 
 /* This thread ends. */
 void unishm_abandon_all(void);
 
-/* In a new child: all that is in the making is the parent's. */
+/* In a new child: all segments that are being filled are the parent's. */
 void unishm_leave_makings(void);
 
-/* What the open of a backend answered, for the caller. */
+/* The return value of unishm_open(), from that of the backend. */
 int unishm_answer_of_open(int rc);
 
 /* Call @visit, for a call that does not hold forks. */

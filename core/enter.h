@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way into a call and out of it when nothing is in the way: no fork, no other thread in the
- * handle, no child that was not set right. What is in the way is seen here and dealt with in
- * gate.c, lock.c and handles.c. All of it is inline, since each call of the library passes here
- * twice.
+ * The fast path at the beginning and end of a call: there is no fork, no other thread uses the
+ * handle, and this is no new child. Other cases are detected here and handled in gate.c, lock.c and
+ * handles.c. All of it is inline, since each call of the library passes here twice.
  *
- * As long as the process has one thread, only its own signal handlers can come in between. For
- * those the order of instructions is enough; locked instructions and the type of cancellation are
- * for other threads.
+ * As long as the process has one thread, only its signal handlers can interrupt this. For these the
+ * order of instructions is enough. Atomic instructions and the cancellation type only matter with
+ * other threads.
  */
 #ifndef UNISHM_CORE_ENTER_H
 #define UNISHM_CORE_ENTER_H
@@ -27,8 +26,8 @@ static inline void unishm_set_inside(struct unishm_thread *record, unsigned hold
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* unishm_hold_forks(), and unishm_release_forks() after it. Either this thread sees the sign that
- * the gate is closed, or the fork sees this thread inside. */
+/* unishm_hold_forks(), and unishm_release_forks() after it. Either this thread sees that the gate
+ * is closed, or the fork sees that this thread holds forks. */
 static inline int unishm_hold(const struct unishm_own *own)
 {
 	struct unishm_thread *record = own->record;
@@ -57,9 +56,9 @@ static inline void unishm_release(const struct unishm_own *own)
 
 /* ---- Locks ----------------------------------------------------------------- */
 
-/* unishm_mutex_try() of one that needs no listing. Locking and naming the owner are one step, so
- * that a signal finds both or neither. A handler that comes between the load and the store has
- * given back what it took. */
+/* unishm_mutex_try() for a mutex that needs not be listed. Locking and naming the owner are one
+ * step, so that a signal finds both or neither. A signal handler between the load and the store has
+ * released the mutex again if it took it. */
 static inline bool unishm_mutex_try_by(const struct unishm_own *own, struct unishm_mutex *mutex)
 {
 	uintptr_t nobody = 0, me = unishm_token_of(own);
@@ -73,7 +72,7 @@ static inline bool unishm_mutex_try_by(const struct unishm_own *own, struct unis
 	return is_free;
 }
 
-/* Who had it, and whether others wait. */
+/* The former owner, and whether others wait. */
 static inline uintptr_t unishm_mutex_free(struct unishm_mutex *mutex)
 {
 	if (!unishm_os_has_one_thread())
@@ -116,7 +115,7 @@ static inline void unishm_leave(const struct unishm_own *own, struct unishm *seg
 
 /* ---- A public call about a handle ----------------------------------------- */
 
-/* What unishm_end_call() has to give back. */
+/* What unishm_end_call() has to restore. */
 struct unishm_call {
 	struct unishm_own *own;
 	enum { UNISHM_KEPT_NOTHING, UNISHM_KEPT_TYPE, UNISHM_KEPT_ALL } kept;
@@ -150,20 +149,20 @@ static inline int unishm_end_call(const struct unishm_call *call, int rc)
 }
 
 /* The body of a public call: run @act, which is about @seg, with the handle locked. */
-#define UNISHM_LOCKED(seg, words, act)                                            \
-	do {                                                                      \
-		struct unishm_call call_ = unishm_begin_call(seg);                \
-		int rc_ = (seg) ? unishm_enter(call_.own, seg) : -EINVAL;         \
-		if (rc_ == 0) {                                                   \
-			rc_ = (act);                                              \
-			unishm_settle(seg);                                       \
-			unishm_leave(call_.own, seg);                             \
-		}                                                                 \
-		if (!(seg))                                                       \
+#define UNISHM_LOCKED(seg, words, act)                                                 \
+	do {                                                                           \
+		struct unishm_call call_ = unishm_begin_call(seg);                     \
+		int rc_ = (seg) ? unishm_enter(call_.own, seg) : -EINVAL;              \
+		if (rc_ == 0) {                                                        \
+			rc_ = (act);                                                   \
+			unishm_settle(seg);                                            \
+			unishm_leave(call_.own, seg);                                  \
+		}                                                                      \
+		if (!(seg))                                                            \
 			unishm_fail(unishm_because(rc_, "the handle is NULL"), words); \
-		else if (__builtin_expect(rc_ < 0, 0))                            \
-			unishm_fail(rc_, words " %s", unishm_label_of(seg).text); \
-		return unishm_end_call(&call_, rc_);                              \
+		else if (__builtin_expect(rc_ < 0, 0))                                 \
+			unishm_fail(rc_, words " %s", unishm_label_of(seg).text);      \
+		return unishm_end_call(&call_, rc_);                                   \
 	} while (0)
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From errno to a sentence: the one place where messages are made. */
+/* From errno to a sentence: all messages of the library are made here. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ static _Thread_local struct {
 	char sentence[560];
 } last;
 
-/* What an errno means here when no backend said more. */
+/* The reason for an errno if unishm_because() gave none. */
 static const struct {
 	int code;
 	const char *why;
@@ -24,17 +24,17 @@ static const struct {
 	{ ENOENT, "there is none; create it with O_CREAT, or check key and backend" },
 	{ EIDRM, "it was removed; create or open another segment" },
 	{ ENOMEM,
-			"the system has not enough memory or address space; ask for less, or raise "
-			"RLIMIT_AS" },
+			"the system has not enough memory or address space; "
+			"ask for less, or raise RLIMIT_AS" },
 	{ ENOSPC,
-			"the system has no room for it; remove segments that nobody needs, or "
-			"raise the limits" },
+			"the system has no room for it; "
+			"remove unused segments, or raise the limits" },
 	{ EMFILE,
-			"this process has no file descriptors left; close some, or raise "
-			"RLIMIT_NOFILE (ulimit -n)" },
+			"this process has no file descriptors left; "
+			"close some, or raise RLIMIT_NOFILE (ulimit -n)" },
 	{ ENFILE,
-			"the system has no file descriptors left; close files, or raise the "
-			"system's limit" },
+			"the system has no file descriptors left; "
+			"close files, or raise the system's limit" },
 	{ ENOTSUP, "this system or backend cannot do that; try the other backend" },
 	{ ENOSYS,
 			"this system has no such shared memory (a jail or sandbox may hide it); "
@@ -42,16 +42,16 @@ static const struct {
 	{ EBADF, "its descriptor was closed by the program, and it cannot be opened anew" },
 	{ EAGAIN, "another process holds a lock in the way; find it (lslocks, fuser) and end it" },
 	{ EBADMSG,
-			"its record cannot be read; something else wrote to the object or cut it "
-			"short" },
+			"its record cannot be read; "
+			"something else wrote to the object or cut it short" },
 	{ EINTR, "a signal interrupted it; call again" },
 	{ ETIMEDOUT, "the limit of the wait is over; wait longer" },
 	{ ECANCELED,
-			"this process is a child that was forked within the init callback; open "
-			"the key instead" },
+			"this process is a child that was forked within the init callback; "
+			"open the key instead" },
 	{ EROFS,
-			"the file system of shared memory is mounted read-only here; mount it for "
-			"writing" },
+			"the file system of shared memory is mounted read-only here; "
+			"mount it for writing" },
 	{ EINVAL, "an argument is out of range" },
 };
 

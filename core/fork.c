@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The handlers that run around a fork; gate.c tells when. */
+/* The handlers that run before and after a fork. gate.c keeps them apart from calls. */
 #include <errno.h>
 
 #include "core.h"
@@ -8,12 +8,12 @@
 
 /* ---- Around a fork ------------------------------------------------------- */
 
-#define EACH_HANDLE(member, arguments)                                                     \
-	do {                                                                               \
-		for (struct unishm *seg_ = unishm_next_handle(NULL); seg_;                 \
-				seg_ = unishm_next_handle(seg_))                           \
-			if (seg_->backend->member)                                         \
-				seg_->backend->member arguments;                           \
+#define EACH_HANDLE(member, arguments)                                     \
+	do {                                                               \
+		for (struct unishm *seg_ = unishm_next_handle(NULL); seg_; \
+				seg_ = unishm_next_handle(seg_))           \
+			if (seg_->backend->member)                         \
+				seg_->backend->member arguments;           \
 	} while (0)
 
 static void prepare(void)
@@ -58,8 +58,8 @@ static void parent(void)
 		errno = unishm_own.fork.saved_errno;
 }
 
-/* A handle whose call was interrupted by the handler that forked keeps what the call may be
- * using until its end, when it is shed once more. */
+/* If the fork happened in a signal handler that interrupted a call, the handle of that call keeps
+ * what the call may use. It is shed once more when the call ends. */
 static void shed(void)
 {
 	for (struct unishm *seg = unishm_next_handle(NULL); seg; seg = unishm_next_handle(seg))
@@ -67,9 +67,9 @@ static void shed(void)
 			seg->backend->fork_shed(seg, seg->shed_late);
 }
 
-/* This process has one thread: nobody can look while it sets things right. What other threads
- * of the parent had locked in an unprepared fork is free here; what they were doing is lost, as
- * always with such a child. */
+/* This process has one thread, so no other one can interfere. After an unprepared fork, locks of
+ * the parent's other threads are freed here; what these threads were doing is lost, as always in
+ * such a child. */
 static void set_right_in_child(void)
 {
 	bool prepared = unishm_own.fork.prepared && unishm_own.fork.depth == 1;

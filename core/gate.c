@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forks and calls keep out of each other's way here.
+ * Forks and calls of the library exclude each other.
  *
  * A call holds forks while it has something that a child must not find half done: a lock, a
  * descriptor or memory that is in no registered handle. A fork closes the gate, waits until no
- * thread holds forks, and opens it again afterwards; calls that come meanwhile wait before they
+ * thread holds forks, and opens it again afterwards; calls that begin meanwhile wait before they
  * hold anything. So a fork takes no lock of a handle, and waits for short steps only. Calls that
- * waited for one fork get in before the next closes the gate, so neither side starves.
+ * waited for one fork go on before the next fork closes the gate, so neither side starves.
  *
  * Order: gate.turn, then (all of them while forks are held) the list of handles, handles, and
  * the locks of backends.
  *
- * The exception is a fork in a signal handler that interrupted a call in the same thread. That
- * call holds forks and perhaps locks, and other threads may wait for those: the fork waits for
- * them for a moment only, and handles go through it unprepared (fork_missed).
+ * The exception is a fork in a signal handler that interrupted a call in the same thread. That call
+ * holds forks and perhaps locks, and other threads may wait for those: the fork waits for them for
+ * a short time only, and handles are not prepared for it (fork_missed).
  */
 #include <errno.h>
 
@@ -26,7 +26,7 @@ enum { MOMENT_MS = 1, LONG_MS = 1000, TRIES = 20, MOST_TRIES = 100 };
 
 static struct {
 	struct unishm_mutex turn; /* one fork at a time */
-	atomic_uint departures;   /* changes when a thread lets go of forks */
+	atomic_uint departures;   /* changes when a thread stops holding forks */
 	atomic_uint openings;     /* changes when the gate opens */
 } gate = { .turn = UNISHM_MUTEX_INIT };
 
@@ -72,7 +72,7 @@ static bool is_queued(struct unishm_thread *thread)
 	return atomic_load(&thread->queued);
 }
 
-/* Wait until no other thread is so, or for @tries moments; 0: without a limit. */
+/* Wait until no other thread holds forks, at most @tries times; 0: without a limit. */
 static void await_others(bool (*are)(struct unishm_thread *), unsigned tries)
 {
 	for (unsigned i = 0; tries == 0 || i < tries; i++) {
@@ -104,7 +104,7 @@ bool unishm_close_gate(bool interrupted)
 		atomic_store(&self->queued, false); /* or the fork before us would wait for us */
 	if (!take_turn(tries))
 		return false;
-	/* Not for ever: a handler of a signal may have interrupted one that is queued. */
+	/* Not without end: the fork may be in a signal handler that interrupted a queued thread. */
 	await_others(is_queued, tries ? tries : MOST_TRIES);
 	close_it();
 	await_others(is_inside, tries);
@@ -136,7 +136,7 @@ static void queue(struct unishm_thread *self)
 	}
 }
 
-/* The thread that forks may pass: a handler of the program runs between ours. */
+/* The thread that forks may pass: the program's own fork handlers may call the library. */
 static void go_in(struct unishm_thread *self)
 {
 	for (;;) {
@@ -205,7 +205,8 @@ static void tell_missed(void)
 int unishm_hold_forks(void)
 {
 	if (atomic_load_explicit(&unishm_gate_signs, memory_order_relaxed) & UNISHM_SIGN_NOT_SET_UP)
-		return unishm_because(-ENOMEM, "the library was not set up when it was loaded, "
+		return unishm_because(-ENOMEM,
+				"the library was not set up when it was loaded, "
 				"for lack of memory or of keys of threads; start the program anew");
 	unishm_notice_child();
 	struct unishm_thread *self = unishm_this_thread();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every open handle of this process. The list has a lock, and each handle one, so that calls
- * on different segments share none; they are taken in this order, while forks are held.
+ * All open handles of this process. The list has a lock, and each handle has one, so that calls on
+ * different handles share no lock. The lock of the list is taken first. Forks are held meanwhile.
  */
 #include <stdlib.h>
 
@@ -36,7 +36,7 @@ static void forget_mappings(void)
 	pthread_setcancelstate(state, &state);
 }
 
-/* By next, the list is whole at every instruction of these two. */
+/* The links by next are valid at every instruction of these two functions. */
 void unishm_register(struct unishm *seg)
 {
 	struct registry *registry = registry_of(seg);
@@ -78,8 +78,8 @@ static void tell_missed(struct unishm *seg, bool in_child)
 	pthread_setcancelstate(state, &state);
 }
 
-/* A signal handler may have forked since forks are held: then, in the child, the handle was shed,
- * and is of no use to the call before it was told. */
+/* A signal handler may have forked since forks are held. Then, in the child, the handle was shed,
+ * and its backend must be told before the call uses it. */
 void unishm_tell_handle(struct unishm *seg)
 {
 	tell_missed(seg, true);
@@ -132,7 +132,7 @@ void unishm_tell_missed(bool in_child)
 	tell_all_missed(&registries[1], in_child);
 }
 
-/* If another thread was just changing the list, prev may be behind. */
+/* If another thread was changing the list, prev may not be up to date. */
 static void mend_list(struct registry *registry)
 {
 	struct unishm *before = NULL;

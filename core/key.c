@@ -41,8 +41,8 @@ static int hash_path(const char *path, uint32_t *h)
 		int rc = path ? -errno : -EINVAL;
 		if (rc == -ENOENT)
 			unishm_because(rc, "there is no such file; create it first");
-		return unishm_fail(
-				rc, "make a key from the path \"%.90s\"", path ? path : "(null)");
+		return unishm_fail(rc, "make a key from the path \"%.90s\"",
+				path ? path : "(null)");
 	}
 	*h = hash(FNV_START, real, strlen(real) + 1); /* with its NUL */
 	free(real);

@@ -10,7 +10,8 @@
 
 enum { LONG_MS = 1000 };
 
-static struct unishm_mutex last = UNISHM_MUTEX_INIT; /* so that next is NULL in no listed one */
+/* The end of the list, so that next is NULL only in mutexes that are not listed. */
+static struct unishm_mutex last = UNISHM_MUTEX_INIT;
 static struct unishm_mutex *_Atomic listed = &last;
 
 void unishm_mutex_init(struct unishm_mutex *mutex)
@@ -41,8 +42,8 @@ bool unishm_mutex_try(struct unishm_mutex *mutex)
 	return try(&unishm_own, mutex);
 }
 
-/* The owner sees UNISHM_MUTEX_WAITED when it unlocks, or has unlocked already; in the latter case
- * it was not set, or @wakes differs from what was read before. */
+/* Either the owner sees UNISHM_MUTEX_WAITED when it unlocks, or it has unlocked already. In the
+ * second case the bit was not set, or @wakes has changed since it was read. */
 static void wait_for(struct unishm_mutex *mutex)
 {
 	unsigned seen = atomic_load(&mutex->wakes);
@@ -50,8 +51,8 @@ static void wait_for(struct unishm_mutex *mutex)
 	if (owner == 0)
 		return;
 	if (!(owner & UNISHM_MUTEX_WAITED) &&
-			!atomic_compare_exchange_strong(
-					&mutex->owner, &owner, owner | UNISHM_MUTEX_WAITED))
+			!atomic_compare_exchange_strong(&mutex->owner, &owner,
+					owner | UNISHM_MUTEX_WAITED))
 		return;
 	unishm_os_wait(&mutex->wakes, seen, LONG_MS);
 }

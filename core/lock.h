@@ -22,23 +22,26 @@ struct unishm_mutex {
 enum { UNISHM_MUTEX_WAITED = 1 };
 
 /* For static mutexes. All of them are listed at their first use, for a child to find. */
-#define UNISHM_MUTEX_INIT { 0, 0, NULL }
+#define UNISHM_MUTEX_INIT  \
+	{                  \
+		0, 0, NULL \
+	}
 
-/* For a mutex in memory that will be freed: it is not listed, and whoever knows it calls
- * unishm_mutex_renew() in a child. */
+/* For a mutex in memory that will be freed: it is not listed. In a child its user calls
+ * unishm_mutex_renew(). */
 void unishm_mutex_init(struct unishm_mutex *mutex);
 
 void unishm_mutex_lock(struct unishm_mutex *mutex);
 bool unishm_mutex_try(struct unishm_mutex *mutex);
 void unishm_mutex_unlock(struct unishm_mutex *mutex);
 
-/* It was freed, and others wait for it. */
+/* Wake the others: the mutex was unlocked, and others wait for it. */
 void unishm_mutex_wake(struct unishm_mutex *mutex);
 
 /* Whether this thread holds it. */
 bool unishm_mutex_is_mine(struct unishm_mutex *mutex);
 
-/* In a new child: free what is not held by this thread, the only one there is. */
+/* In a new child: unlock all mutexes that are not held by this thread, which is the only one. */
 void unishm_mutex_renew(struct unishm_mutex *mutex);
 void unishm_mutex_renew_all(void);
 

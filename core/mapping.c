@@ -95,7 +95,7 @@ static bool parse(const char *line, struct unishm_mapping *out)
 {
 	unsigned long long start, end, offset, major, minor, inode;
 	if (sscanf(line, "%llx-%llx %*s %llx %llx:%llx %llu", &start, &end, &offset, &major, &minor,
-			&inode) != 6)
+			    &inode) != 6)
 		return false;
 	*out = (struct unishm_mapping){ (uintptr_t)start, (uintptr_t)end, offset, major, minor,
 		inode };
@@ -167,7 +167,8 @@ void unishm_mapping_prepare(void)
 	unishm_mutex_unlock(&lock);
 }
 
-/* If a signal handler that interrupted the above forked, the end of that sees to it. */
+/* In a child by a signal handler that interrupted one of the above, that function closes the
+ * file. */
 void unishm_mapping_forget(void)
 {
 	if (unishm_mutex_is_mine(&lock))

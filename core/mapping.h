@@ -9,7 +9,7 @@
 
 struct unishm_mapping {
 	uintptr_t start, end;
-	uint64_t offset; /* of @start in the file */
+	uint64_t offset;                      /* of @start in the file */
 	uint64_t dev_major, dev_minor, inode; /* all 0: memory of no file */
 };
 
@@ -17,8 +17,7 @@ struct unishm_mapping {
  * system does not tell. To be called with forks held. */
 int unishm_mapping_at(const void *addr, struct unishm_mapping *out);
 
-/* Have at hand what the above needs, while it can be had: later there may be no /proc (chroot, a
- * sandbox). */
+/* Open now what the above needs: later there may be no /proc (chroot, a sandbox). */
 void unishm_mapping_prepare(void);
 
 /* Is it of a file on device @dev? */

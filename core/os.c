@@ -154,8 +154,8 @@ volatile unsigned char *unishm_os_canary(void)
 {
 	static volatile unsigned char always = 1;
 #ifdef MADV_WIPEONFORK
-	/* Linux 4.14: the kernel gives zeros to any child with memory of its
-	 * own; a vfork child shares ours and still sees 1, rightly. */
+	/* Linux 4.14: the kernel zeroes the byte in any child with memory of its own. A vfork child
+	 * shares our memory and still sees 1, as it should. */
 	size_t page = unishm_os_page_size();
 	unsigned char *byte = unishm_sys.mmap(NULL, page, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -189,8 +189,8 @@ void unishm_os_wake(atomic_uint *word)
 	syscall(FUTEX_CALL, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
 }
 #else
-/* The other systems have such calls too, each its own; waits are rare and short enough to
- * look again every 0.1 ms. */
+/* Other systems have such calls too, each a different one. Waits are rare and short, so it is
+ * enough to look again every 0.1 ms. */
 void unishm_os_wait(atomic_uint *word, unsigned seen, unsigned ms)
 {
 	int state;

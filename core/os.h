@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The places where systems differ, as far as the core is concerned. What the
- * POSIX backend needs beyond that is in backends/posix_os.h. */
+/* What differs between systems, for the core. See docs/porting.md for the backends. */
 #ifndef UNISHM_CORE_OS_H
 #define UNISHM_CORE_OS_H
 

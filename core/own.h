@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the core keeps for each thread. It is one variable: to find a thread-local variable of a
- * shared library costs the call of a function, so a call of the library does that once.
+ * What the core keeps for each thread. It is one variable, since the address of a thread-local
+ * variable of a shared library costs a function call; a call of the library needs it once.
  */
 #ifndef UNISHM_CORE_OWN_H
 #define UNISHM_CORE_OWN_H
@@ -12,7 +12,7 @@
 struct unishm;
 struct unishm_thread;
 
-/* The fork that this thread is at, from the handler before it to the one after it. */
+/* The fork that this thread does now, from the first fork handler to the last. */
 struct unishm_own_fork {
 	unsigned depth;  /* more than 1: a handler of the program forks */
 	bool has_turn;   /* and the gate is closed */
@@ -25,9 +25,9 @@ struct unishm_own {
 	struct unishm_thread *record; /* thread.c: NULL until the first call */
 	struct unishm_own_fork fork;
 	struct unishm *opening; /* callback.c: what this thread is opening; NULL */
-	int why_for; /* error.c: the code that a reason is kept for; 0: none */
-	bool mute;    /* error.c: the shim calls, and nobody will ask for a reason */
-	bool pausing; /* thread.c: signal handlers run in pauses only */
+	int why_for;            /* error.c: the code that a reason is kept for; 0: none */
+	bool mute;              /* error.c: the shim calls, and nobody will ask for a reason */
+	bool pausing;           /* thread.c: signal handlers run in pauses only */
 	struct {
 		int state, type;
 	} callers; /* thread.c: how the program wants to be cancelled */

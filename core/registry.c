@@ -21,13 +21,13 @@ UNISHM_EACH_BACKEND(DECLARE)
 UNISHM_TEST_BACKEND(DECLARE)
 
 static const struct unishm_backend *const backends[] = {
-	UNISHM_EACH_BACKEND(ADDRESS) UNISHM_TEST_BACKEND(ADDRESS) NULL
+	UNISHM_EACH_BACKEND(ADDRESS) UNISHM_TEST_BACKEND(ADDRESS) NULL,
 };
 
 const char *const *unishm_backends(void)
 {
 	static const char *const names[] = {
-		UNISHM_EACH_BACKEND(NAME) UNISHM_TEST_BACKEND(NAME) NULL
+		UNISHM_EACH_BACKEND(NAME) UNISHM_TEST_BACKEND(NAME) NULL,
 	};
 	return names;
 }
@@ -40,8 +40,8 @@ static int unknown_backend(const char *name, const char *origin)
 		snprintf(built + used, sizeof built - used, "%s%s", i ? ", " : "",
 				backends[i]->name);
 	}
-	return unishm_because(-EINVAL, "%s \"%.40s\" is not built in; this library has: %s",
-			origin, name, built);
+	return unishm_because(-EINVAL, "%s \"%.40s\" is not built in; this library has: %s", origin,
+			name, built);
 }
 
 int unishm_find_backend(const char *name, const struct unishm_backend **backend)

@@ -13,19 +13,22 @@
 
 /* ---- Open and close ------------------------------------------------------ */
 
-/* The struct of a program built against another version: take what both know.
- * A longer one is fine as long as what we do not know is unused. */
+/* The struct may be of a program built against another version. Members that both versions know are
+ * copied. A longer struct is accepted if the unknown members are 0. */
 static int read_options(struct unishm_options *known, const struct unishm_options *given)
 {
 	size_t size = given->struct_size;
-	const size_t most = 4096; /* whatever it grows to: what is larger was never set */
+	const size_t most = 4096; /* more than any version has */
 	if (size < offsetof(struct unishm_options, arg) + sizeof given->arg || size > most)
-		return unishm_because(-EINVAL, "struct_size is %zu, which no version has; "
-				"start from UNISHM_OPTIONS_INIT", size);
+		return unishm_because(-EINVAL,
+				"struct_size is %zu, which no version has; "
+				"start from UNISHM_OPTIONS_INIT",
+				size);
 	for (size_t i = sizeof *known; i < size; i++)
 		if (((const unsigned char *)given)[i])
-			return unishm_because(-EINVAL, "the options hold a choice that this "
-					"version of the library does not know; use a newer one");
+			return unishm_because(-EINVAL,
+					"the options hold a choice that this version of the "
+					"library does not know; use a newer one");
 	*known = (struct unishm_options)UNISHM_OPTIONS_INIT;
 	memcpy(known, given, size < sizeof *known ? size : sizeof *known);
 	known->oflag &= ~O_RDWR; /* users of shm_open() type it; rights come from the mode */
@@ -90,7 +93,7 @@ __attribute__((constructor(101))) static void set_up_early(void)
 	unishm_set_up();
 }
 
-/* An id is given by the system: creating is no remedy. */
+/* The system chooses ids, so the advice to create the segment would not help. */
 static int because_no_id(int rc)
 {
 	if (rc != -ENOENT || unishm_has_reason(rc))
@@ -172,8 +175,8 @@ static int open_handle(struct unishm_own *own, const struct unishm_backend *back
 		state->seg = NULL;
 	}
 	if (rc == 0 && opt->attach_at)
-		rc = unishm_attach_placed(
-				state->seg, opt->attach_at, opt->attach_flags, &state->addr);
+		rc = unishm_attach_placed(state->seg, opt->attach_at, opt->attach_flags,
+				&state->addr);
 	return rc;
 }
 
@@ -373,8 +376,8 @@ int unishm_status(struct unishm *seg, struct unishm_status *st)
 	UNISHM_LOCKED(seg, "tell the status of", checked_status(seg, st));
 }
 
-/* What the callback returned is its own affair, also when negative: wrap it to tell it from a
- * failure of the listing. */
+/* The callback may return any number, also a negative one. It is wrapped, to tell it from an error
+ * of the backend. */
 struct visitor {
 	int (*visit)(const struct unishm_status *st, void *arg);
 	void *arg;
@@ -411,8 +414,8 @@ int unishm_list(const char *name, int (*visit)(const struct unishm_status *, voi
 	return unishm_end(list(name, visit, arg));
 }
 
-static int sweep(const char *name, int flags,
-		int (*visit)(const struct unishm_status *, void *), void *arg)
+static int sweep(const char *name, int flags, int (*visit)(const struct unishm_status *, void *),
+		void *arg)
 {
 	const struct unishm_backend *backend;
 	struct visitor visitor = { visit, arg, 0 };
@@ -428,8 +431,8 @@ static int sweep(const char *name, int flags,
 	return rc < 0 ? unishm_fail(rc, "sweep unfinished %s segments", backend->name) : 0;
 }
 
-int unishm_sweep(const char *name, int flags,
-		int (*visit)(const struct unishm_status *, void *), void *arg)
+int unishm_sweep(const char *name, int flags, int (*visit)(const struct unishm_status *, void *),
+		void *arg)
 {
 	unishm_begin();
 	return unishm_end(sweep(name, flags, visit, arg));

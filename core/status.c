@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A status, as people read it. */
+/* A status as text, for people. */
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -53,11 +53,13 @@ int unishm_because_denied(int rc, mode_t mode, uid_t owner)
 		return rc;
 	unishm_user_text(owner, name, sizeof name);
 	unishm_mode_text(mode & 0777, letters);
-	if (rc == -EPERM) /* the mode has no say in what owners may do */
+	if (rc == -EPERM) /* the mode does not matter for what only owners may do */
 		return unishm_because(rc, "its owner is %s; act as that user, or as root", name);
 	if (owner != unishm_sys.geteuid())
-		return unishm_because(rc, "its mode is %s and its owner %s; act as that user, or "
-				"have it changed", letters, name);
+		return unishm_because(rc,
+				"its mode is %s and its owner %s; "
+				"act as that user, or have it changed",
+				letters, name);
 	return unishm_because(rc, "its mode is %s, which refuses this to its owner, this user; %s",
 			letters, mode & 0400 ? "change the mode" : "have root change the mode");
 }
@@ -68,7 +70,8 @@ int unishm_because_closed(int rc, const char *directory)
 	char letters[10], name[64];
 	if (unishm_sys.stat(directory, &st) < 0 || (st.st_mode & 07777) == 01777)
 		return rc;
-	return unishm_because(rc, "this user may not do that in the directory %s, whose mode is %s "
+	return unishm_because(rc,
+			"this user may not do that in the directory %s, whose mode is %s "
 			"and owner %s; have its mode changed to 1777, or use the System V backend",
 			directory, unishm_mode_text(st.st_mode & 0777, letters),
 			unishm_user_text(st.st_uid, name, sizeof name));
@@ -96,17 +99,15 @@ static const char *key_text(key_t key, char *out, size_t room)
 /* The names of the fields whose bits are set, or "none". */
 static const char *field_names(unsigned bits, char *out, size_t room)
 {
-	static const char *const names[] = {
-		"number_attached", "creator_process", "last_op_process", "last_attach_time",
-		"last_detach_time", "last_change_time", "creator_user", "creator_group", "key",
-		"size", "id", "locked", "removed",
-	};
+	static const char *const names[] = { "number_attached", "creator_process",
+		"last_op_process", "last_attach_time", "last_detach_time", "last_change_time",
+		"creator_user", "creator_group", "key", "size", "id", "locked", "removed" };
 	size_t used = 0;
 	out[0] = '\0';
 	for (size_t i = 0; i < sizeof names / sizeof *names && used < room; i++)
 		if (bits & 1u << i)
-			used += (size_t)snprintf(
-					out + used, room - used, "%s%s", used ? " " : "", names[i]);
+			used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "",
+					names[i]);
 	return used ? out : "none";
 }
 

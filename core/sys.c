@@ -57,7 +57,7 @@ static int sys_access(int fd, int want)
 
 static void *sys_map_again(void *addr, size_t length)
 {
-#ifdef MREMAP_MAYMOVE
+#ifdef MREMAP_MAYMOVE /* of Linux alone: NetBSD has another mremap() */
 	return mremap(addr, 0, length, MREMAP_MAYMOVE); /* an old size of 0: mremap(2) */
 #else
 	(void)addr, (void)length;
@@ -120,8 +120,8 @@ static int sys_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 	return fstatat(dirfd, path, st, flags);
 }
 
-/* pipe2() is not everywhere. Called around fork alone, when no other thread forks; one
- * that spawns may take the ends along until it has executed. */
+/* Not every system has pipe2(). This is only called by fork handlers, when no other thread forks. A
+ * child by posix_spawn() may have the ends until it executes its program. */
 static int sys_pipe(int ends[2])
 {
 	if (pipe(ends) < 0)
@@ -169,7 +169,7 @@ static int sys_shm_open(const char *name, int oflag, mode_t mode)
 static int sys_reserve(int fd, off_t offset, off_t length)
 {
 #ifdef FALLOC_FL_KEEP_SIZE
-	/* Linux: the file stays as long as it is; its length is what publishes it */
+	/* Linux: the length of the file stays, since the length is what publishes it */
 	return fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, length) < 0 ? errno : 0;
 #elif UNISHM_HAVE_POSIX_FALLOCATE
 	return posix_fallocate(fd, offset, length);

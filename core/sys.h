@@ -20,7 +20,6 @@
 #include <sys/shm.h> /* for struct shmid_ds, which macOS renames */
 #endif
 
-
 struct unishm_sys {
 	void *(*calloc)(size_t count, size_t size);
 	void *(*realloc)(void *old, size_t size);
@@ -49,8 +48,8 @@ struct unishm_sys {
 	/* Another mapping of what is mapped at @addr, by the same description, @length bytes from
 	 * there on. ENOSYS. */
 	void *(*map_again)(void *addr, size_t length);
-	int (*try_noatime)(int fd); /* EPERM: neither owner nor CAP_FOWNER */
-	bool (*overrides_modes)(void); /* has CAP_DAC_OVERRIDE, effective */
+	int (*try_noatime)(int fd);      /* EPERM: neither owner nor CAP_FOWNER */
+	bool (*overrides_modes)(void);   /* has CAP_DAC_OVERRIDE, effective */
 	int (*drop_access_list)(int fd); /* beyond the mode */
 	int (*linkat)(int fd, const char *from, int dirfd, const char *to, int flags);
 	int (*fchmod)(int fd, mode_t mode);

@@ -2,10 +2,10 @@
 /*
  * The threads that call the library.
  *
- * Each has a record, in which it alone writes whether it holds forks; a fork reads them all.
- * One word that its own thread stores is right at every instruction, also for a signal handler
- * that interrupts the thread and forks, and in the child; a common counter would not be. Records
- * are used again, and never freed: a fork may read one at any time.
+ * Each thread has a record, in which only the thread itself writes whether it holds forks. A fork
+ * reads all records. A word that only its own thread stores is right at every instruction, also for
+ * a signal handler that interrupts the thread and forks, and in the child; a common counter would
+ * not be. Records are reused and never freed, since a fork may read one at any time.
  */
 #include <errno.h>
 #include <sched.h>
@@ -19,8 +19,8 @@ static struct unishm_thread *_Atomic threads;
 static pthread_key_t at_end;
 static void (*before_end)(void); /* what else the end of a thread means */
 
-/* For threads that cannot have a record since there is no memory: one at a time, until it holds
- * no forks any more. Whoever waits for it holds nothing. */
+/* For threads that have no record for want of memory: one thread at a time uses it, until it holds
+ * no forks any more. Threads that wait for it hold nothing. */
 static struct unishm_thread spare = { .lent = true };
 
 static bool take(struct unishm_thread *thread)
@@ -115,13 +115,14 @@ int unishm_set_up_threads(void (*at_its_end)(void))
 
 /* ---- Signals --------------------------------------------------------------- */
 
-/* From the first pause of a call to its end, or to a callback, signal handlers run in pauses only:
- * else one that runs between two of them would go unnoticed, and the wait would not end. */
+/* From the first pause of a call to its end, or to a callback, signal handlers run in pauses only.
+ * Otherwise the call would not notice a handler that runs between two pauses, and would go on
+ * waiting. */
 static _Thread_local sigset_t callers_signals;
 
 const sigset_t *unishm_keep_signals_to_pauses(void)
 {
-	/* Not those that an instruction raises: the kernel would end the process. */
+	/* Signals that an instruction raises are not blocked: the kernel would end the process. */
 	static const int raised[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
 	sigset_t kept;
 	if (unishm_own.pausing)

@@ -131,7 +131,8 @@ public:
 		const char *why = nullptr;
 		const int rc = examine<T>(offset, count, &why);
 		if (rc < 0)
-			throw error(detail::code_of(rc), std::string("cannot use shared memory so: ") + why);
+			throw error(detail::code_of(rc),
+					std::string("cannot use shared memory so: ") + why);
 		return at<T>(offset);
 	}
 
@@ -701,7 +702,8 @@ inline std::vector<status> sweep(const char *backend = nullptr, int flags = 0)
 	std::vector<status> found;
 	auto add = [&found](const detail::c_status &st) { found.push_back(status(st)); };
 	detail::carrier<decltype(add)> carrier(add);
-	const int rc = ::unishm_sweep(backend, flags, detail::carrier<decltype(add)>::visit, &carrier);
+	const int rc = ::unishm_sweep(
+			backend, flags, detail::carrier<decltype(add)>::visit, &carrier);
 	carrier.deliver();
 	detail::check(rc);
 	return found;

@@ -67,67 +67,69 @@ static bool strikes(const char *name, const int codes[ERRNOS])
  * only a bug of the library's could bring about. */
 FAULTY(void *, NULL, calloc, (size_t n, size_t s), (n, s), ENOMEM)
 FAULTY(void *, NULL, realloc, (void *p, size_t s), (p, s), ENOMEM)
-FAULTY(void *, MAP_FAILED, mmap, (void *a, size_t l, int p, int f, int d, off_t o), (a, l, p, f, d, o),
-	ENOMEM, EAGAIN, EACCES, ENFILE, ENODEV, EOVERFLOW, EPERM, ETXTBSY, EINVAL, EMFILE, ENXIO, ENOTSUP,
-	UNEXPECTED)
+FAULTY(void *, MAP_FAILED, mmap, (void *a, size_t l, int p, int f, int d, off_t o),
+		(a, l, p, f, d, o), ENOMEM, EAGAIN, EACCES, ENFILE, ENODEV, EOVERFLOW, EPERM,
+		ETXTBSY, EINVAL, EMFILE, ENXIO, ENOTSUP, UNEXPECTED)
 FAULTY(int, -1, munmap, (void *a, size_t l), (a, l), ENOMEM, EINVAL, UNEXPECTED)
 FAULTY(int, -1, madvise, (void *a, size_t l, int v), (a, l, v), ENOMEM, EAGAIN, EACCES, EINVAL, EIO,
-	EPERM, EBUSY, UNEXPECTED)
+		EPERM, EBUSY, UNEXPECTED)
 #if UNISHM_HAVE_POSIX
 /* Not ENOENT: who is told that there is no object leaves the one that is there. */
-FAULTY(int, -1, shm_open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES,
-	EEXIST, EINVAL, ENAMETOOLONG, EINTR, ENOSPC, UNEXPECTED)
+FAULTY(int, -1, shm_open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM,
+		EACCES, EEXIST, EINVAL, ENAMETOOLONG, EINTR, ENOSPC, UNEXPECTED)
 FAULTY(int, -1, shm_unlink, (const char *n), (n), EACCES, EPERM, ENOMEM, EBUSY, EIO, EISDIR, ELOOP,
-	ENAMETOOLONG, ENOTDIR, EROFS, UNEXPECTED)
+		ENAMETOOLONG, ENOTDIR, EROFS, UNEXPECTED)
 FAULTY(int, -1, open, (const char *n, int o, mode_t m), (n, o, m), EMFILE, ENFILE, ENOMEM, EACCES,
-	ENOSPC, EBUSY, EDQUOT, EFBIG, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENODEV, ENOENT,
-	ENOTDIR, ENXIO, EOPNOTSUPP, EOVERFLOW, EPERM, EROFS, ETXTBSY, EAGAIN, UNEXPECTED)
+		ENOSPC, EBUSY, EDQUOT, EFBIG, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENODEV,
+		ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP, EOVERFLOW, EPERM, EROFS, ETXTBSY, EAGAIN,
+		UNEXPECTED)
 FAULTY(int, -1, fstat, (int fd, struct stat *st), (fd, st), ENOMEM, EOVERFLOW, EIO, UNEXPECTED)
-FAULTY(int, -1, stat, (const char *n, struct stat *st), (n, st), ENOMEM, EACCES, ELOOP, ENAMETOOLONG,
-	ENOENT, ENOTDIR, EOVERFLOW, UNEXPECTED)
+FAULTY(int, -1, stat, (const char *n, struct stat *st), (n, st), ENOMEM, EACCES, ELOOP,
+		ENAMETOOLONG, ENOENT, ENOTDIR, EOVERFLOW, UNEXPECTED)
 FAULTY(int, -1, linkat, (int fd, const char *a, int d, const char *b, int f), (fd, a, d, b, f),
-	ENOSPC, ENOMEM, EPERM, EEXIST, EACCES, EDQUOT, EIO, ELOOP, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR,
-	EROFS, EXDEV, EINVAL, UNEXPECTED)
+		ENOSPC, ENOMEM, EPERM, EEXIST, EACCES, EDQUOT, EIO, ELOOP, EMLINK, ENAMETOOLONG,
+		ENOENT, ENOTDIR, EROFS, EXDEV, EINVAL, UNEXPECTED)
 FAULTY(int, -1, fchmod, (int fd, mode_t m), (fd, m), EPERM, EIO, EROFS, ENOMEM, EINTR, UNEXPECTED)
-FAULTY(int, -1, fchown, (int fd, uid_t u, gid_t g), (fd, u, g), EPERM, EIO, EROFS, ENOMEM, EINTR, EINVAL,
-	UNEXPECTED)
-FAULTY(int, -1, ftruncate, (int fd, off_t l), (fd, l), ENOSPC, EFBIG, EPERM, EINTR, EINVAL, EIO, EROFS,
-	ETXTBSY, EACCES, UNEXPECTED)
-FAULTY(int, fault.code, reserve, (int fd, off_t o, off_t l), (fd, o, l),
-	ENOSPC, EINTR, EOPNOTSUPP, ENOMEM, EFBIG, EINVAL, EIO, ENODEV, ENOSYS, EPERM, ETXTBSY, EDQUOT,
-	UNEXPECTED)
-FAULTY(int, -1, openat, (int d, const char *n, int o), (d, n, o), EMFILE, ENFILE, ENOMEM, EACCES, ENOENT,
-	EPERM, EBUSY, EDQUOT, EFBIG, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENODEV, ENOSPC, ENOTDIR,
-	ENXIO, EOPNOTSUPP, EOVERFLOW, EROFS, ETXTBSY, EAGAIN, UNEXPECTED)
-FAULTY(int, -1, fstatat, (int d, const char *n, struct stat *st, int f), (d, n, st, f), ENOMEM, EACCES,
-	ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EOVERFLOW, EINVAL, UNEXPECTED)
-FAULTY(int, -1, unlinkat, (int d, const char *n, int f), (d, n, f), EACCES, EPERM, ENOMEM, EBUSY, EIO,
-	EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EROFS, EINVAL, UNEXPECTED)
-FAULTY(int, -1, rename_new, (const char *a, const char *b), (a, b), EEXIST, ENOSPC, EPERM, ENOSYS, EACCES,
-	EBUSY, EDQUOT, EINVAL, ELOOP, EMLINK, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EROFS, EXDEV, UNEXPECTED)
+FAULTY(int, -1, fchown, (int fd, uid_t u, gid_t g), (fd, u, g), EPERM, EIO, EROFS, ENOMEM, EINTR,
+		EINVAL, UNEXPECTED)
+FAULTY(int, -1, ftruncate, (int fd, off_t l), (fd, l), ENOSPC, EFBIG, EPERM, EINTR, EINVAL, EIO,
+		EROFS, ETXTBSY, EACCES, UNEXPECTED)
+FAULTY(int, fault.code, reserve, (int fd, off_t o, off_t l), (fd, o, l), ENOSPC, EINTR, EOPNOTSUPP,
+		ENOMEM, EFBIG, EINVAL, EIO, ENODEV, ENOSYS, EPERM, ETXTBSY, EDQUOT, UNEXPECTED)
+FAULTY(int, -1, openat, (int d, const char *n, int o), (d, n, o), EMFILE, ENFILE, ENOMEM, EACCES,
+		ENOENT, EPERM, EBUSY, EDQUOT, EFBIG, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG,
+		ENODEV, ENOSPC, ENOTDIR, ENXIO, EOPNOTSUPP, EOVERFLOW, EROFS, ETXTBSY, EAGAIN,
+		UNEXPECTED)
+FAULTY(int, -1, fstatat, (int d, const char *n, struct stat *st, int f), (d, n, st, f), ENOMEM,
+		EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EOVERFLOW, EINVAL, UNEXPECTED)
+FAULTY(int, -1, unlinkat, (int d, const char *n, int f), (d, n, f), EACCES, EPERM, ENOMEM, EBUSY,
+		EIO, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EROFS, EINVAL, UNEXPECTED)
+FAULTY(int, -1, rename_new, (const char *a, const char *b), (a, b), EEXIST, ENOSPC, EPERM, ENOSYS,
+		EACCES, EBUSY, EDQUOT, EINVAL, ELOOP, EMLINK, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR,
+		EROFS, EXDEV, UNEXPECTED)
 FAULTY(ssize_t, -1, pread, (int fd, void *b, size_t c, off_t o), (fd, b, c, o), EIO, EAGAIN, EINTR,
-	EINVAL, EISDIR, EOVERFLOW, ENXIO, UNEXPECTED)
-FAULTY(ssize_t, -1, pwrite, (int fd, const void *b, size_t c, off_t o), (fd, b, c, o), EIO, ENOSPC, EAGAIN,
-	EDQUOT, EFBIG, EINTR, EINVAL, EPERM, ENXIO, EOVERFLOW, UNEXPECTED)
-FAULTY(int, -1, fcntl_lock, (int fd, int cmd, struct flock *l), (fd, cmd, l), ENOLCK, EINTR, EACCES, EAGAIN,
-	EDEADLK, EINVAL, EOVERFLOW, EPERM, UNEXPECTED)
+		EINVAL, EISDIR, EOVERFLOW, ENXIO, UNEXPECTED)
+FAULTY(ssize_t, -1, pwrite, (int fd, const void *b, size_t c, off_t o), (fd, b, c, o), EIO, ENOSPC,
+		EAGAIN, EDQUOT, EFBIG, EINTR, EINVAL, EPERM, ENXIO, EOVERFLOW, UNEXPECTED)
+FAULTY(int, -1, fcntl_lock, (int fd, int cmd, struct flock *l), (fd, cmd, l), ENOLCK, EINTR, EACCES,
+		EAGAIN, EDEADLK, EINVAL, EOVERFLOW, EPERM, UNEXPECTED)
 FAULTY(int, -1, mlock, (const void *a, size_t l), (a, l), ENOMEM, EPERM, EAGAIN, EINVAL, UNEXPECTED)
-FAULTY(DIR *, NULL, opendir, (const char *n), (n), EMFILE, ENFILE, ENOENT, EACCES, ENOMEM, ENOTDIR, ELOOP,
-	ENAMETOOLONG, UNEXPECTED)
+FAULTY(DIR *, NULL, opendir, (const char *n), (n), EMFILE, ENFILE, ENOENT, EACCES, ENOMEM, ENOTDIR,
+		ELOOP, ENAMETOOLONG, UNEXPECTED)
 FAULTY(struct dirent *, NULL, readdir, (DIR *d), (d), EIO, EOVERFLOW, ENOENT, UNEXPECTED)
 FAULTY(int, -1, pipe, (int e[2]), (e), EMFILE, ENFILE, UNEXPECTED)
-FAULTY(int, -1, access, (int fd, int w), (fd, w), EACCES, EIO, EINVAL, ELOOP, ENOENT, ENOMEM, ENOTDIR,
-	EPERM, EROFS, ETXTBSY, ENOSYS, UNEXPECTED)
+FAULTY(int, -1, access, (int fd, int w), (fd, w), EACCES, EIO, EINVAL, ELOOP, ENOENT, ENOMEM,
+		ENOTDIR, EPERM, EROFS, ETXTBSY, ENOSYS, UNEXPECTED)
 FAULTY(int, -1, try_noatime, (int fd), (fd), EPERM, ENOSYS, EINVAL, EACCES, EAGAIN, UNEXPECTED)
 #endif
 #if UNISHM_HAVE_SYSV
-FAULTY(int, -1, shmget, (key_t k, size_t s, int f), (k, s, f), ENOMEM, ENOSPC, EACCES, ENOENT, EEXIST, EINVAL,
-	ENFILE, EPERM, UNEXPECTED)
-FAULTY(void *, (void *)-1, shmat, (int i, const void *a, int f), (i, a, f), ENOMEM, EACCES, EINVAL, EIDRM,
-	EMFILE, UNEXPECTED)
+FAULTY(int, -1, shmget, (key_t k, size_t s, int f), (k, s, f), ENOMEM, ENOSPC, EACCES, ENOENT,
+		EEXIST, EINVAL, ENFILE, EPERM, UNEXPECTED)
+FAULTY(void *, (void *)-1, shmat, (int i, const void *a, int f), (i, a, f), ENOMEM, EACCES, EINVAL,
+		EIDRM, EMFILE, UNEXPECTED)
 FAULTY(int, -1, shmdt, (const void *a), (a), EINVAL, UNEXPECTED)
-FAULTY(int, -1, shmctl, (int i, int c, struct shmid_ds *b), (i, c, b), EACCES, EPERM, EINVAL, ENOMEM, EIDRM,
-	EOVERFLOW, UNEXPECTED)
+FAULTY(int, -1, shmctl, (int i, int c, struct shmid_ds *b), (i, c, b), EACCES, EPERM, EINVAL,
+		ENOMEM, EIDRM, EOVERFLOW, UNEXPECTED)
 #endif
 
 #if UNISHM_HAVE_POSIX
@@ -481,8 +483,8 @@ static void expect_unchanged(const struct unishm_status *was, const char *name, 
 			was->locked, now.removed, was->removed);
 }
 
-/* Answers that are not the errno itself, on Linux. @code 0: any. @rc 0: it goes on, by another way or
- * without. @operations: NULL for all. */
+/* Answers that are not the errno itself, on Linux. @code 0: any. @rc 0: the operation goes on, by
+ * another way or without. @operations: NULL for all. */
 static const struct answer {
 	const char *backend, *operations, *call;
 	int code, rc;
@@ -512,7 +514,8 @@ static const struct answer {
 	/* F_OFD_SETLK is not known here. */
 	{ "posix", NULL, "fcntl_lock", EINVAL, -ENOTSUP },
 	/* Another way. */
-	{ "posix", "create, create filled, create private", "open", EACCES, 0 }, /* a filter: as above */
+	/* A filter of system calls refuses O_TMPFILE: then a file with a name. */
+	{ "posix", "create, create filled, create private", "open", EACCES, 0 },
 	{ "posix", "create, create filled, create private", "open", EPERM, 0 },
 	{ "posix", "open by id", "openat", ENOENT, 0 }, /* the name has changed: look again */
 	{ "posix", "open by id", "stat", 0, 0 }, /* asked for the sentence alone */
@@ -541,7 +544,8 @@ static const struct answer {
 	{ "posix", "attach read-only, attach again", "mmap", 0, 0 },
 	{ "posix", "attach read-only, lock", "openat", 0, 0 },
 	{ "posix", "attach read-only, detach, lock, unlock, chmod, chown, remove", "fstat", 0, 0 },
-	{ "posix", "attach, attach read-only, attach at, detach, chmod, chown, remove", "pwrite", 0, 0 },
+	{ "posix", "attach, attach read-only, attach at, detach, chmod, chown, remove", "pwrite", 0,
+			0 },
 	{ "posix", "detach, remove", "pread", 0, 0 },
 	{ "posix", "remove", "fstatat", ENOENT, 0 },
 	{ "posix", "remove", "fcntl_lock", 0, 0 },
@@ -562,7 +566,7 @@ static const struct answer {
 	{ "posix", "list", NULL, EACCES, 0 },
 	{ "posix", "list", NULL, EPERM, 0 },
 	{ "posix", "list", NULL, EBUSY, 0 },
-	/* System V: it is gone, meanwhile; the key is another's; a question that need not be answered. */
+	/* System V: the segment is gone; another segment has the key; the answer is not needed. */
 	{ "sysv", NULL, "shmctl", EINVAL, -EIDRM },
 	{ "sysv", "open by id", "shmctl", EINVAL, -ENOENT },
 	{ "sysv", "open by id", "shmctl", EIDRM, -ENOENT },
@@ -591,7 +595,8 @@ static void expect_answer(const char *name, int rc)
 		return;
 	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
 		const struct answer *known = &answers[i];
-		if ((!known->backend || on(known->backend)) && (!known->call || strcmp(known->call, fault.victim) == 0) &&
+		if ((!known->backend || on(known->backend)) &&
+				(!known->call || strcmp(known->call, fault.victim) == 0) &&
 				(!known->operations || is_among(name, known->operations)) &&
 				(!known->code || known->code == fault.code) && known->rc == rc)
 			return;

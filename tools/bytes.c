@@ -23,8 +23,9 @@ static int find_part(struct unishm *seg, const char *text, const struct request 
 {
 	size_t size = unishm_size(seg);
 	if (request->offset > size)
-		return fail("%s %s: offset %zu lies behind the end of the segment, which has %zu "
-				"byte%s; give a smaller one", this_command->name, text,
+		return fail("%s %s: offset %zu lies behind the end of the segment, "
+				"which has %zu byte%s; give a smaller one",
+				this_command->name, text,
 				request->offset, size, plural(size));
 	*length = size - request->offset;
 	*left_out = 0;
@@ -219,16 +220,17 @@ static int left_out(const char *text, size_t room)
 	size_t more = input_left();
 	char byte;
 	if (more)
-		return fail("write %s: %zu byte%s left out: there is room for %zu; create a larger "
-				"segment", text, more, were(more), room);
+		return fail("write %s: %zu byte%s left out: there is room for %zu; "
+				"create a larger segment", text, more, were(more), room);
 	ssize_t got;
 	do
 		got = read(STDIN_FILENO, &byte, 1);
 	while (got < 0 && errno == EINTR && !transfer_interrupted());
 	if (got <= 0)
 		return DONE;
-	return fail("write %s: the input goes on, and the rest was left out: there is room for %zu "
-			"byte%s; create a larger segment", text, room, plural(room));
+	return fail("write %s: the input goes on, and the rest was left out: "
+			"there is room for %zu byte%s; create a larger segment",
+			text, room, plural(room));
 }
 
 /* @end: the room ends with the segment, so that input beyond it is lost. */
@@ -252,8 +254,8 @@ static int copy_in(char *bytes, size_t room, const char *text, size_t offset, bo
 				error == EFAULT ? "" : "standard input: ", why_stream(error), done,
 				were(done), offset);
 	if (transfer_interrupted())
-		return fail("write %s: interrupted; %zu byte%s written from offset %zu on; write "
-				"again to have them all", text, done, were(done), offset);
+		return fail("write %s: interrupted; %zu byte%s written from offset %zu on; "
+				"write again to have them all", text, done, were(done), offset);
 	return more && end ? left_out(text, room) : DONE;
 }
 

@@ -71,8 +71,8 @@ static int open_source(struct source *source, size_t *size, bool size_given)
 	if (size_given)
 		return DONE;
 	if (!S_ISREG(st.st_mode) || st.st_size < 1)
-		return usage_error("--from %s does not say how large the segment should be; give a "
-				"SIZE", source->name);
+		return usage_error("--from %s does not say how large the segment should be; "
+				"give a SIZE", source->name);
 	*size = (size_t)st.st_size;
 	return DONE;
 }
@@ -87,8 +87,8 @@ static int existed(struct unishm *seg, const struct unishm_options *opt, const c
 	if (unishm_status(seg, &st) < 0)
 		return library_failed();
 	if (mode_given && st.mode != opt->mode)
-		return fail("create %s: it exists with mode %s, not %s; nothing changed; change it "
-				"with unishm chmod, or leave out --mode", text,
+		return fail("create %s: it exists with mode %s, not %s; nothing changed; "
+				"change it with unishm chmod, or leave out --mode", text,
 				mode_letters(st.mode).text, mode_letters(opt->mode).text);
 	tell("%s exists, mode %s, %s; nothing changed", text, mode_letters(st.mode).text,
 			human_size(st.size).text);
@@ -146,13 +146,14 @@ static int not_created(int rc, const struct unishm_options *opt, const char *tex
 	if (opt->init && transfer_interrupted())
 		return fail("create %s: interrupted; nothing was created", text);
 	if (rc == -ETIMEDOUT)
-		return fail("create %s: another process has been creating it for %u seconds; wait "
-				"for it, or end it", text, PATIENCE);
+		return fail("create %s: another process has been creating it for %u seconds; "
+				"wait for it, or end it", text, PATIENCE);
 	if (told)
 		return FAILED;
 	if (rc == -EEXIST)
-		return fail("create %s: it exists already; choose another key, or remove it "
-				"first%s", text, opt->init ? "" : ", or leave out --exclusive");
+		return fail("create %s: it exists already; "
+				"choose another key, or remove it first%s",
+				text, opt->init ? "" : ", or leave out --exclusive");
 	if (rc == -EINVAL && too_small(opt, text) != DONE)
 		return FAILED;
 	if ((rc == -EACCES || rc == -EROFS) && no_place(opt, text) != DONE)
@@ -225,8 +226,8 @@ const struct command create_command = {
 	.name = "create",
 	.arguments = "[OPTION]... KEY SIZE",
 	.summary = "Create a segment",
-	.notes = "KEY is a SEGMENT other than id:NUMBER, or private. SIZE is in bytes, or with a "
-		"unit: 64K, 4KiB, 1.5M. A segment that exists is left as it is.",
+	.notes = "KEY is a SEGMENT other than id:NUMBER, or private. SIZE is in bytes, "
+		"or with a unit: 64K, 4KiB, 1.5M. A segment that exists is left as it is.",
 	.first = WORD_KEY,
 	.rest = WORD_OTHER,
 	.run = run_create,

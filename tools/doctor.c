@@ -143,8 +143,8 @@ static const char *remedy_for(int rc, const char *backend)
 	switch (rc) {
 	case -ENOSPC:
 	case -ENOMEM:
-		return posix ? "remove unused segments (unishm list; unishm list --foreign), or "
-				"enlarge /dev/shm" : "remove unused segments (unishm list), or "
+		return posix ? "remove unused segments (unishm list; unishm list --foreign), "
+				"or enlarge /dev/shm" : "remove unused segments (unishm list), or "
 				"raise the limit (see kernel.shmmni and kernel.shmall below)";
 	case -EMFILE:
 	case -ENFILE:
@@ -225,8 +225,9 @@ static void check_shmall(uint64_t pages)
 		find(OK, "sysv", "", "segments hold %s; their sum is unlimited (kernel.shmall)",
 				used.text);
 	else
-		find(level, "sysv", level == OK ? "" : "remove unused ones (unishm remove "
-				"--unattached), or sysctl -w kernel.shmall=PAGES",
+		find(level, "sysv", level == OK ? "" :
+				"remove unused ones (unishm remove --unattached), "
+				"or sysctl -w kernel.shmall=PAGES",
 				"segments hold %s of %s (kernel.shmall)", used.text,
 				human_size(most * page).text);
 }
@@ -260,8 +261,9 @@ static void check_rmid_forced(void)
 	uint64_t forced;
 	if (system_number(SYSTEM_SHM_RMID_FORCED, &forced) && forced)
 		find(PROBLEM, "sysv", "sysctl -w kernel.shm_rmid_forced=0",
-				"kernel.shm_rmid_forced is %llu: a segment is removed when the "
-				"last process detaches it", (unsigned long long)forced);
+				"kernel.shm_rmid_forced is %llu: "
+				"a segment is removed when the last process detaches it",
+				(unsigned long long)forced);
 }
 
 /* ---- The shared memory file system ---------------------------------------- */
@@ -270,8 +272,8 @@ static void check_space(const char *directory, const struct statvfs *fs)
 {
 	uint64_t block = fs->f_frsize ? fs->f_frsize : fs->f_bsize;
 	uint64_t size = fs->f_blocks * block, room = fs->f_bavail * block;
-	const char *more = "remove unused segments (unishm list; unishm list --foreign), or "
-			"mount -o remount,size=BYTES /dev/shm";
+	const char *more = "remove unused segments (unishm list; unishm list --foreign), "
+			"or mount -o remount,size=BYTES /dev/shm";
 	enum level level = size ? fullness(size - room, size) : NOTE;
 	if (size)
 		find(level, directory, level == OK ? "" : more, "%s of %s are free (%u%% used)",
@@ -286,8 +288,9 @@ static void check_space(const char *directory, const struct statvfs *fs)
 				"it has only %s, as in a container by default",
 				human_size(size).text);
 	if (fs->f_files && fs->f_ffree * 10 < fs->f_files)
-		find(PROBLEM, directory, "remove unused segments, or mount -o "
-				"remount,nr_inodes=NUMBER /dev/shm", "%llu of %llu inodes are free",
+		find(PROBLEM, directory, "remove unused segments, "
+				"or mount -o remount,nr_inodes=NUMBER /dev/shm",
+				"%llu of %llu inodes are free",
 				(unsigned long long)fs->f_ffree, (unsigned long long)fs->f_files);
 }
 
@@ -366,8 +369,8 @@ static void check_files(void)
 	uint64_t used, most;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		bool few = limit.rlim_cur < 64;
-		find(few ? PROBLEM : OK, "limits", few ? "raise it with ulimit -n, or in "
-				"limits.conf" : "", "a process may have %s open files "
+		find(few ? PROBLEM : OK, "limits", few ? "raise it with ulimit -n, "
+				"or in limits.conf" : "", "a process may have %s open files "
 				"(RLIMIT_NOFILE)", limit_text(limit.rlim_cur, false).text);
 	}
 	if (!system_open_files(&used, &most) || most > INT64_MAX)
@@ -395,11 +398,12 @@ static void check_namespaces(void)
 {
 	if (system_foreign_namespace("ipc") == 1)
 		find(NOTE, "sysv", "enter it with nsenter --ipc --target PID to see its segments",
-				"this process is in another IPC namespace than process 1: it sees "
-				"other segments");
+				"this process is in another IPC namespace than process 1: "
+				"it sees other segments");
 	if (system_foreign_namespace("mnt") == 1)
-		find(NOTE, "posix", "enter it with nsenter --mount --target PID to see its "
-				"segments", "this process is in another mount namespace than "
+		find(NOTE, "posix", "enter it with nsenter --mount --target PID "
+				"to see its segments",
+				"this process is in another mount namespace than "
 				"process 1: /dev/shm may be another");
 }
 
@@ -409,10 +413,11 @@ static void check_remove_ipc(void)
 	if (system_remove_ipc(origin, sizeof origin) != 1)
 		return;
 	bool spared = geteuid() < 1000; /* systemd spares system users */
-	find(spared ? NOTE : PROBLEM, "systemd", "set RemoveIPC=no in /etc/systemd/logind.conf, or "
-			"let a system user own the segments, or run loginctl enable-linger USER",
-			"RemoveIPC is on (%s): when a user logs out, logind removes all segments "
-			"of that user, of both kinds%s", *origin ? origin : "the default",
+	find(spared ? NOTE : PROBLEM, "systemd", "set RemoveIPC=no in /etc/systemd/logind.conf, "
+			"or let a system user own the segments, or run loginctl enable-linger USER",
+			"RemoveIPC is on (%s): when a user logs out, "
+			"logind removes all segments of that user, of both kinds%s",
+			*origin ? origin : "the default",
 			spared ? "; not those of this system user" : "");
 }
 
@@ -423,9 +428,10 @@ static void report_stale(const struct unishm_status *st, const struct filter *fi
 	char remedy[128];
 	snprintf(remedy, sizeof remedy, "unishm remove %s, if no program will use it again",
 			segment_spelling(st).text);
-	find(passes(st, filter) ? PROBLEM : NOTE, st->backend, remedy, "%s (%s, owner %s) may be "
-			"stale: no process attaches it, and process %ld, which created it, has "
-			"ended", segment_spelling(st).text, human_size(st->size).text,
+	find(passes(st, filter) ? PROBLEM : NOTE, st->backend, remedy,
+			"%s (%s, owner %s) may be stale: "
+			"no process attaches it, and process %ld, which created it, has ended",
+			segment_spelling(st).text, human_size(st->size).text,
 			user_name(st->owner_user).text, (long)st->creator_process);
 }
 
@@ -434,8 +440,8 @@ static void report_orphan(const struct unishm_status *st)
 	char remedy[128];
 	snprintf(remedy, sizeof remedy, "end the processes that unishm show %s names, to free it",
 			segment_spelling(st).text);
-	find(NOTE, st->backend, remedy, "%s was removed, but is attached %lu time%s, which keeps "
-			"its %s", segment_spelling(st).text, st->number_attached,
+	find(NOTE, st->backend, remedy, "%s was removed, but is attached %lu time%s, "
+			"which keeps its %s", segment_spelling(st).text, st->number_attached,
 			plural(st->number_attached), human_size(st->size).text);
 }
 

@@ -157,8 +157,8 @@ static int run_list(int argc, char **argv)
 			return rc;
 	}
 	if (optind < argc)
-		return usage_error("list takes no argument \"%s\"; unishm show tells of one "
-				"segment", argv[optind]);
+		return usage_error("list takes no argument \"%s\"; "
+				"unishm show tells of one segment", argv[optind]);
 	complete_request(&request);
 	return collect_and_output(&request);
 }

@@ -63,8 +63,8 @@ const struct option_spec option_table[] = {
 	{ CREATE, OPT_HUGETLB, 0, "hugetlb", NULL, WORD_NONE,
 		"Use huge pages." },
 	{ LOCK, OPT_HOLD, 0, "hold", NULL, WORD_NONE,
-		"Keep the lock until interrupted, then unlock. A POSIX lock needs it: it ends "
-		"with the process that made it." },
+		"Keep the lock until interrupted, then unlock. A POSIX lock needs it: "
+		"it ends with the process that made it." },
 	/* Bytes. */
 	{ READ | WRITE, OPT_OFFSET, 0, "offset", "BYTES", WORD_OTHER,
 		"Start here (default: 0)." },
@@ -258,8 +258,8 @@ static int choose_backend(void)
 	if (!is_backend(optarg))
 		return stop(usage_error("backend \"%s\" is not built in", optarg));
 	if (chosen_backend && strcmp(chosen_backend, optarg) != 0)
-		return stop(usage_error("--backend names both %s and %s; one backend, or none for "
-				"all", chosen_backend, optarg));
+		return stop(usage_error("--backend names both %s and %s; "
+				"one backend, or none for all", chosen_backend, optarg));
 	chosen_backend = optarg;
 	return 0;
 }

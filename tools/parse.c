@@ -73,8 +73,8 @@ int parse_bytes(const char *text, const char *what, size_t least, size_t *bytes)
 	if (*end == '.' && !parse_fraction(&end, &fraction, &scale))
 		return no_size(text, what);
 	if (strlen(end) == 2 && (end[1] == 'B' || end[1] == 'b') && unit_shift(end) < 0)
-		return usage_error("%s \"%s\": \"%s\" may mean 1000 or 1024; write %ciB for powers "
-				"of 1024", what, text, end, *end);
+		return usage_error("%s \"%s\": \"%s\" may mean 1000 or 1024; "
+				"write %ciB for powers of 1024", what, text, end, *end);
 	int shift = unit_shift(end);
 	if (shift < 0)
 		return no_size(text, what);
@@ -110,8 +110,9 @@ int parse_age(const char *text, const char *what, time_t *seconds)
 		end++;
 	}
 	if (*end || number > (uint64_t)(INT32_MAX / unit))
-		return usage_error("%s \"%s\" is no time; give a number up to %ld and s, m, h, d "
-				"or w", what, text, INT32_MAX / unit);
+		return usage_error("%s \"%s\" is no time; "
+				"give a number up to %ld and s, m, h, d or w",
+				what, text, INT32_MAX / unit);
 	*seconds = (time_t)number * unit;
 	return DONE;
 }
@@ -206,7 +207,7 @@ int parse_mode(const char *text, mode_t before, mode_t *mode)
 	else if (!count && parse_symbolic(text, &symbolic))
 		*mode = symbolic;
 	else
-		return usage_error("mode \"%s\" is neither octal, 0 to 0777, nor symbolic, as in "
-				"u=rw,g+r", text);
+		return usage_error("mode \"%s\" is neither octal, 0 to 0777, "
+				"nor symbolic, as in u=rw,g+r", text);
 	return DONE;
 }

@@ -262,8 +262,9 @@ static int tell_swept(const struct rows *asked)
 			print_choice(stdout, "removed", st);
 	}
 	if (worst == DONE && left.count)
-		worst = fail("remove --unfinished: %zu segment%s could not be removed; run it as "
-				"their owner, or as root", left.count, plural(left.count));
+		worst = fail("remove --unfinished: %zu segment%s could not be removed; "
+				"run it as their owner, or as root",
+				left.count, plural(left.count));
 	free_index(&index);
 	free_rows(&left);
 	return worst;

@@ -131,8 +131,9 @@ int collect_foreign(struct rows *rows, const struct filter *filter)
 	struct collection collection = { rows, filter };
 	/* Nothing tells by whom a foreign object was made or is attached. */
 	if (filter->unattached || filter->dead_creator)
-		return usage_error("--foreign cannot be combined with --unattached or "
-				"--dead-creator: the system does not tell this of foreign objects");
+		return usage_error(
+				"--foreign cannot be combined with --unattached or --dead-creator: "
+				"the system does not tell this of foreign objects");
 	int rc = system_objects(add_foreign, &collection);
 	if (rc == -ENOTSUP)
 		return fail("list --foreign: this system does not tell which objects there are; "

@@ -64,8 +64,8 @@ static bool whole_number(const char *text, int base, long long least, long long 
 
 static int bad_segment(const char *text)
 {
-	return usage_error("\"%s\" is no segment: give a key (10, 0xa), id:NUMBER, name:TEXT or "
-			"path:FILE:NUMBER, perhaps after %s", text,
+	return usage_error("\"%s\" is no segment: give a key (10, 0xa), id:NUMBER, "
+			"name:TEXT or path:FILE:NUMBER, perhaps after %s", text,
 			unishm_backends()[1] ? "posix: or sysv:" : "the backend and a colon");
 }
 
@@ -128,8 +128,8 @@ int parse_segment(const char *text, struct segment_ref *ref)
 {
 	int rc = parse_any(text, ref, false);
 	if (rc == DONE && !ref->by_id && ref->key == UNISHM_PRIVATE)
-		return usage_error("%s is the key of all private segments: name one of them by "
-				"id:NUMBER", text);
+		return usage_error("%s is the key of all private segments: "
+				"name one of them by id:NUMBER", text);
 	return rc;
 }
 

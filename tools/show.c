@@ -38,12 +38,13 @@ static const char *what_is_missing(const struct unishm_status *st, const struct 
 		return "no memory was left to list them all";
 	unsigned long missing = st->number_attached - found;
 	if (all->unreadable)
-		snprintf(room, size, "%lu more, perhaps in the %lu process%s that this user may "
-				"not look into; root may", missing, all->unreadable,
+		snprintf(room, size, "%lu more, perhaps in the %lu process%s "
+				"that this user may not look into; root may",
+				missing, all->unreadable,
 				all->unreadable == 1 ? "" : "es");
 	else
-		snprintf(room, size, "%lu more, in processes that cannot be seen from here (ended "
-				"meanwhile, or in another namespace)", missing);
+		snprintf(room, size, "%lu more, in processes that cannot be seen from here "
+				"(ended meanwhile, or in another namespace)", missing);
 	return room;
 }
 

@@ -18,8 +18,8 @@
 static int map_as_asked(struct unishm *seg, void *where, int flags, bool *keeps, void **addr)
 {
 	struct posix *p = posix_of(seg);
-	int fd = ushp_sys_open_data(
-			&p->object, seg->size, flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
+	int fd = ushp_sys_open_data(&p->object, seg->size,
+			flags & UNISHM_RDONLY ? O_RDONLY : O_RDWR);
 	if (fd < 0)
 		return fd;
 	*keeps = fd == p->object.fd;
@@ -35,8 +35,8 @@ static bool overlaps(const void *where, size_t length, const void *own, size_t o
 	return own && at < from + length && from < at + own_length;
 }
 
-/* Would UNISHM_REMAP replace what holds an attachment or a lock of this process? The core has all
- * handles locked then, and asks for each. */
+/* Would UNISHM_REMAP replace a mapping that holds an attachment or a lock of this process? The core
+ * asks this for each handle, with all handles locked. */
 bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t length)
 {
 	const struct posix *p = (const struct posix *)(const void *)seg->priv;
@@ -50,10 +50,10 @@ bool ushp_keeps_in_range(const struct unishm *seg, const void *where, size_t len
 	return false;
 }
 
-/* UNISHM_REMAP replaces something, so that nothing must fail any more after it: count first. The
- * range is kept meanwhile, if it is free, or the record might be mapped there. */
-static int count_and_replace(
-		struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
+/* UNISHM_REMAP replaces mappings, and nothing may fail after that. So count first. If the range is
+ * free it is reserved meanwhile, or the record could be mapped there. */
+static int count_and_replace(struct unishm *seg, void *where, int flags,
+		struct unishm_attachment *new)
 {
 	bool keeps;
 	void *held = ushp_hold_range(where, seg->size);
@@ -72,7 +72,7 @@ static int count_and_replace(
 	return rc;
 }
 
-/* Otherwise map first: the record, which may be mapped now, could take the place that is asked
+/* Otherwise map first: counting may map the record, which could take the address that was asked
  * for. */
 static int map_and_count(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
@@ -86,7 +86,7 @@ static int map_and_count(struct unishm *seg, void *where, int flags, struct unis
 	return rc;
 }
 
-/* An unlock elsewhere may have ended our lock in RAM. */
+/* An unlock by another process may have ended our lock in RAM. */
 static void read_epoch(struct posix *p)
 {
 	uint32_t epoch;
@@ -136,8 +136,8 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 	return 0;
 }
 
-/* Count @old out. @unmap: it is still mapped. The object was checked before, since the mapping may
- * be what still keeps the lock. */
+/* Count @old out. @unmap: it is still mapped. The object has been checked, since the mapping may be
+ * the only thing that keeps the lock. */
 static int leave(struct unishm *seg, struct unishm_attachment *old, bool unmap)
 {
 	struct posix *p = posix_of(seg);

@@ -53,10 +53,10 @@ struct counting {
 	struct lock_file file;
 	uint64_t pin; /* place of locks in RAM that hold */
 	unsigned long readers;
-	uint64_t places; /* of those, added up: which they are */
+	uint64_t places; /* the sum of their places, which identifies them */
 	unsigned others; /* locks found below those of readers */
 	bool locked, hidden;
-	bool use_list; /* there are locks that questions do not tell apart, or too many */
+	bool use_list; /* there are locks that F_GETLK cannot tell apart, or too many */
 	unsigned dead; /* slots whose word counts and which have no lock */
 	struct words first, again, known_dead; /* of the last: 0 in those that are not */
 	bool lives[RECORD_SLOTS];
@@ -83,8 +83,8 @@ static bool push(struct ranges *ranges, uint64_t first, uint64_t last)
 {
 	if (ranges->count == ranges->room) {
 		bool on_heap = ranges->list != ranges->few;
-		struct range *more = unishm_sys.realloc(
-				on_heap ? ranges->list : NULL, 2 * ranges->room * sizeof *more);
+		struct range *more = unishm_sys.realloc(on_heap ? ranges->list : NULL,
+				2 * ranges->room * sizeof *more);
 		if (!more)
 			return false;
 		if (!on_heap)
@@ -109,7 +109,7 @@ static void end(struct ranges *ranges)
 		free(ranges->list);
 }
 
-/* Take note of a lock. False: it is none of ours, or there are too many to go on like this. */
+/* Note a lock. False: it is not one of this library's, or there are too many. */
 static bool note_lock(struct counting *c, struct ranges *found, struct range lock)
 {
 	enum { MANY = 4096, MANY_OTHERS = 64 }; /* ours in RAM all have one place */
@@ -125,7 +125,7 @@ static bool note_lock(struct counting *c, struct ranges *found, struct range loc
 	return push(found, lock.first, lock.last) && !c->hidden && found->count < MANY;
 }
 
-/* The parts of what is to be asked lie on a stack, the lowest on top. */
+/* The ranges that are still to be asked for are on a stack, the lowest on top. */
 static int find_readers(struct counting *c, struct ranges *ask, struct ranges *found)
 {
 	if (!push(ask, PLACE_PINS, PLACE_END))
@@ -148,7 +148,7 @@ static int find_readers(struct counting *c, struct ranges *ask, struct ranges *f
 	return 0;
 }
 
-/* Are all that were found still there? */
+/* Are all locks that were found still held? */
 static int are_still_there(struct counting *c, const struct ranges *found)
 {
 	for (size_t i = 0; found->count > 1 && i < found->count; i++) {
@@ -160,7 +160,7 @@ static int are_still_there(struct counting *c, const struct ranges *found)
 	return 1;
 }
 
-/* Reader holds of this handle that its descriptor does not see by asking. */
+/* Reader holds of this handle that F_GETLK on its descriptor does not report. */
 static unsigned count_unseen(const struct unishm *seg)
 {
 	unsigned count = 0;
@@ -186,7 +186,7 @@ static int ask_readers_once(struct counting *c)
 	return rc;
 }
 
-/* The kernel's list shows also locks that the handle's descriptor does not see by asking. */
+/* The kernel's list also has locks that F_GETLK on the handle's descriptor does not report. */
 static int read_list(struct counting *c)
 {
 	struct range pin = { c->pin, c->pin }, found;
@@ -277,7 +277,7 @@ static int read_stable(struct counting *c, struct words *words)
 		if (rc < 0 || are_equal(words, &c->again))
 			return rc;
 	}
-	return 0; /* then what follows will hardly agree either */
+	return 0; /* then later readings will hardly agree either */
 }
 
 static int see_who_lives(struct counting *c)
@@ -297,7 +297,7 @@ static int see_who_lives(struct counting *c)
 	return 0;
 }
 
-/* What was attached when the words were read first. False: that cannot be said of some. */
+/* The number attached when the words were read first. False: for some words this is not known. */
 static bool add_up(struct counting *c, unsigned long *sum)
 {
 	bool certain = true;
@@ -347,7 +347,7 @@ static void begin_counting(struct counting *c, struct unishm *seg, uint32_t epoc
 	c->dead = c->known_dead.used = 0;
 }
 
-/* Did nobody die since the readers were counted, as far as it is not known from before? */
+/* Has no process died since the readers were counted, other than those known to be dead? */
 static bool all_dead_are_known(const struct counting *c)
 {
 	for (uint32_t i = 0; c->dead > 0 && i < c->first.used; i++) {
@@ -370,7 +370,7 @@ static int are_readers_the_same(struct counting *c)
 	return rc <= 0 ? rc : c->readers == readers && c->places == places;
 }
 
-/* 1: who holds what c->first says, and what is said now. */
+/* 1: it is known which of the words in c->first are held, and the words are read again. */
 static int look_at_slots(struct counting *c)
 {
 	int rc = see_who_lives(c);
@@ -425,7 +425,7 @@ static int count_all(struct unishm *seg, uint32_t epoch, struct census *census, 
 	return rc < 0 ? rc : 0;
 }
 
-/* Mostly nobody else is there: no word counts, and one question finds no lock. */
+/* The common case is that no process is attached: no word counts, and one F_GETLK finds no lock. */
 static int count_alone(struct unishm *seg, struct record_tail *tail, struct census *census)
 {
 	struct posix *p = posix_of(seg);
@@ -455,8 +455,7 @@ int ushp_census(struct unishm *seg, struct record_tail *tail, struct census *cen
 	if (rc < 0)
 		return rc;
 	if (census->attached < seg->attached)
-		census->attached =
-				seg->attached; /* ours are there, whatever became of their locks */
+		census->attached = seg->attached; /* ours count, even if their locks were lost */
 	if (dead == 0)
 		return 0;
 	return ushp_record_read_tail(&p->object, tail);

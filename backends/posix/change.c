@@ -17,7 +17,7 @@ static int look_as_owner(struct unishm *seg, struct view *view)
 	return rc == 0 ? ushp_object_must_own(&p->object, &p->st) : rc;
 }
 
-/* An owner whom the mode does not let write cannot write this down. */
+/* If the mode does not let the owner write, this cannot be recorded. */
 static void write_head(struct unishm *seg, size_t back, uint32_t value)
 {
 	struct posix *p = posix_of(seg);
@@ -30,14 +30,14 @@ static void write_head(struct unishm *seg, size_t back, uint32_t value)
 static int because_unseen(const struct object *object)
 {
 	return unishm_because(-ENOENT,
-			"its name %s leads to something else here, or nowhere: this process "
-			"sees another file system (chroot, mount namespace); "
+			"its name %s leads to something else here, or nowhere: "
+			"this process sees another file system (chroot, mount namespace); "
 			"remove it from outside",
 			object->name);
 }
 
-/* The name is looked at and taken away while no other remover does so. That it is gone is then
- * seen in the file itself. */
+/* The name is checked and removed while other removers are kept away. Whether it is gone can then
+ * be seen by the link count of the file. */
 static int take_name_away(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
@@ -58,8 +58,9 @@ static int take_name_away(struct unishm *seg)
 	return rc;
 }
 
-/* No process can attach any more, and none has or had begun to: there is no lock. Then the links of
- * the file say all that has to be known; else the record says it to those who attach (hold.c). */
+/* The name is gone. If there is no lock, no process is attached or about to attach, and the link
+ * count of the file says that it was removed. Otherwise the record must say so for attachers
+ * (hold.c). */
 static bool is_past(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
@@ -67,7 +68,7 @@ static bool is_past(struct unishm *seg)
 			p->st.st_nlink == 0;
 }
 
-/* Another link keeps the file, but the name is gone, and a remover has written that down. */
+/* Another link keeps the file, but its name is gone, and a remover has recorded that. */
 static bool says_removed(const struct posix *p)
 {
 	uint32_t removed = 0;
@@ -83,9 +84,9 @@ int ushp_remove(struct unishm *seg)
 		return look_as_owner(seg, &view); /* removed already, or even gone */
 	int rc = ushp_object_must_own(&p->object, &p->st);
 	if (rc == 0 && p->object.shared)
-		ushp_object_renew(&p->object); /* its lock would be the children's as well */
+		ushp_object_renew(&p->object); /* children would share its lock */
 	if (rc == 0)
-		ushp_hold_secure(seg); /* what has no name is hard to open again */
+		ushp_hold_secure(seg); /* a file without a name cannot always be opened again */
 	if (rc == 0)
 		rc = take_name_away(seg);
 	if (rc == -ENOENT && says_removed(p))
@@ -127,14 +128,14 @@ static int is_locked(const struct posix *p, uint32_t epoch)
 static int end_all_locks(struct unishm *seg, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
-	int rc = ushp_record_write(
-			&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch, sizeof epoch);
+	int rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch,
+			sizeof epoch);
 	if (rc == 0)
 		p->epoch = epoch;
 	return rc;
 }
 
-/* An owner whom the mode does not let write cannot say so to others. */
+/* An owner that the mode does not let write cannot end the locks of other processes. */
 static int end_own_lock(struct unishm *seg)
 {
 	struct view view;
@@ -165,7 +166,8 @@ int ushp_unlock(struct unishm *seg)
 
 /* ---- Mode and owner ---------------------------------------------------------------- */
 
-/* Before the mode may take the right away: what is written after needs a descriptor from now. */
+/* Before the new mode may take away the right to write: later writes need a descriptor that is
+ * opened now. */
 static void have_writable(struct unishm *seg)
 {
 	ushp_hold_need_writable(seg);
@@ -195,8 +197,8 @@ int ushp_chown(struct unishm *seg, uid_t user, gid_t group)
 	rc = ushp_sys_chown(&posix_of(seg)->object, !view.removed, user, group);
 	if (rc == -EPERM)
 		return unishm_because(rc,
-				"giving a POSIX segment to another user, or to a group that one is "
-				"not in, needs privilege; run as root");
+				"giving a POSIX segment to another user, "
+				"or to a group that one is not in, needs privilege; run as root");
 	if (rc == 0)
 		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());
 	return rc;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A segment is made in a draft: a file without a name, or with one that nobody knows. Its mode,
- * group, memory and record are complete before it gets the segment's name, by one call that fails
- * when the name is taken. A maker that is killed before that leaves nothing, or a draft.
+ * A segment is made in a draft: a file without a name, or with a name that no other process looks
+ * for. Its mode, group, memory and record are complete before it gets the segment's name, by one
+ * call that fails when the name is taken. A maker that is killed before that leaves nothing, or a
+ * draft.
  *
  * With an init callback (and where data and record are two objects) the name is given first, so
  * that one process alone runs the callback. Then the record says RECORD_MAKING, and the maker holds
@@ -35,16 +36,16 @@ static int check_size(const struct unishm_options *opt)
 		return unishm_because(-EINVAL, "a new segment needs a size of 1 or more");
 	off_t record_at = ushp_sys_record_offset(opt->size);
 	if (record_at < 0 || opt->size > PTRDIFF_MAX)
-		return unishm_because(
-				-EINVAL, "%zu bytes are more than can ever be attached", opt->size);
+		return unishm_because(-EINVAL, "%zu bytes are more than can ever be attached",
+				opt->size);
 	/* Growing beyond this limit would raise SIGXFSZ. */
 	if (unishm_sys.getrlimit_fsize(&limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
 			(opt->size > (uint64_t)limit.rlim_cur ||
 					(uint64_t)record_at + RECORD_SIZE >
 							(uint64_t)limit.rlim_cur))
 		return unishm_because(-EFBIG,
-				"%s and the record are more than RLIMIT_FSIZE allows; raise "
-				"it (ulimit -f)",
+				"%s and the record are more than RLIMIT_FSIZE allows; "
+				"raise it (ulimit -f)",
 				unishm_bytes(opt->size).text);
 	return 0;
 }
@@ -55,9 +56,9 @@ static int because_no_room(int rc, const struct unishm_options *opt)
 		rc = -ENOSPC;
 	if (rc == -ENOSPC)
 		return unishm_because(rc,
-				"the shared memory file system, or this user's quota there, has no "
-				"room for %s; remove unused segments, or enlarge it (mount -o "
-				"remount,size=...)",
+				"the shared memory file system, or this user's quota there, "
+				"has no room for %s; remove unused segments, "
+				"or enlarge it (mount -o remount,size=...)",
 				unishm_bytes(opt->size).text);
 	return rc;
 }
@@ -92,12 +93,12 @@ static int begin_record(const struct draft *draft, const struct unishm_options *
 	return put_tail(draft->fd, opt, &tail);
 }
 
-/* With what was noted in it meanwhile. */
+/* With the fields that were changed in it meanwhile. */
 static int finish_record(int fd, const struct unishm_options *opt)
 {
 	struct record_tail tail;
-	int rc = ushp_record_read(
-			fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail, sizeof tail);
+	int rc = ushp_record_read(fd, ushp_sys_record_offset(opt->size), sizeof tail, &tail,
+			sizeof tail);
 	if (rc < 0)
 		return rc;
 	tail.head.state = RECORD_READY;
@@ -108,7 +109,7 @@ static int finish_record(int fd, const struct unishm_options *opt)
 
 /* ---- Drafts ---------------------------------------------------------------------------- */
 
-/* The record first: a draft that has any bytes says whose it is, and can be swept. */
+/* The record first: every draft that is not empty can be recognized and swept. */
 static int fill_draft(const struct draft *draft, const struct unishm_options *opt)
 {
 	int rc = begin_record(draft, opt);
@@ -162,7 +163,7 @@ static void drop_claim(struct claim *claim)
 
 /* ---- Under the claim -------------------------------------------------------------------- */
 
-/* What is made while the callback runs; also when it never returns. */
+/* State while the callback runs. It is also used if the callback never returns. */
 struct work {
 	struct unishm_making making; /* first: the core frees it by this */
 	struct draft draft;
@@ -181,12 +182,12 @@ static struct work *work_of(struct unishm_making *making)
 
 static void close_draft(struct work *work)
 {
-	ushp_lock_close_own(
-			work->draft.fd, &draft_owner, work->claim.file.dev, work->claim.file.ino);
+	ushp_lock_close_own(work->draft.fd, &draft_owner, work->claim.file.dev,
+			work->claim.file.ino);
 }
 
-/* Others who use this library take away only what has no claim; but somebody may have deleted
- * the file, or mounted something over it, and another segment have the name by now. */
+/* Processes that use this library remove only segments without a claim. But another program may
+ * have deleted the file or mounted something over it, and another segment may have the name. */
 static void undo(struct work *work)
 {
 	struct stat st;
@@ -205,7 +206,7 @@ static void abandon(struct unishm_making *making)
 	undo(work);
 }
 
-/* A child has no business with its parent's claim. */
+/* A child must not hold its parent's claim. */
 static void leave(struct unishm_making *making)
 {
 	struct work *work = work_of(making);
@@ -306,7 +307,7 @@ static struct object object_of_draft(const struct draft *draft, const struct uni
 	return object;
 }
 
-/* Before there is a name, see whether this place keeps what is promised. */
+/* Before there is a name, check whether the file system does what the library needs. */
 static int try_place(const struct draft *draft, const struct unishm_options *opt)
 {
 	struct object object = object_of_draft(draft, opt);
@@ -334,9 +335,9 @@ static int publish(struct draft *draft, const char *name, const struct unishm_op
 	return rc;
 }
 
-/* A draft with a name has a claim as well, so that what is left of it can be told to be dead. */
-static int fill_and_publish(
-		struct draft *draft, char *name, const struct unishm_options *opt, bool *published)
+/* A draft with a name has a claim as well, so that the draft of a dead maker can be recognized. */
+static int fill_and_publish(struct draft *draft, char *name, const struct unishm_options *opt,
+		bool *published)
 {
 	struct claim claim;
 	bool claimed = ushp_sys_needs_claim(opt) || draft->name[0];
@@ -396,7 +397,7 @@ int ushp_create(struct unishm *seg, const char *name, const struct unishm_option
 	struct stat st;
 	int rc = check_size(opt);
 	if (rc < 0)
-		/* Whether the name is taken is judged first. */
+		/* A name that is taken is reported before other errors. */
 		return name && ushp_sys_stat(name, AT_SYSTEM_PLACE, &st) == 0 ? -EEXIST : rc;
 	if (name)
 		snprintf(own, sizeof own, "%s", name);

@@ -123,18 +123,18 @@ int ushp_sys_try_place(const struct object *object)
 	if (__atomic_load_n(&good, __ATOMIC_ACQUIRE) && good_dev == object->dev)
 		return 0;
 	if (ushp_lock_by_process(object->dev, object->ino))
-		return 0; /* it was good when that lock was taken */
+		return 0; /* the trial succeeded when that lock was taken */
 	int fd = object->name[1] ? ushp_object_reopen(object, O_RDONLY)
 				 : ushp_sys_reopen_unnamed(object->fd, O_RDONLY);
-	if (fd < 0) /* it cannot be tried; what needs another description will say so */
+	if (fd < 0) /* no trial is possible; a later step reports the error */
 		return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
 	int rc = try_lock(object, fd);
 	if (rc < 0)
 		return rc;
 	if (rc == 0)
 		return unishm_because(-ENOTSUP,
-				"/dev/shm is on a file system (overlayfs?) where locks do not "
-				"outlive their descriptor; mount a tmpfs on it");
+				"/dev/shm is on a file system (overlayfs?) "
+				"where locks do not outlive their descriptor; mount a tmpfs on it");
 	unishm_mutex_lock(&trying);
 	good_dev = object->dev;
 	__atomic_store_n(&good, true, __ATOMIC_RELEASE);

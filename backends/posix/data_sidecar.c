@@ -21,8 +21,8 @@ int ushp_sys_prepare_data(int fd, const struct unishm_options *opt)
 	return ushp_reserve(fd, RECORD_SIZE);
 }
 
-/* The owner can always open the object, to change its mode: that an attach is refused is read off
- * the file beside it. */
+/* The owner can always open the object, to change its mode. Whether an attach is allowed is decided
+ * by the mode of the sidecar file. */
 static mode_t data_mode(mode_t mode)
 {
 	return mode | 0600;
@@ -30,11 +30,13 @@ static mode_t data_mode(mode_t mode)
 
 static int because_foreign(const char *name)
 {
-	return unishm_because(-EBADMSG, "an object that this library did not make has its name %s; "
-			"remove it, or choose another key", name);
+	return unishm_because(-EBADMSG,
+			"an object that this library did not make has its name %s; "
+			"remove it, or choose another key",
+			name);
 }
 
-/* See that there is none, and note that whatever comes now is ours. */
+/* Check that there is none, and note that an object of that name is ours from now on. */
 static int announce_data(int record_fd, const char *name)
 {
 	int fd = ushp_sidecar_open_data(name, O_RDONLY);
@@ -116,8 +118,8 @@ static int because_unseen(int rc, const struct object *object)
 	if (rc != -ENOENT)
 		return rc;
 	return unishm_because(-EBADMSG,
-			"its object %s is not there: another program took it away, or "
-			"this one sees other objects (a jail); "
+			"its object %s is not there: another program took it away, "
+			"or this one sees other objects (a jail); "
 			"remove the segment where it was made",
 			object->name);
 }
@@ -167,8 +169,8 @@ static int chmod_data(const char *name, mode_t mode)
 	unishm_sys.close(fd);
 	if (rc == -ENOTSUP)
 		return unishm_because(rc,
-				"this system cannot give an object more rights than it was made "
-				"with; make a new segment");
+				"this system cannot give an object more rights "
+				"than it was made with; make a new segment");
 	return rc;
 }
 
@@ -187,8 +189,8 @@ static int chown_data(const char *name, uid_t user, gid_t group)
 	unishm_sys.close(fd);
 	if (rc == -ENOTSUP)
 		return unishm_because(rc,
-				"this system cannot give an object another owner; make a new "
-				"segment");
+				"this system cannot give an object another owner; "
+				"make a new segment");
 	return rc;
 }
 

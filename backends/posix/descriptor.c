@@ -23,7 +23,7 @@ static const void **owner_of(int fd, bool make)
 		if (!fresh)
 			return NULL;
 		if (__atomic_compare_exchange_n(&chunks[chunk], &list, fresh, false,
-				__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+				    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			list = fresh;
 		else
 			free(fresh); /* another thread was faster */

@@ -19,7 +19,7 @@ int ushp_fd_keep(int fd);
  * not closed. */
 int ushp_fd_own(int fd, const void *owner);
 
-/* How often it was seen that the program had closed a descriptor of the library. */
+/* How many descriptors of the library were found closed by the program. */
 unsigned ushp_fd_losses(void);
 
 bool ushp_fd_owned(int fd, const void *owner);

@@ -60,6 +60,7 @@ int ushp_list_directory(const char *directory, const char *prefix,
 
 int ushp_because_no_file(void)
 {
-	return unishm_because(-EBADMSG, "something that is no shared memory has its name; move it "
-					"away, or choose another key");
+	return unishm_because(-EBADMSG,
+			"something that is no shared memory has its name; "
+			"move it away, or choose another key");
 }

@@ -45,8 +45,7 @@ static int because_refused(int rc, const char *name)
 }
 
 /* Is what is open on @fd one of ours? By a name that has no key, its record tells the key. */
-static int identify(
-		int fd, const char *name, key_t *key, struct stat *st, struct record_tail *tail)
+static int identify(int fd, const char *name, key_t *key, struct stat *st, struct record_tail *tail)
 {
 	if (unishm_sys.fstat(fd, st) < 0)
 		return -errno;
@@ -116,8 +115,7 @@ int ushp_open_draft(struct unishm *seg, const char *name, struct stat *st)
 	return rc < 0 ? rc : ushp_stage(&posix_of(seg)->object, RECORD_MAKING);
 }
 
-int ushp_open_ready(
-		struct unishm *seg, const char *name, key_t key, struct record_tail *tail)
+int ushp_open_ready(struct unishm *seg, const char *name, key_t key, struct record_tail *tail)
 {
 	struct stat st;
 	int rc;
@@ -133,11 +131,11 @@ int ushp_open_ready(
 
 /* ---- Open by key ---------------------------------------------------------------------- */
 
-/* What a name leads to, for one who opens or creates. */
+/* What a name leads to, for open and create. */
 enum found {
 	FOUND_READY,  /* and the handle has it open */
 	FOUND_MAKING, /* its maker is at work */
-	FOUND_NONE,   /* what a dead process left there does not count; if asked for, it is gone */
+	FOUND_NONE,   /* the leftover of a dead process was there; it was removed if asked for */
 	FOUND_CHANGE, /* something changed meanwhile: look again */
 };
 
@@ -177,7 +175,7 @@ static int open_existing(struct unishm *seg, const char *name, const struct unis
 	return found == FOUND_READY ? check_wanted_size(seg, opt) : found;
 }
 
-/* O_EXCL met a taken name: of a segment, or of what a dead process left? */
+/* O_EXCL found the name taken: by a segment, or by the leftover of a dead process? */
 static int see_what_is_there(struct unishm *seg, const char *name, const struct unishm_options *opt)
 {
 	struct stat st;
@@ -189,8 +187,8 @@ static int see_what_is_there(struct unishm *seg, const char *name, const struct 
 	return found == -EMFILE || found == -ENFILE || found == -ENOMEM ? found : -EEXIST;
 }
 
-static int create_or_look_again(
-		struct unishm *seg, const char *name, const struct unishm_options *opt)
+static int create_or_look_again(struct unishm *seg, const char *name,
+		const struct unishm_options *opt)
 {
 	int rc = ushp_create(seg, name, opt);
 	if (rc == -EEXIST)
@@ -198,8 +196,7 @@ static int create_or_look_again(
 	return rc;
 }
 
-/* Root and this user are trusted to end what they began; others may stop in the middle on
- * purpose. */
+/* Root and this user are trusted to finish; other users may stop in the middle on purpose. */
 static unsigned limit_of_wait(const struct unishm_options *opt, const struct stat *maker)
 {
 	enum { OTHERS_MS = 10000 };
@@ -315,7 +312,7 @@ static int open_if_id(struct unishm *seg, const char *name, int id)
 	return -ENOENT; /* another segment has the name by now */
 }
 
-/* Two segments can have one id, since inode numbers are longer: then neither is meant. */
+/* Two segments can have the same id, since inode numbers are longer. Then neither is opened. */
 static int open_listed(struct unishm *seg, int id)
 {
 	struct names names = { 0 };

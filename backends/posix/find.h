@@ -20,8 +20,7 @@ int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *
 int ushp_open_draft(struct unishm *seg, const char *name, struct stat *st);
 
 /* ushp_open_any(); what is not a segment yet, or no more, is -ENOENT, and nothing is removed. */
-int ushp_open_ready(
-		struct unishm *seg, const char *name, key_t key, struct record_tail *tail);
+int ushp_open_ready(struct unishm *seg, const char *name, key_t key, struct record_tail *tail);
 
 /* The names that look like ours, by the file that the directory says they lead to. */
 struct names {

@@ -65,7 +65,8 @@ static int open_heir(struct unishm *seg, bool for_slot)
 			!ushp_lock_by_process(p->object.dev, p->object.ino)) {
 		fd = ushp_object_reopen(&p->object, for_slot ? O_RDWR : O_RDONLY);
 		if (fd == -EACCES && for_slot)
-			fd = ushp_object_reopen(&p->object, O_RDONLY); /* it gave up its rights */
+			fd = ushp_object_reopen(&p->object,
+					O_RDONLY); /* no right to write any more */
 	}
 	if (fd >= 0 && ushp_fd_own(fd, &heir_owner) < 0) {
 		ushp_lock_close(fd);
@@ -86,7 +87,9 @@ static int claim_heir_slot(struct posix *p, unsigned count)
 {
 	struct lock_file file = heir_file(p);
 	struct record_slot wanted = {
-		.word = count, .pid = 0, .attach_pid = (uint32_t)unishm_pid()
+		.word = count,
+		.pid = 0,
+		.attach_pid = (uint32_t)unishm_pid(),
 	};
 	int rc = ushp_slot_claim(&p->object, &file, heir_owner_of(p), 0, &wanted, &p->heir.index,
 			&p->heir.entry, &p->heir.before);
@@ -102,8 +105,8 @@ static int claim_heir_places(struct posix *p, unsigned count)
 	return ushp_reader_claim(&file, heir_owner_of(p), count, &p->heir.place);
 }
 
-/* Take what the child will hold. A slot, for what is counted in ours; reader holds for the rest, or
- * for all if the slot cannot be had. */
+/* Take the child's holds: a slot for the attachments that are counted in ours, reader holds for the
+ * others, or for all if there is no slot. */
 static void claim_for_child(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
@@ -141,7 +144,7 @@ void ushp_fork_prepare(struct unishm *seg)
 		claim_for_child(seg);
 	} else if (!idle && ushp_ready(seg) == 0) {
 		if (ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && ushp_hold_move(seg, false) < 0)
-			nobody_counts_the_child(p); /* or us too long: the child shares our lock */
+			nobody_counts_the_child(p); /* the child shares our lock */
 		if (seg->attached > 0)
 			claim_for_child(seg);
 	} else if (seg->attached > 0) {
@@ -159,7 +162,7 @@ static void close_end(int *fd)
 	*fd = -1;
 }
 
-/* Does the child have its lock, or has it had it? Its slot tells: the word says B then. */
+/* Has the child taken its lock? Then the word of its slot says B. */
 static bool child_holds(const struct posix *p)
 {
 	struct lock_file file = heir_file(p);
@@ -172,9 +175,9 @@ static bool child_holds(const struct posix *p)
 	return ushp_lock_find_foreign(&file, LOCK_OF_PROCESS, ask, &found) != 0;
 }
 
-/* What the process holds for the child must be the child's before it is given up. A child that
- * dies before that closes the pipe, too; without a pipe (there are no descriptors left) the lock
- * is looked for. Signals do not prolong the wait, and it ends after two seconds. */
+/* What the process holds for the child must be the child's before it is given up. The pipe is also
+ * closed if the child dies before that. Without a pipe (no descriptors are left) the parent looks
+ * for the lock. Signals do not prolong the wait, and it ends after two seconds. */
 static void await_child(struct posix *p)
 {
 	struct heir *heir = &p->heir;
@@ -249,8 +252,9 @@ static bool shed(struct unishm *seg, void *addr, size_t length, bool is_under_wa
 	return !is_under_way;
 }
 
-/* While a call is under way, it may map something where the parent had what is not inherited. So
- * that is forgotten at once, or the call would take its own for that. */
+/* A call that is under way may map something at an address where the parent had a mapping that is
+ * not inherited. So the address is forgotten now, or the call's own mapping could be mistaken for
+ * it. */
 void ushp_fork_shed(struct unishm *seg, bool is_under_way)
 {
 	struct posix *p = posix_of(seg);
@@ -264,7 +268,7 @@ void ushp_fork_shed(struct unishm *seg, bool is_under_way)
 			ushp_reader_forget_page(&seg->attachments[i]);
 }
 
-/* What our parent holds as a process is not ours, though we have inherited the list. */
+/* The list of locks was inherited, but the locks by process are the parent's only. */
 static void forget_parents_locks(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
@@ -390,7 +394,7 @@ static void take_over_readers(struct unishm *seg)
 	}
 }
 
-/* Without room for a mapping, the descriptor has to keep the description. */
+/* If there is no room for a mapping, the descriptor keeps the description. */
 static void close_heir(struct unishm *seg, bool kept_by_mapping)
 {
 	struct posix *p = posix_of(seg);

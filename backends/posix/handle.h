@@ -20,7 +20,7 @@ enum { UNCHECKED = 1 };
 /* What a member tells ushp_settle(). */
 enum end {
 	END_NOT_SEEN,
-	END_POSSIBLE, /* something says that the segment is removed: look whether it is gone */
+	END_POSSIBLE, /* the segment seems to be removed: check whether it is gone */
 	END_REMOVED,  /* it was removed: is any process attached? */
 };
 
@@ -34,7 +34,7 @@ struct posix {
 	uint32_t epoch; /* of locks in RAM, when the record was last read; for ushp_settle() */
 	enum end end;
 	bool by_id;     /* it has, or had, a name by its id: see by_id.h */
-	bool gone;      /* seen to be removed and not attached: that is for good */
+	bool gone;      /* removed and not attached: this does not change any more */
 	bool uncounted; /* the record is to say so, as soon as it can be written */
 	bool own;       /* when it last attached, the effective user was the file's owner */
 	bool removing;  /* has the lock that removers have, until ushp_settle() */

@@ -12,9 +12,9 @@
 
 /* ---- Operations ------------------------------------------------------------------ */
 
-/* The record's mapping, if it is to be used. Touching it raises SIGBUS if another process cuts the
- * file short at that instant. So it is used where no user but the owner may write, who is this user
- * or root; and where no descriptor can be written by. NULL: not. */
+/* The record's mapping, if it may be used; NULL: use pwrite(). An access to the mapping raises
+ * SIGBUS if another process cuts the file short at that instant. So it is used only if the owner is
+ * this user or root and no other user may write, or if there is no descriptor for writing. */
 static struct record_map *map_of(struct posix *p)
 {
 	const struct stat *st = &p->st;
@@ -50,14 +50,14 @@ static int put_slot(struct posix *p, uint64_t op)
 	struct record_slot *entry = &p->hold.entry;
 	int rc = 0;
 	bool mapped = map_of(p) != NULL;
-	if (mapped) /* the word last: who sees it sees the rest */
+	if (mapped) /* the word last: a process that reads it reads the other fields as well */
 		rc = put(p, &entry->pid, sizeof *entry - offsetof(struct record_slot, pid));
 	if (rc == 0)
 		rc = mapped ? put(p, &entry->word, sizeof entry->word)
 			    : put(p, entry, sizeof *entry);
 	if (rc == 0 && p->hold.index >= RECORD_INLINE)
-		rc = ushp_record_write(
-				&p->object, map_of(p), RECORD_HEAD_FIELD(clock), &op, sizeof op);
+		rc = ushp_record_write(&p->object, map_of(p), RECORD_HEAD_FIELD(clock), &op,
+				sizeof op);
 	return rc;
 }
 
@@ -66,7 +66,7 @@ int ushp_hold_put_word(struct posix *p)
 	return put(p, &p->hold.entry.word, sizeof p->hold.entry.word);
 }
 
-/* An attachment came (+1) or went (-1): write it down, with who and when. */
+/* Record an attach (+1) or a detach (-1), with pid and time. */
 static int change_count(struct posix *p, int by)
 {
 	struct record_slot before = p->hold.entry, *entry = &p->hold.entry;
@@ -111,10 +111,10 @@ bool ushp_note_in_others(struct posix *p, bool attach, struct record_slot *befor
 
 /* After the word was stored: has the segment been removed? A remover takes the name away, looks for
  * locks, and if there is any it stores head.removed; then it counts. A handle that has the record
- * mapped had its lock before this attachment, so it is enough to load that word. Others ask for the
- * file's links: either the name was taken away before, or the remover finds the lock and the word.
- * A link of another program keeps a file that has lost its name: then what the record said decides,
- * and it is not believed alone. A negative errno: it cannot be known. */
+ * mapped had its lock before this attachment, so it is enough to load that word. Other handles look
+ * at the file's link count: either the name was taken away before, or the remover finds the lock
+ * and the word. If a link of another program keeps the file, the record decides, together with the
+ * name. A negative errno: this cannot be found out. */
 static int is_removed(struct posix *p)
 {
 	const struct record_map *map = map_of(p);
@@ -126,7 +126,7 @@ static int is_removed(struct posix *p)
 	ushp_record_fence();
 	int rc = ushp_object_check(&p->object, &st);
 	if (rc == -EBADF || rc == -EBADMSG)
-		return 0; /* closed, or cut, at this moment: nothing can be undone */
+		return 0; /* closed, or cut short, just now: nothing can be undone */
 	if (rc < 0)
 		return rc;
 	return st.st_nlink == 0 || ushp_says_removed(p, &st) ||
@@ -141,8 +141,8 @@ static bool may_stay(const struct unishm *seg, const struct posix *p)
 
 /* ---- Slot holds -------------------------------------------------------------------- */
 
-/* From the second attachment on the record is mapped: then who can open nothing any more can
- * still be counted out. */
+/* From the second attachment on the record is mapped: then an attachment can be counted out even
+ * when no file can be opened any more. */
 static void map_record(struct posix *p)
 {
 	if (!p->hold.map.base)
@@ -153,7 +153,9 @@ static int take_slot(struct posix *p)
 {
 	struct hold *hold = &p->hold;
 	struct record_slot wanted = {
-		.word = 1, .pid = (uint32_t)unishm_pid(), .attach_pid = (uint32_t)unishm_pid()
+		.word = 1,
+		.pid = (uint32_t)unishm_pid(),
+		.attach_pid = (uint32_t)unishm_pid(),
 	};
 	if (p->object.shared)
 		ushp_object_renew(&p->object); /* if not, the process will hold it */
@@ -178,8 +180,8 @@ static int add_to_slot(struct posix *p)
 	return change_count(p, +1);
 }
 
-/* What this handle's slot says. Where the process holds it, the program may have dropped the lock
- * by a close(), and the slot may be another's by now. */
+/* Read this handle's slot. If the process holds it, a close() in the program may have dropped the
+ * lock, and another handle may have the slot. */
 static bool is_still_ours(const struct posix *p)
 {
 	struct record_slot now;

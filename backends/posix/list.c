@@ -12,7 +12,7 @@
 #include "object_sys.h"
 #include "sys.h"
 
-/* A handle for the occasion, which is in no list. */
+/* A temporary handle, which is in no list. */
 static struct unishm *new_handle(void)
 {
 	struct unishm *seg = unishm_sys.calloc(1, sizeof *seg + sizeof(struct posix));
@@ -21,7 +21,7 @@ static struct unishm *new_handle(void)
 	return seg;
 }
 
-/* What each name leads to is one step, with forks held; and then the callback, without. */
+/* Each name is looked up with forks held. Then the callback is called without. */
 struct walk {
 	struct unishm *seg;
 	int (*step)(struct walk *walk, const struct name *name, struct unishm_status *st);
@@ -106,8 +106,8 @@ static int status_of(struct walk *walk, const struct name *name, struct unishm_s
 	struct view view;
 	if (name->draft || name->twin)
 		return -ENOENT;
-	int rc = ushp_open_ready(
-			walk->seg, name->text, ushp_key_in_name(name->text + 1), &view.tail);
+	int rc = ushp_open_ready(walk->seg, name->text, ushp_key_in_name(name->text + 1),
+			&view.tail);
 	if (rc < 0)
 		return rc;
 	posix_of(walk->seg)->checked = 0;
@@ -149,7 +149,7 @@ int ushp_destroy_removed(unsigned *names, unsigned *left)
 
 /* ---- Sweep --------------------------------------------------------------------------- */
 
-/* A draft's record has the key of what was to become of it. */
+/* A draft's record has the key of the segment that it was made for. */
 static int open_abandoned(struct unishm *seg, const struct name *name, struct stat *st)
 {
 	key_t key = ushp_key_in_name(name->text + 1);

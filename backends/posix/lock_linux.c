@@ -85,13 +85,14 @@ static int read_locks(dev_t dev, ino_t ino, struct range within, uint64_t most,
 
 static bool are_same(const struct lock_list *one, const struct lock_list *other)
 {
-	return one->count == other->count && (one->count == 0 ||
-			memcmp(one->list, other->list, one->count * sizeof *one->list) == 0);
+	size_t bytes = one->count * sizeof *one->list;
+	return one->count == other->count &&
+			(bytes == 0 || memcmp(one->list, other->list, bytes) == 0);
 }
 
-/* The kernel gives the list in pieces of a page. While locks of any file come and go between two
- * pieces, one of ours can be missing, so that two readings miss the same one now and then: until
- * several in a row agree. */
+/* The kernel returns the list in pieces of a page. If locks of any file come and go between two
+ * pieces, a lock of ours can be missing, and sometimes two readings miss the same one. So read
+ * until several readings in a row agree. */
 int ushp_sys_count_locks(dev_t dev, ino_t ino, struct range within, uint64_t most,
 		unsigned long *count, uint64_t *places)
 {

@@ -11,12 +11,13 @@ struct lock_commands {
 };
 extern const struct lock_commands ushp_sys_lock_commands;
 
-/* By whom are attachments held? */
+/* The owner of the locks that hold attachments. */
 extern const enum lock_owner ushp_sys_lock_owner;
 
-/* Shared locks of at most @most bytes in @within on the file @dev, @ino, from the kernel's list
- * of all locks: how many bytes they have, and the sum of where they begin. It sees also what a
- * wider lock hides. -EOPNOTSUPP: there is no such list; -EAGAIN: it does not keep still. */
+/* Shared locks of at most @most bytes in @within on the file @dev, @ino, from the kernel's list of
+ * all locks: how many bytes they have, and the sum of where they begin. The list also has locks
+ * that a wider lock hides from F_GETLK. -EOPNOTSUPP: there is no such list; -EAGAIN: it changes all
+ * the time. */
 int ushp_sys_count_locks(dev_t dev, ino_t ino, struct range within, uint64_t most,
 		unsigned long *count, uint64_t *places);
 

@@ -5,15 +5,15 @@
 
 #include "by_id.h"
 
-/* Has the segment been removed? Its name is gone, be it that another name keeps the file; what the
- * record says of it is not believed alone. */
+/* Has the segment been removed? Its name is gone, even if another name keeps the file. The record
+ * alone is not believed. */
 static bool is_removed(const struct posix *p, uint32_t word)
 {
 	return p->st.st_nlink == 0 || ushp_says_removed(p, &p->st) ||
 			(word && !ushp_object_has_name(&p->object));
 }
 
-/* Mostly there is not even a lock that would have to be looked at. */
+/* The common case: there is no lock at all. */
 bool ushp_is_unused(const struct unishm *seg)
 {
 	const struct posix *p = (const struct posix *)(const void *)seg->priv;
@@ -38,7 +38,8 @@ int ushp_look_if_gone(struct unishm *seg, struct view *view)
 	if (rc < 0)
 		return rc;
 	p->epoch = view->tail.head.lock_epoch;
-	view->removed = p->st.st_nlink == 0 || view->tail.head.removed;
+	view->removed = p->st.st_nlink == 0 || ushp_says_removed(p, &p->st) ||
+			view->tail.head.removed;
 	return view->removed ? ushp_look_on(seg, view) : 0;
 }
 
@@ -48,8 +49,8 @@ int ushp_look_on(struct unishm *seg, struct view *view)
 	const uint32_t yes = 1;
 	int rc = 0;
 	view->removed = is_removed(p, view->tail.head.removed);
-	/* Between the two steps of a remover: an attacher must see it as well as we do, before the
-	 * count is taken. */
+	/* A remover is between its two steps. Attachers must see the removal before the count is
+	 * taken, so record it now. */
 	if (view->removed && !view->tail.head.removed && p->object.writable)
 		ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
 	ushp_record_fence();

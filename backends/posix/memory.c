@@ -15,7 +15,7 @@ int ushp_because_noexec(void)
 			"shared memory is mounted noexec here; use the System V backend");
 }
 
-/* The mapping is refused for that reason alone with EPERM. */
+/* EPERM has no other cause here. */
 bool ushp_is_noexec(int fd)
 {
 	void *page = unishm_sys.mmap(NULL, 1, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
@@ -30,14 +30,14 @@ static int because_not_mapped(int code, int flags)
 {
 	if (code == EAGAIN)
 		return unishm_because(-ENOMEM,
-				"new memory is locked (mlockall) and RLIMIT_MEMLOCK is "
-				"reached; raise it (ulimit -l)");
+				"new memory is locked (mlockall) and RLIMIT_MEMLOCK is reached; "
+				"raise it (ulimit -l)");
 	if (code == EPERM && flags & UNISHM_EXEC)
 		return ushp_because_noexec();
 	return -code;
 }
 
-/* msync() looks at nothing but whether there are mappings. */
+/* Here msync() only checks whether the range is mapped. */
 static bool is_mapped(void *where, size_t length)
 {
 	size_t page = unishm_os_page_size();
@@ -151,9 +151,9 @@ void *ushp_hold_range(void *where, size_t length)
 	return NULL;
 }
 
-/* Where memory cannot be set aside, a byte into each page has the same effect on what was
- * never written. Objects of macOS can neither be reserved nor written to (ENXIO): there a
- * full system is noticed at first touch only. */
+/* Where memory cannot be reserved, writing a byte into each page has the same effect on a new file.
+ * Objects of macOS can neither be reserved nor written to (ENXIO): there a full system is noticed
+ * at first touch only. */
 static int fill_with_zeros(int fd, off_t length)
 {
 	enum { STEP = 4096 }; /* no page is smaller */
@@ -171,8 +171,8 @@ static bool is_refused(int code)
 			code == EPERM || code == EACCES;
 }
 
-/* A signal interrupts the call, which then has set nothing aside: a program with a fast timer
- * would never see a large one end. So halve the piece whenever that happens. */
+/* A call that a signal interrupts has reserved nothing. With a fast timer a large call would never
+ * succeed. So halve the piece whenever that happens. */
 int ushp_reserve(int fd, off_t length)
 {
 	off_t piece = length;

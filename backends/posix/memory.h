@@ -11,7 +11,7 @@
  * What is mapped there is -EINVAL and stays, unless @flags has UNISHM_REMAP. */
 int ushp_map_data(int fd, void *where, size_t length, int flags, void **addr);
 
-/* Is code refused to everybody on the file system where @fd is? */
+/* Is the file system of @fd mounted noexec? */
 bool ushp_is_noexec(int fd);
 int ushp_because_noexec(void);
 
@@ -24,10 +24,10 @@ int ushp_map_own(int fd, off_t offset, size_t length, int prot, bool inherited, 
 int ushp_map_anchor(int fd, void **page);
 void ushp_unmap_anchor(void *page);
 
-/* Keep a range that is wholly free from being given to others. NULL: it is not free. */
+/* Reserve a range of addresses if all of it is free. NULL: it is not free. */
 void *ushp_hold_range(void *where, size_t length);
 
-/* Set memory aside for [0, @length) of @fd, which nobody else uses yet. -ENOSPC. */
+/* Reserve memory for [0, @length) of @fd, which no other process uses yet. -ENOSPC. */
 int ushp_reserve(int fd, off_t length);
 
 #endif

@@ -11,7 +11,7 @@
 #include "reader.h"
 #include "slot.h"
 
-/* B is locked by another owner: say so in the word, and give up A. */
+/* Another owner has locked B: record that in the word, and unlock A. */
 static int switch_to_b(struct posix *p, const struct lock_file *old, bool lost)
 {
 	struct hold *hold = &p->hold;
@@ -40,7 +40,7 @@ static int move_slot(struct posix *p, int fd, bool lost)
 		ushp_unmap_anchor(anchor);
 		return rc;
 	}
-	if (!hold->map.base) /* it pays; not by @fd, whose description children must not keep */
+	if (!hold->map.base) /* not by @fd, since children must not keep its description */
 		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
 	hold->anchor = anchor;
 	hold->carrier = HOLD_BY_MAPPING;
@@ -48,7 +48,8 @@ static int move_slot(struct posix *p, int fd, bool lost)
 	return 0;
 }
 
-/* No description can be had: the process has to hold it, as far as the program lets it. */
+/* There is no description, so the process holds it, until the program closes a descriptor of the
+ * file. */
 static int move_slot_to_process(struct posix *p, bool lost)
 {
 	struct lock_file file = ushp_object_locks(&p->object);
@@ -144,15 +145,15 @@ int ushp_hold_move(struct unishm *seg, bool lost)
 	bool slot = p->hold.taken && p->hold.carrier == HOLD_BY_DESCRIPTOR;
 	int rc = move_readers(seg, lost);
 	if (slot && ushp_hold_count(&p->hold) == 0)
-		ushp_hold_drop_slot(p, !lost); /* an idle one is not worth it */
+		ushp_hold_drop_slot(p, !lost); /* not worthwhile for a handle without attachments */
 	else if (slot && rc == 0)
 		rc = move_slot_somewhere(seg, lost);
 	if (rc == 0 && slot && !lost)
-		rc = move_readers(seg, false); /* those that the slot became */
+		rc = move_readers(seg, false); /* the reader holds that replace the slot */
 	return rc;
 }
 
-/* The description of the descriptor that goes may hold reader holds. */
+/* The description of the descriptor that is closed may have the locks of reader holds. */
 int ushp_hold_need_writable(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
@@ -177,8 +178,8 @@ void ushp_hold_secure(struct unishm *seg)
 		ushp_record_map(p->object.fd, &p->object, hold->index, &hold->map);
 }
 
-/* The kernel dropped what the process held when the program closed a descriptor of the object: what
- * was left of it is dead to others. Take anew. */
+/* The kernel dropped the locks of the process when the program closed a descriptor of the object.
+ * To other processes its holds are dead. Take them again. */
 static int retake_slot(struct posix *p)
 {
 	struct hold *hold = &p->hold, old = *hold;

@@ -8,14 +8,14 @@
 struct unishm;
 
 /* The handle has another description now (the program closed the former one's descriptor, or
- * children share it): see that holds by descriptor are kept. */
+ * children share it): keep the holds by descriptor. */
 int ushp_hold_move(struct unishm *seg, bool lost);
 
 /* Have a descriptor for writing, now that the mode allows it, with all holds kept. */
 int ushp_hold_need_writable(struct unishm *seg);
 
-/* Before the name goes: see that the program's closing of descriptors cannot leave a hold behind
- * that no description could take over. */
+/* Before the name is removed: change the carrier of holds that would be lost if the program closed
+ * the descriptor, since the file cannot be opened again afterwards. */
 void ushp_hold_secure(struct unishm *seg);
 
 /* Take holds by process anew, after the program closed a descriptor of the object. */

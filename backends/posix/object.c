@@ -54,7 +54,7 @@ static int keep_if_same(const struct object *object, int fd)
 	return -ENOENT; /* another segment has the name by now */
 }
 
-/* A name that refuses us may be that of another segment. */
+/* The name may belong to another segment that this user may not open. */
 static int refused_or_other(const struct object *object, int rc)
 {
 	struct stat st;
@@ -90,8 +90,8 @@ int ushp_object_replace(struct object *object, int fd, bool writable)
 	if (ushp_fd_own(fd, object) < 0) {
 		ushp_lock_close(fd);
 		return unishm_because(-EMFILE,
-				"its descriptor would have the number %d, which is more "
-				"than this library can keep track of; close some",
+				"its descriptor would have the number %d, "
+				"which is more than this library can keep track of; close some",
 				fd);
 	}
 	if (object->fd != fd)
@@ -138,7 +138,7 @@ enum lock_owner ushp_object_lock_owner(const struct object *object)
 
 /* ---- Permission ---------------------------------------------------------------- */
 
-/* Where several users of a namespace look alike, the number proves nothing. */
+/* In a user namespace several users can have the same number, which then proves nothing. */
 enum { OVERFLOW_USER = 65534 };
 
 bool ushp_object_is_own(const struct stat *st)
@@ -146,8 +146,8 @@ bool ushp_object_is_own(const struct stat *st)
 	return st->st_uid == unishm_sys.geteuid() && st->st_uid != OVERFLOW_USER;
 }
 
-/* What the mode grants to the owner needs no question. All else has groups without number,
- * user namespaces, capabilities and access lists in it: the kernel knows. */
+/* If the mode grants it to the owner, no system call is needed. Other cases depend on groups, user
+ * namespaces, capabilities and access lists: ask the kernel. */
 int ushp_object_permit(const struct object *object, const struct stat *st, bool own, unsigned want)
 {
 	if (own && (want & ~((unsigned)st->st_mode >> 6 & 7)) == 0)
@@ -170,15 +170,15 @@ int ushp_object_must_own(const struct object *object, const struct stat *st)
 
 static struct unishm_mutex naming = UNISHM_MUTEX_INIT; /* between threads; held for a few calls */
 
-/* The lock of a description that children have as well would not keep them away. */
+/* A lock of a description that children share would not exclude them. */
 static enum lock_owner remover_of(const struct object *object)
 {
 	return object->shared ? LOCK_OF_PROCESS : ushp_sys_lock_owner;
 }
 
-/* 0 with the mutex and the lock held; LOCK_BUSY: another remover is there. Who may write excludes
- * all others by one lock. An owner may have no right to write: its lock excludes those of writers,
- * and it looks for the others. */
+/* 0 with the mutex and the lock held; LOCK_BUSY: another remover is there. A remover that may write
+ * excludes all others by an exclusive lock. An owner without the right to write takes a shared
+ * lock, which excludes writers, and looks for other shared locks. */
 static int try_removal(const struct object *object)
 {
 	struct lock_file file = ushp_object_locks(object);
@@ -198,8 +198,8 @@ static int try_removal(const struct object *object)
 	return rc;
 }
 
-/* Two that find each other here both step back, and try again. Who may read the file can hold this
- * place for good; then that is said, after a tenth of a second. */
+/* Two processes that meet here both release their locks and try again. A process that may read the
+ * file can hold this lock without end; then the call fails after a tenth of a second. */
 int ushp_object_begin_removal(const struct object *object)
 {
 	for (unsigned tries = 0; tries < 100; tries++) {

@@ -63,16 +63,16 @@ static inline struct lock_file ushp_object_locks(const struct object *object)
 /* Is the effective user plainly the owner of what has @st? */
 bool ushp_object_is_own(const struct stat *st);
 
-/* The kernel's judgement, for the effective user, on the file that @object has open and whose
- * status is @st: may it be read (4), written (2), executed (1)? @own: what ushp_object_is_own()
- * says. 0 or -EACCES with the reason. */
+/* Ask the kernel, for the effective user, on the file that @object has open and whose status is
+ * @st: may it be read (4), written (2), executed (1)? @own: what ushp_object_is_own() says. 0 or
+ * -EACCES with the reason. */
 int ushp_object_permit(const struct object *object, const struct stat *st, bool own, unsigned want);
 
 /* And may its owner's rights be used: to change mode and owner, to remove, to lock? 0 or
  * -EPERM with the reason. */
 int ushp_object_must_own(const struct object *object, const struct stat *st);
 
-/* Keep others who would take the name of this file away from doing so meanwhile. -EBUSY. */
+/* Keep other processes from removing the name of this file. -EBUSY. */
 int ushp_object_begin_removal(const struct object *object);
 void ushp_object_end_removal(const struct object *object);
 

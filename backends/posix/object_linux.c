@@ -48,7 +48,7 @@ void ushp_sys_remember_directory(dev_t dev)
 {
 	if (__atomic_load_n(&former.known, __ATOMIC_ACQUIRE) && former.dev == dev &&
 			former.losses == ushp_fd_losses())
-		return; /* nothing tells that the program might have closed it */
+		return; /* the program has closed no descriptor of ours since */
 	unishm_mutex_lock(&guard);
 	former.losses = ushp_fd_losses();
 	if (former.dev == dev && former_is_ours()) {
@@ -222,14 +222,15 @@ static int publish_unnamed(int fd, const char *to)
 	return errno == EEXIST ? -EEXIST : -ENOENT;
 }
 
-/* The directory is not to blame: it took the draft. */
+/* The directory cannot be the cause: it accepted the draft. */
 static int because_no_name(int rc)
 {
 	if (rc != -EPERM && rc != -EACCES && rc != -ENOSYS && rc != -EINVAL)
 		return rc;
 	return unishm_because(rc,
-			"the system (a sandbox?) refuses both renameat2 and linkat, by which it "
-			"would get its name; allow one of them, or use the System V backend");
+			"the system (a sandbox?) refuses both renameat2 and linkat, "
+			"by which it would get its name; "
+			"allow one of them, or use the System V backend");
 }
 
 /* Without the system call (Linux 3.15, a filter, an odd file system) by a link. Until the
@@ -263,7 +264,7 @@ void ushp_sys_discard(struct draft *draft)
 {
 	if (draft->name[0] != '\0') {
 		struct path path = ushp_path(PREFIX, draft->name);
-		unishm_sys.unlink(path.text); /* still ours: its name is known to nobody */
+		unishm_sys.unlink(path.text); /* still the draft: no other process knows its name */
 	}
 	unishm_sys.close(draft->fd);
 }
@@ -302,15 +303,17 @@ int ushp_sys_open_as_owner(const char *name)
 	int rc = unishm_sys.fstat(at, &st) < 0 ? -errno : 0;
 	if (rc == 0)
 		rc = S_ISREG(st.st_mode) && st.st_uid == unishm_sys.geteuid()
-				? open_with_mode(at, &st) : -EACCES;
+				? open_with_mode(at, &st)
+				: -EACCES;
 	unishm_sys.close(at);
 	return rc;
 }
 
 /* ---- Permission -------------------------------------------------------------------------- */
 
-/* faccessat2() came with Linux 5.8. Before, to open says the same of reading and writing. A file
- * without any execute bit is closed even to those who override modes; System V segments are not. */
+/* faccessat2() came with Linux 5.8. Before, open() tells the same for reading and writing. A
+ * file without any execute bit cannot be executed even with CAP_DAC_OVERRIDE; System V segments
+ * differ. */
 int ushp_sys_access(int fd, unsigned want)
 {
 	int rc = unishm_sys.access(fd, (int)want) < 0 ? -errno : 0;
@@ -327,7 +330,8 @@ int ushp_sys_access(int fd, unsigned want)
 	return 0;
 }
 
-/* A flag that only the owner, or CAP_FOWNER over the file, may set: set it, and restore. */
+/* Set and restore a flag that only the owner, or a process with CAP_FOWNER over the file, may
+ * set. */
 int ushp_sys_may_act_as_owner(int fd, uid_t user)
 {
 	(void)user;

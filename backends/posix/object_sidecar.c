@@ -40,7 +40,7 @@ int ushp_sidecar_open_data(const char *name, int access)
 	return ushp_fd_keep(unishm_sys.shm_open(name, access, 0));
 }
 
-/* Is what has the name the segment's? 0 as well if nothing has it. */
+/* Does the name belong to this segment? 0 also if no file has it. */
 static int is_our_data(int record_fd, const char *name)
 {
 	struct stat st;
@@ -112,8 +112,8 @@ int ushp_sys_stat(const char *name, enum place place, struct stat *st)
 	return unishm_sys.fstatat(AT_FDCWD, path.text, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-/* An owner whom the mode does not let write cannot write this down. If he is killed at once, a file
- * is left that he, or root, has to remove: its data is gone. */
+/* If the mode does not let the owner write, this cannot be recorded. If the process is then killed,
+ * a file without data is left, which the owner or root has to remove. */
 static void write_state(int fd, uint32_t state)
 {
 	static const struct record_map none;
@@ -136,7 +136,7 @@ static int unlink_data(int fd, const char *name)
 	return rc;
 }
 
-/* The object first: as long as the file is there, nobody makes a new one. */
+/* The object first: as long as the file exists, no process makes a new object. */
 int ushp_sys_unlink(int fd, const char *name, enum place place)
 {
 	struct path path = ushp_path(PREFIX, name);
@@ -204,7 +204,7 @@ int ushp_sys_publish(struct draft *draft, const char *name)
 	return 0;
 }
 
-/* Its locks end with any close of the file: it goes to those that are kept. */
+/* Any close of the file would drop its locks: keep the descriptor. */
 void ushp_sys_discard(struct draft *draft)
 {
 	if (draft->name[0] != '\0') {
@@ -214,7 +214,8 @@ void ushp_sys_discard(struct draft *draft)
 	ushp_lock_close(draft->fd);
 }
 
-/* Data and record are two: the name comes first, and says that it is not whole. */
+/* Data and record are two files: the name comes first, and the record says that the segment is not
+ * complete. */
 bool ushp_sys_needs_claim(const struct unishm_options *opt)
 {
 	(void)opt;
@@ -242,8 +243,9 @@ int ushp_sys_access(int fd, unsigned want)
 	if (unishm_sys.fstat(fd, &st) < 0)
 		return -errno;
 	uid_t user = unishm_sys.geteuid();
-	unsigned granted = user == st.st_uid ? st.st_mode >> 6 & 7u
-			: in_group(st.st_gid) ? st.st_mode >> 3 & 7u : st.st_mode & 7u;
+	unsigned granted = user == st.st_uid  ? st.st_mode >> 6 & 7u
+			: in_group(st.st_gid) ? st.st_mode >> 3 & 7u
+					      : st.st_mode & 7u;
 	return user == 0 || (want & ~granted) == 0 ? 0 : -EACCES;
 }
 

@@ -53,7 +53,7 @@ void ushp_sys_remember_directory(dev_t dev);
 int ushp_sys_stat(const char *name, enum place place, struct stat *st);
 
 /* Take the name away: of the file, which @fd is open on, and, where there is one, of the object
- * beside it. Whoever is killed between the two has written RECORD_REMOVING. */
+ * beside it. A process that is killed between the two has written RECORD_REMOVING. */
 int ushp_sys_unlink(int fd, const char *name, enum place place);
 
 /* Another name for the file that @fd is open on, and which has the name @from. -EEXIST. */
@@ -68,10 +68,10 @@ int ushp_sys_list(int (*found)(const char *name, ino_t inode, void *arg), void *
 
 /* ---- Making ---------------------------------------------------------------------- */
 
-/* A file that is being made: nobody knows its name, if it has one. */
+/* A file that is being made. If it has a name, no other process knows it. */
 struct draft {
 	int fd;
-	struct stat st; /* as it was made; mode and group may have been changed since */
+	struct stat st;             /* as it was made; mode and group may have been changed since */
 	char name[OBJECT_NAME_MAX]; /* "": none */
 };
 
@@ -85,7 +85,7 @@ int ushp_sys_publish(struct draft *draft, const char *name);
 /* The same as ushp_sys_draft() with a name from the start, where ushp_sys_publish() failed. */
 int ushp_sys_draft_named(struct draft *draft, mode_t mode);
 
-/* It is not wanted. */
+/* Drop the draft. */
 void ushp_sys_discard(struct draft *draft);
 
 /* Must a segment be published before it is whole, under a claim? */

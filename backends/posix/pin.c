@@ -40,8 +40,8 @@ static int because_not_locked(int code)
 	int rc = code == EAGAIN ? -ENOMEM : -code;
 	if (rc == -EPERM)
 		return unishm_because(rc,
-				"RLIMIT_MEMLOCK is 0 and there is no privilege; raise it (ulimit "
-				"-l)");
+				"RLIMIT_MEMLOCK is 0 and there is no privilege; "
+				"raise it (ulimit -l)");
 	if (rc == -ENOMEM)
 		return unishm_because(rc,
 				"it is larger than RLIMIT_MEMLOCK allows, or memory is short; "

@@ -220,12 +220,12 @@ int ushp_lock_must_take(const struct lock_file *file, enum lock_owner owner, uin
 	int rc = ushp_lock_take(file, owner, at, count, exclusive);
 	if (rc == LOCK_BUSY)
 		return unishm_because(-EBUSY,
-				"another process, which need not use this library, holds "
-				"a lock on its object; find it (lslocks, fuser), and end it");
+				"another process, which need not use this library, "
+				"holds a lock on its object; find it (lslocks, fuser), and end it");
 	return rc;
 }
 
-/* Of what the process lists, only what no other of its holders has listed as well. */
+/* Drop only bytes that no other holder of this process has listed. */
 void ushp_lock_drop(const struct lock_file *key, enum lock_owner owner, uint64_t at, uint64_t count)
 {
 	if (owner == LOCK_OF_DESCRIPTION) {
@@ -303,8 +303,8 @@ bool ushp_lock_by_process(dev_t dev, ino_t ino)
 	return found;
 }
 
-static bool find_listed(
-		const struct lock_file *key, struct range ask, bool exclusive, struct range *found)
+static bool find_listed(const struct lock_file *key, struct range ask, bool exclusive,
+		struct range *found)
 {
 	bool done = false;
 	if (none())
@@ -326,8 +326,8 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 		struct range *found)
 {
 	/* A lock is in the way of what is asked for: a shared one only of an exclusive one. */
-	struct flock lock = range_of(
-			exclusive ? F_RDLCK : F_WRLCK, ask.first, ask.last - ask.first + 1);
+	struct flock lock = range_of(exclusive ? F_RDLCK : F_WRLCK, ask.first,
+			ask.last - ask.first + 1);
 	if (unishm_sys.fcntl_lock(file->fd, command, &lock) < 0)
 		return refused(command, errno);
 	if (lock.l_type == F_UNLCK)
@@ -338,10 +338,11 @@ static int ask_kernel(const struct lock_file *file, int command, struct range as
 	return 1;
 }
 
-int ushp_lock_find(
-		const struct lock_file *file, struct range ask, bool exclusive, struct range *found)
+int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive,
+		struct range *found)
 {
-	/* By a description that others have, locks that they hold by it would not be seen. */
+	/* F_GETLK by a description that other processes share does not report the locks that they
+	 * hold by it. */
 	int command = file->shared ? F_GETLK : ushp_sys_lock_commands.find;
 	int rc = ask_kernel(file, command, ask, exclusive, found);
 	return rc == 0 ? find_listed(file, ask, exclusive, found) : rc;

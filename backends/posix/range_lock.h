@@ -10,7 +10,7 @@
  *   kept for whoever opens the file next, until the last of these locks ends; and since
  *   a process does not see its own locks by asking, they are listed here.
  *
- * The ranges lie beyond the end of any file. Nobody waits for one of these locks.
+ * The ranges lie beyond the end of any file. No process waits for one of these locks.
  */
 #ifndef UNISHM_POSIX_RANGE_LOCK_H
 #define UNISHM_POSIX_RANGE_LOCK_H
@@ -57,12 +57,12 @@ int ushp_lock_must_take(const struct lock_file *file, enum lock_owner owner, uin
 
 /* Without effect on what this owner does not hold. A process may take bytes at once, and drop them
  * one by one. */
-void ushp_lock_drop(
-		const struct lock_file *file, enum lock_owner owner, uint64_t at, uint64_t count);
+void ushp_lock_drop(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		uint64_t count);
 
-/* Some lock within @ask that is not of @file->fd's description: 1 and where, or 0. A lock
- * of this process counts. @exclusive: exclusive locks only, so that those of a process
- * which may only read the file are not seen. */
+/* Find a lock within @ask that is not of @file->fd's description: 1 and its range, or 0. A lock of
+ * this process counts. @exclusive: exclusive locks only, so that those of a process which may only
+ * read the file are not seen. */
 int ushp_lock_find(const struct lock_file *file, struct range ask, bool exclusive,
 		struct range *found);
 

@@ -29,8 +29,8 @@ bool ushp_reader_is(const struct unishm_attachment *at)
 	return at->own[PLACE] != 0;
 }
 
-/* Places rise with time, so that who looks from low to high passes no place where another may
- * still come (census.c). A place has room for READERS_AT_ONCE, and begins by chance within a
+/* Places grow with time. So a process that reads from low to high never misses a place that is
+ * taken later (census.c). A place has room for READERS_AT_ONCE, and begins by chance within a
  * microsecond. */
 static uint64_t place_of_now(void)
 {
@@ -43,9 +43,9 @@ static uint64_t place_of_now(void)
 	return PLACE_READERS + micro * STRIDE + ushp_random() % (STRIDE - READERS_AT_ONCE);
 }
 
-/* LOCK_BUSY: another process came at the very time, or has the place anyway. */
-static int try_place(
-		const struct lock_file *file, enum lock_owner owner, uint64_t at, unsigned count)
+/* LOCK_BUSY: another process has the place, or took it at the same time. */
+static int try_place(const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		unsigned count)
 {
 	struct range found;
 	int rc = ushp_lock_take(file, owner, at, count, false);
@@ -165,7 +165,7 @@ static int move_to_mapping(struct posix *p, struct unishm_attachment *at, int fd
 	return 0;
 }
 
-/* No description can be had. */
+/* There is no description. */
 static int move_to_process(struct posix *p, struct unishm_attachment *at, bool lost)
 {
 	struct lock_file file = ushp_object_locks(&p->object);
@@ -230,8 +230,8 @@ static void inherit_by_description(struct posix *p, struct unishm_attachment *at
 		ushp_lock_close(own.fd);
 }
 
-void ushp_reader_inherit(
-		struct posix *p, struct unishm_attachment *at, int fd, uint64_t place, bool last)
+void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
+		bool last)
 {
 	at->own[PLACE] = place;
 	at->own[PAGE] = fd < 0 ? (uint64_t)BY_PROCESS : BY_DESCRIPTOR;

@@ -25,7 +25,8 @@ bool ushp_reader_is(const struct unishm_attachment *at);
 /* The page by which it is kept; NULL. */
 void *ushp_reader_page(const struct unishm_attachment *at);
 
-/* Has the handle's descriptor, or its description, the lock? Asking by it does not show that. */
+/* Does the handle's descriptor, or its description, have the lock? F_GETLK by it does not report
+ * that. */
 bool ushp_reader_by_descriptor(const struct unishm_attachment *at);
 
 /* Its lock goes to the description of @fd, kept by an anchor; or, if @fd is negative, to the
@@ -48,7 +49,7 @@ void ushp_reader_forget(struct posix *p, struct unishm_attachment *at);
 
 /* Hold what the parent took: byte @place (0: nothing, take one), by the description of @fd (of
  * which @at is the @last user), or, if that is -1, by process. */
-void ushp_reader_inherit(
-		struct posix *p, struct unishm_attachment *at, int fd, uint64_t place, bool last);
+void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
+		bool last);
 
 #endif

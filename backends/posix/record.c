@@ -42,11 +42,11 @@ int ushp_record_check(const struct record_head *head, off_t record_at, off_t fil
 				(unsigned long)head->version, RECORD_VERSION);
 	if (head->size > SIZE_MAX)
 		return unishm_because(-ENOMEM,
-				"its %llu bytes are more than a program of this word size "
-				"can address; use a 64-bit program",
+				"its %llu bytes are more "
+				"than a program of this word size can address; "
+				"use a 64-bit program",
 				(unsigned long long)head->size);
-	if (head->size == 0 || head->key != (int32_t)key ||
-			record_at + RECORD_SIZE != file_size ||
+	if (head->size == 0 || head->key != (int32_t)key || record_at + RECORD_SIZE != file_size ||
 			head->state < RECORD_MAKING || head->state > RECORD_REMOVING)
 		return unishm_because(-EBADMSG,
 				"its record is damaged; remove the object by its name");
@@ -67,8 +67,9 @@ int ushp_record_read(int fd, off_t record_at, size_t back, void *to, size_t size
 static bool may_pwrite(const struct object *object)
 {
 	struct rlimit limit;
-	return unishm_sys.getrlimit_fsize(&limit) == 0 && (limit.rlim_cur == RLIM_INFINITY ||
-			(uint64_t)limit.rlim_cur >= (uint64_t)object->record_at + RECORD_SIZE);
+	uint64_t end = (uint64_t)object->record_at + RECORD_SIZE;
+	return unishm_sys.getrlimit_fsize(&limit) == 0 &&
+			(limit.rlim_cur == RLIM_INFINITY || (uint64_t)limit.rlim_cur >= end);
 }
 
 static int write_by_mapping(const struct object *object, size_t back, const void *from, size_t size)
@@ -82,7 +83,7 @@ static int write_by_mapping(const struct object *object, size_t back, const void
 	return 0;
 }
 
-/* A single word is one that others decide by. */
+/* A single word decides what other processes do: store it in order. */
 static void put_words(uint32_t *to, const void *from, size_t size)
 {
 	if (size == sizeof *to)
@@ -168,8 +169,8 @@ void ushp_record_copy(void *to, const void *from, size_t size)
 
 /* ---- Order and time -------------------------------------------------------------- */
 
-/* In shared memory others may be writing: what is half old and half new is at worst a number too
- * many. */
+/* Other processes may be writing. A mixture of old and new values at worst gives a number that is
+ * too high. */
 static uint64_t next_op(const volatile struct record_tail *tail)
 {
 	uint64_t last = tail->head.clock;

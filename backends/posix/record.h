@@ -55,13 +55,13 @@ enum record_state {
 /* The attachments of one handle in one process (hold.h), and the last attach and detach of
  * all who had the slot so far. Times are unsigned seconds since 1970: good until 2106. */
 struct record_slot {
-	uint32_t word;        /* nonce << 16 | SLOT_MOVED | number of attachments */
-	uint32_t pid; /* the holder, and who did the last detach; 0: a child that has not run */
-	uint32_t attach_pid;  /* who did the last attach: the holder, or who forked it */
+	uint32_t word; /* nonce << 16 | SLOT_MOVED | number of attachments */
+	uint32_t pid;  /* the holder, and who did the last detach; 0: a child that has not run */
+	uint32_t attach_pid; /* who did the last attach: the holder, or who forked it */
 	uint32_t attach_time;
 	uint32_t detach_time;
 	uint32_t unused;
-	uint64_t attach_op;   /* which was the last: see record_next_op() */
+	uint64_t attach_op; /* which was the last: see record_next_op() */
 	uint64_t detach_op;
 };
 

@@ -61,7 +61,7 @@ static void see_if_gone(struct unishm *seg, enum end end)
 		ushp_look(seg, &view);
 }
 
-/* Let go of all that keeps its memory. */
+/* Unmap and close everything that keeps its memory. */
 static void let_go(struct unishm *seg)
 {
 	ushp_unpin(seg);

@@ -26,7 +26,7 @@ static int write_slot(const struct object *object, uint32_t index, const struct 
 
 /* ---- A dead holder's slot -------------------------------------------------------- */
 
-/* The nonce rises: who compares words must not take this for a detach. */
+/* The nonce rises: a process that compares words must not take this for a detach. */
 static int clear_slot(const struct object *object, uint32_t index, uint32_t word)
 {
 	struct record_tail tail;
@@ -91,7 +91,7 @@ static int is_held_on_b(const struct claim *claim, uint32_t word)
 				 : 0;
 }
 
-/* Who and when, over what the slot says already. */
+/* Record pid and time, over the older ones of the slot. */
 static void fill_in(struct claim *claim, uint64_t op)
 {
 	struct record_slot *entry = &claim->entry;
@@ -125,7 +125,7 @@ static int fill_slot(struct claim *claim)
 	return write_slot(&claim->object, claim->index, &claim->entry, claim->entry.attach_op);
 }
 
-/* Try slot claim->index, of which the word did not count. LOCK_BUSY: it is another's. */
+/* Try slot claim->index, of which the word did not count. LOCK_BUSY: another process has it. */
 static int try_slot(struct claim *claim)
 {
 	uint64_t a = ushp_slot_place(claim->index, 0);
@@ -189,8 +189,9 @@ static int try_free(struct claim *claim, uint32_t used)
 	return rc;
 }
 
-/* Two that say they are taken: a dead holder's is as good. Each claim looks at two, so that there
- * are never many more dead ones than living, also where nobody counts. */
+/* Look at two slots that say they are taken: the slot of a dead holder can be used. As each
+ * claim looks at two, there are never many more dead slots than living ones, even if no process
+ * counts. */
 static int try_dead(struct claim *claim, uint32_t used)
 {
 	struct record_slot slot;

@@ -11,8 +11,8 @@
 int ushp_slot_clear(const struct object *object, uint32_t index, uint32_t word);
 
 /* Take a free slot for the attachments that @wanted counts, by @owner on @file, at once with who
- * and when. @free: what ushp_slot_free() said, be it long ago; 0: not known. LOCK_BUSY: others are
- * always faster; -ENOSPC: all slots are taken. */
+ * and when. @free: what ushp_slot_free() said, be it long ago; 0: not known. LOCK_BUSY: other
+ * processes were faster each time; -ENOSPC: all slots are taken. */
 int ushp_slot_claim(const struct object *object, const struct lock_file *file,
 		enum lock_owner owner, unsigned free, const struct record_slot *wanted,
 		uint32_t *index, struct record_slot *entry, struct record_slot *before);

@@ -7,7 +7,7 @@
 
 enum { ALL_EMULATED = 2 * UNISHM_EMULATED_REMOVED - 1 };
 
-/* The last of each kind, and the last of all, in whichever slot they are. */
+/* The last attach, the last detach, and the last of both, over all slots. */
 struct last {
 	uint64_t attach, detach;
 };

@@ -2,13 +2,13 @@
 /*
  * The proof. A record that this library wrote says RECORD_MAKING from before its file has a name
  * until it is whole, and PLACE_CLAIM is locked, exclusively, for all that time: the lock is taken
- * before the name is given, and dropped after the record says RECORD_READY. So whoever reads
- * MAKING, then finds no claim, then reads MAKING again, has found the work of a dead process;
- * nobody can finish it any more. Exclusive locks cannot be had by who may only read: nobody else
- * can make it look alive.
+ * before the name is given, and dropped after the record says RECORD_READY. So a process that reads
+ * MAKING, then finds no claim, then reads MAKING again, has found the work of a dead process, which
+ * no process can finish. A process that may only read cannot take an exclusive lock, so it cannot
+ * make the maker look alive.
  *
- * RECORD_REMOVING is what a remover wrote before it took away the first of two names. It may be at
- * it still, or be dead: whoever finishes that does what its owner asked for.
+ * RECORD_REMOVING is what a remover wrote before it took away the first of two names. The remover
+ * may be alive or dead. Any process may finish the removal, since its owner asked for it.
  *
  * Its name is taken away under the lock that all removers have, if it still leads to this file.
  */
@@ -47,8 +47,8 @@ int ushp_remove_abandoned(const struct object *object, const struct stat *st)
 	ushp_object_end_removal(object);
 	if (rc == -EACCES || rc == -EPERM)
 		return unishm_because(-EACCES,
-				"user %lu was killed while creating or removing it; that "
-				"user, or root, must open it first",
+				"user %lu was killed while creating or removing it; "
+				"that user, or root, must open it first",
 				(unsigned long)st->st_uid);
 	return rc == -ENOENT ? 0 : rc;
 }

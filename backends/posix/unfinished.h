@@ -14,7 +14,7 @@ enum stage {
 	STAGE_GONE,      /* removed since it was opened; the name may be another's by now */
 };
 
-/* Which is it, of the object whose record was read as @state? A negative errno. Changes nothing. */
+/* The stage of an object whose record says @state. A negative errno. Changes nothing. */
 int ushp_stage(const struct object *object, uint32_t state);
 
 /* Remove an abandoned one. 0, also if another process did; -EACCES, with the reason, if this

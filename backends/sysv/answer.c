@@ -18,8 +18,10 @@ int ushv_set(int id, struct shmid_ds *ds)
 /* What shmat means by EAGAIN. */
 int ushv_because_memory_is_locked(size_t size)
 {
-	return unishm_because(-ENOMEM, "this process locks all of its memory (mlockall), and "
-			"RLIMIT_MEMLOCK leaves no room for %zu bytes; raise it (ulimit -l)", size);
+	return unishm_because(-ENOMEM,
+			"this process locks all of its memory (mlockall), "
+			"and RLIMIT_MEMLOCK leaves no room for %zu bytes; raise it (ulimit -l)",
+			size);
 }
 
 void ushv_translate(struct unishm_status *st, int id, const struct shmid_ds *ds, key_t opened_by)

@@ -44,9 +44,9 @@ enum { MODE_CLAIM = 0431, CLAIM_SIZE = 3559 };
 static const gid_t marks[] = { (gid_t)0xb5a3e6d1u, 59247 };
 enum { MARKS = sizeof marks / sizeof *marks };
 
-/* How long, in milliseconds, a segment may stay at a stage that takes a live maker microseconds,
- * and how long to wait for the callback of another user, who could hold this process up for
- * ever by it. */
+/* Limits in milliseconds: how long a segment may stay at a stage that takes a live maker
+ * microseconds, and how long to wait for the callback of another user, which could otherwise block
+ * this process without end. */
 enum { MOMENT_MARKED = 20, MOMENT_BORN = 2000, FOREIGN_MAKER = 10000 };
 
 /* ---- Stages ---------------------------------------------------------------- */
@@ -105,7 +105,7 @@ bool ushv_may_be_unfinished(const struct shmid_ds *ds)
 	return mode_of(ds) == MODE_FILLING || mode_of(ds) == MODE_CLAIM || is_born(ds);
 }
 
-/* To which segment, by its id? Negative: it looks like no claim. */
+/* The id of the segment that the claim belongs to. Negative: it is no claim. */
 static int target_of(const struct shmid_ds *ds)
 {
 	bool shaped = mode_of(ds) == MODE_CLAIM && ds->shm_segsz == CLAIM_SIZE &&
@@ -120,8 +120,8 @@ static bool is_claim_to_any(const struct shmid_ds *ds)
 	return id >= 0 && ushv_stat_any(id, &target) == 0 && is_claim(ds, &target);
 }
 
-/* A claim is made after its segment and goes after it, so one without is left by a process that was
- * killed between the two. */
+/* A claim is made after its segment and removed after it. So a claim without a segment was left by
+ * a process that was killed in between. */
 static bool is_orphan(const struct shmid_ds *ds)
 {
 	struct shmid_ds target;
@@ -206,7 +206,7 @@ static int publish(struct making *making, mode_t mode)
 	return rc;
 }
 
-/* Removal comes first: attached by nobody, and marked, would mean that the maker died. */
+/* Remove before detaching: a marked segment that is not attached would mean that the maker died. */
 static void undo(struct unishm_making *base)
 {
 	struct making *making = (struct making *)base;
@@ -216,8 +216,8 @@ static void undo(struct unishm_making *base)
 		unishm_sys.shmdt(making->addr);
 }
 
-/* The callback may go on in the child, and needs the bytes there. The attachment is no claim
- * of the parent's: its death is proved by its pid as well. */
+/* The callback may go on in the child, which then needs the attachment. This does not keep the
+ * parent's claim alive: the parent's death is also proved by its pid. */
 static void leave(struct unishm_making *base)
 {
 	(void)base;
@@ -285,7 +285,7 @@ int ushv_fill(int id, const struct unishm_options *opt)
 	making->id = id;
 	making->claim = -1;
 	int rc = take_through(making, opt);
-	if (making->claimed) /* which is rare, so there is time to look for those of the dead */
+	if (making->claimed) /* rare: look for claims of dead processes */
 		ushv_scan(true, remove_orphan, NULL);
 	free(making);
 	return rc;
@@ -306,8 +306,8 @@ static int because_dead(int rc, const struct shmid_ds *ds)
 {
 	char maker[128];
 	return unishm_because(rc,
-			"%s died while creating it; that user or the superuser must create "
-			"or sweep it",
+			"%s died while creating it; "
+			"that user or the superuser must create or sweep it",
 			maker_text(ds, maker, sizeof maker));
 }
 
@@ -320,14 +320,16 @@ static int because_slow(int rc, const struct shmid_ds *ds)
 
 static int because_unfinished(enum sysv_stage stage, const struct shmid_ds *ds)
 {
-	char maker[128];
-	return unishm_because(-ENOENT, stage == SYSV_ABANDONED ?
-			"%s died while creating it; create it with O_CREAT" :
-			"%s has not finished creating it; wait, or create it with O_CREAT",
-			maker_text(ds, maker, sizeof maker));
+	char room[128];
+	const char *maker = maker_text(ds, room, sizeof room);
+	if (stage == SYSV_ABANDONED)
+		return unishm_because(-ENOENT, "%s died while creating it; create it with O_CREAT",
+				maker);
+	return unishm_because(-ENOENT,
+			"%s has not finished creating it; wait, or create it with O_CREAT", maker);
 }
 
-/* Remove what a maker left. Another process may be faster. */
+/* Remove an unfinished segment of a dead maker. Another process may be faster. */
 static int clear_away(int id, const struct shmid_ds *ds)
 {
 	int claim = claim_of(id, ds);
@@ -359,7 +361,7 @@ static int settle_born(int id, const struct shmid_ds *ds, const struct unishm_op
 	if (ushv_is_dead(ds->shm_cpid))
 		return clear_away(id, ds);
 	int rc = pause_at(wait, id, SYSV_BORN, MOMENT_BORN);
-	if (rc == 1 && ds->shm_cpid == 0) /* of another pid namespace: its end cannot be proved */
+	if (rc == 1 && ds->shm_cpid == 0) /* another pid namespace: no proof of its end */
 		return clear_away(id, ds);
 	if (rc == 1 || rc == -ETIMEDOUT)
 		return because_slow(opt->oflag & O_EXCL ? -EEXIST : -ETIMEDOUT, ds);
@@ -442,7 +444,7 @@ static int sweep_one(int id, const struct shmid_ds *ds, void *arg)
 	int rc = sweep->visit(&st, sweep->arg);
 	if (rc || sweep->flags & UNISHM_SWEEP_DRY)
 		return rc;
-	rc = ushv_stat_any(id, &now); /* the visitor may have taken its time */
+	rc = ushv_stat_any(id, &now); /* @visit may have taken long */
 	if (rc == 0 && is_abandoned(id, &now))
 		rc = clear_away(id, &now);
 	return rc == -EIDRM || rc == -EACCES ? 0 : rc;

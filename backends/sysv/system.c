@@ -64,11 +64,11 @@ int ushv_set_lock(int id, bool lock)
 		return 0;
 	rc = -errno;
 #endif
-	/* macOS and FreeBSD have the words and not the deed; a segment that may not be
-	 * looked at is there, too */
+	/* macOS and FreeBSD define the commands and do nothing; EACCES means that the segment
+	 * exists */
 	if (rc == -EINVAL && (unishm_sys.shmctl(id, IPC_STAT, &ds) == 0 || errno == EACCES))
-		return unishm_because(-ENOTSUP, "this system cannot lock System V segments; "
-				"use the POSIX backend");
+		return unishm_because(-ENOTSUP,
+				"this system cannot lock System V segments; use the POSIX backend");
 	return ushv_gone(rc);
 }
 
@@ -79,8 +79,8 @@ int ushv_stat_any(int id, struct shmid_ds *ds)
 		return 0;
 	int rc = ushv_gone(-errno);
 #ifdef SHM_STAT_ANY
-	/* Linux 4.17. It looks at the slot that the id names, and answers with the id of
-	 * what is there */
+	/* Linux 4.17. It takes a slot number from the id, and returns the id of the segment in that
+	 * slot */
 	if (rc == -EACCES && unishm_sys.shmctl(id, SHM_STAT_ANY, ds) == id)
 		return 0;
 #endif
@@ -89,8 +89,8 @@ int ushv_stat_any(int id, struct shmid_ds *ds)
 
 static int cannot_list(void)
 {
-	return unishm_because(
-			-ENOTSUP, "this system has no call that lists System V segments; use ipcs");
+	return unishm_because(-ENOTSUP,
+			"this system has no call that lists System V segments; use ipcs");
 }
 
 #if defined SHM_STAT && defined SHM_INFO
@@ -114,7 +114,7 @@ int ushv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *ar
 	struct shmid_ds ds = { 0 }; /* valgrind does not know what SHM_STAT_ANY fills */
 	int last = unishm_sys.shmctl(0, SHM_INFO, &ds); /* fills a smaller struct shm_info */
 	if (last < 0 && errno == EINVAL)
-		return cannot_list(); /* FreeBSD has the words for Linux programs only */
+		return cannot_list(); /* FreeBSD has these commands for Linux programs only */
 	if (last < 0)
 		return -errno;
 	for (int slot = 0; slot <= last; slot++) {
@@ -135,8 +135,9 @@ int ushv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *ar
 }
 #endif
 
-/* A zombie holds no attachment but keeps its number. /proc would tell a zombie, too, but may be
- * that of another pid namespace, and calls a process dead whose first thread alone ended. */
+/* A zombie has no attachments but keeps its pid. /proc shows zombies, too. But it may be that of
+ * another pid namespace, and it shows a process as a zombie when only its first thread has
+ * ended. */
 static bool is_zombie(pid_t pid)
 {
 #ifdef SYS_pidfd_open
@@ -153,8 +154,8 @@ static bool is_zombie(pid_t pid)
 #endif
 }
 
-/* IPC_STAT gives pids as the caller's pid namespace numbers them, and 0 for a process that has
- * no number there: of that nothing can be said. */
+/* IPC_STAT gives pids as the caller's pid namespace numbers them, and 0 for a process that has no
+ * number there: nothing is known of that process. */
 bool ushv_is_dead(pid_t pid)
 {
 	if (pid <= 0)

@@ -24,9 +24,9 @@ static inline key_t ushv_key_of(const struct shmid_ds *ds)
 	return (key_t)ds->shm_perm.UNISHM_IPC_PERM_KEY;
 }
 
-/* Removed, and still attached. @opened_by: the key by which it was opened. Linux tells. Elsewhere
- * the id is gone, or the key is no more the one that the segment was opened by, which a private
- * segment never had. */
+/* Removed, and still attached. @opened_by: the key by which it was opened. Linux reports it in the
+ * mode. On other systems the id is gone, or the key is not the one by which the segment was opened;
+ * this does not work for private segments. */
 static inline bool ushv_is_removed(const struct shmid_ds *ds, key_t opened_by)
 {
 #ifdef SHM_DEST
@@ -54,15 +54,15 @@ int ushv_attach_flags(int flags);
 /* SHM_LOCK or SHM_UNLOCK; -ENOTSUP where the system has none. */
 int ushv_set_lock(int id, bool lock);
 
-/* IPC_STAT, and where read permission is missing, what the system has instead. -EIDRM if no
- * segment has the id. */
+/* IPC_STAT; without read permission, another call if the system has one. -EIDRM if no segment has
+ * the id. */
 int ushv_stat_any(int id, struct shmid_ds *ds);
 
-/* Call @visit for every segment, until it returns something else than 0, and return that. With
- * @any also for those that this process may not read, where the system has that. -ENOTSUP. */
+/* Call @visit for every segment, until it returns something else than 0, and return that. With @any
+ * also for segments that this process may not read, if the system can. -ENOTSUP. */
 int ushv_scan(bool any, int (*visit)(int id, const struct shmid_ds *ds, void *arg), void *arg);
 
-/* Whether process @pid, as IPC_STAT tells it, provably lives no more, or is a zombie. Opens a
+/* Whether process @pid, as IPC_STAT returned it, has provably ended or is a zombie. Opens a
  * descriptor: to be called with forks held. */
 bool ushv_is_dead(pid_t pid);
 
@@ -97,8 +97,8 @@ enum sysv_stage ushv_stage_of(int id, const struct shmid_ds *ds);
 /* Whether mode and group would make a whole segment look like one that is being filled. */
 bool ushv_is_mark(const struct shmid_ds *ds);
 
-/* What the files of the backend tell each other in place of an errno: start over. (An init
- * callback may return any errno.) */
+/* A return value within the backend: start over. It is no errno, since an init callback may return
+ * any errno. */
 enum { SYSV_AGAIN = 1 };
 
 /* The mode of a new segment that ushv_fill() is to fill. */
@@ -126,6 +126,5 @@ int ushv_settle(int id, const struct shmid_ds *ds, const struct unishm_options *
 int ushv_sweep(int flags, int (*visit)(const struct unishm_status *, void *), void *arg);
 
 /* ---- sysv.c: the table ----------------------------------------------------- */
-
 
 #endif

@@ -23,8 +23,9 @@ int main(int argc, char **argv)
 {
 	struct unishm *seg = NULL;
 	void *addr;
-	if (unishm_open(&seg, unishm_key_from_name("unishm.counter"), O_CREAT, sizeof(struct shared),
-			0600) < 0 || unishm_attach(seg, 0, &addr) < 0)
+	const key_t key = unishm_key_from_name("unishm.counter");
+	if (unishm_open(&seg, key, O_CREAT, sizeof(struct shared), 0600) < 0 ||
+			unishm_attach(seg, 0, &addr) < 0)
 		return give_up(seg);
 	struct shared *shared = addr; /* all zero when it is new */
 	printf("run %u, on %s\n", atomic_fetch_add(&shared->runs, 1) + 1, unishm_backend(seg));

@@ -14,7 +14,8 @@ struct shared {
 int main(int argc, char **argv)
 {
 	try {
-		unishm::segment seg(unishm::key_from_name("unishm.counter"), O_CREAT, sizeof(shared));
+		unishm::segment seg(
+				unishm::key_from_name("unishm.counter"), O_CREAT, sizeof(shared));
 		const unishm::attachment mem = seg.attach_at_first_available();
 		std::cout << "run " << ++mem.as<shared>()->runs << ", on " << seg.backend() << '\n';
 		if (argc > 1 && std::strcmp(argv[1], "remove") == 0)

@@ -14,7 +14,8 @@ step() {
 	"$@" || { step_result=FAILED; steps_failed="$steps_failed $step_name"; }
 	step_took=$(($(date +%s) - step_began))
 	printf '######## %s: %s, %d s\n' "$step_name" "$step_result" "$step_took"
-	steps_said="$steps_said$(printf '\n%-16s %-7s %6d s' "$step_name" "$step_result" "$step_took")"
+	steps_said="$steps_said$(printf '\n%-16s %-7s %6d s' \
+		"$step_name" "$step_result" "$step_took")"
 }
 
 # The last thing to do: a line for each step, and the exit status. steps_end [SECONDS]: how long

@@ -142,14 +142,6 @@ START_TEST(detach_knows_the_attachments_of_its_handle_only)
 }
 END_TEST
 
-static bool is_free(void *addr, size_t size)
-{
-	void *got = mmap(addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (got != MAP_FAILED)
-		munmap(got, size);
-	return got == addr;
-}
-
 START_TEST(a_detached_range_is_free_again)
 {
 	begin(_i);
@@ -221,142 +213,6 @@ START_TEST(a_detached_page_is_gone)
 	expect_ok(ask(&agent, do_detach, 0));
 	ck_assert_int_eq(death_of(&agent, do_read, 0), SIGSEGV);
 	drop(seg);
-}
-END_TEST
-
-START_TEST(attach_at_maps_exactly_there)
-{
-	begin(_i);
-	size_t page = granularity();
-	struct unishm *seg = make(0, page, 0600);
-	char *hole = map_area(4 * page);
-	void *addr = NULL;
-	munmap(hole, 4 * page);
-	expect_ok(unishm_attach_at(seg, hole + page, 0, &addr));
-	ck_assert_ptr_eq(addr, hole + page);
-	expect_ok(unishm_attach_at(seg, hole + 2 * page + 17, UNISHM_RND | UNISHM_RDONLY, &addr));
-	ck_assert_ptr_eq(addr, hole + 2 * page);
-	ck_assert_int_eq(unishm_attach_at(seg, hole + 17, 0, &addr), -EINVAL);
-	ck_assert_uint_eq(number_attached(seg), 2);
-	drop(seg);
-}
-END_TEST
-
-START_TEST(attach_at_an_occupied_address_harms_nothing)
-{
-	begin(_i);
-	size_t page = granularity();
-	struct unishm *seg = make(0, 3 * page, 0600);
-	char *area = map_area(5 * page);
-	void *addr = NULL;
-	munmap(area, 2 * page); /* only the last page of the range is taken */
-	memset(area + 2 * page, 'o', 3 * page);
-	ck_assert_int_eq(unishm_attach_at(seg, area, 0, &addr), -EINVAL);
-	ck_assert_int_eq(unishm_attach_at(seg, area + 2 * page, 0, &addr), -EINVAL);
-	ck_assert_int_eq(unishm_attach_at(seg, area + 2 * page + 5, UNISHM_RND, &addr), -EINVAL);
-	ck_assert(all_are(area + 2 * page, 3 * page, 'o'));
-	ck_assert(is_free(area, 2 * page));
-	ck_assert_uint_eq(number_attached(seg), 0);
-	ck_assert_ptr_null(addr);
-	munmap(area + 2 * page, 3 * page);
-	drop(seg);
-}
-END_TEST
-
-START_TEST(remap_replaces_what_is_mapped)
-{
-	begin(_i);
-	size_t page = granularity();
-	struct unishm *seg = make(0, 2 * page, 0600);
-	char *area = map_area(4 * page);
-	memset(area, 'o', 4 * page);
-	void *addr;
-	expect_ok(unishm_attach_at(seg, area + page, UNISHM_REMAP, &addr));
-	ck_assert_ptr_eq(addr, area + page);
-	ck_assert(all_are(addr, 2 * page, 0));
-	ck_assert(all_are(area, page, 'o'));
-	ck_assert(all_are(area + 3 * page, page, 'o'));
-	munmap(area, page);
-	munmap(area + 3 * page, page);
-	drop(seg);
-}
-END_TEST
-
-START_TEST(remap_over_an_attachment_detaches_that)
-{
-	begin(_i);
-	struct unishm *seg = make(0, SMALL, 0600), *other = make(1, SMALL, 0600);
-	char *addr = attach(seg, 0);
-	void *again;
-	time_t start = time(NULL);
-	expect_ok(unishm_attach_at(other, addr, UNISHM_REMAP, &again));
-	ck_assert_uint_eq(number_attached(seg), 0);
-	ck_assert(since(start, status_of(seg).last_detach_time));
-	ck_assert_uint_eq(number_attached(other), 1);
-	ck_assert_int_eq(unishm_detach(seg, addr), -EINVAL);
-	addr[0] = 'r';
-	expect_ok(unishm_attach_at(other, addr, UNISHM_REMAP, &again)); /* over itself */
-	ck_assert_uint_eq(number_attached(other), 1);
-	ck_assert_int_eq(addr[0], 'r');
-	detach(other, addr);
-	ck_assert_uint_eq(number_attached(other), 0);
-	drop(seg);
-	drop(other);
-}
-END_TEST
-
-START_TEST(addresses_that_cannot_be_are_refused)
-{
-	begin(_i);
-	struct unishm *seg = make(0, SMALL, 0600);
-	void *addr = NULL;
-	void *first = (void *)(uintptr_t)5;
-	ck_assert_int_eq(unishm_attach_at(seg, NULL, 0, &addr), -EINVAL);
-	ck_assert_int_eq(unishm_attach_at(seg, NULL, UNISHM_REMAP, &addr), -EINVAL);
-	ck_assert_int_eq(unishm_attach_at(seg, first, UNISHM_RND, &addr), -EINVAL);
-	ck_assert_int_eq(unishm_attach_at(seg, first, UNISHM_RND | UNISHM_REMAP, &addr), -EINVAL);
-	ck_assert_ptr_null(addr);
-	ck_assert_uint_eq(number_attached(seg), 0);
-	drop(seg);
-}
-END_TEST
-
-#if defined __linux__ && defined __LP64__
-START_TEST(an_address_outside_of_what_programs_get_is_enomem)
-{
-	begin(_i);
-	SKIP_UNLESS(!is_instrumented(), "a sanitizer takes such an address for a bug");
-	struct unishm *seg = make(0, SMALL, 0600);
-	void *addr = NULL, *high = (void *)(UINTPTR_MAX - 0xffffff);
-	ck_assert_int_eq(unishm_attach_at(seg, high, UNISHM_RND, &addr), -ENOMEM);
-	ck_assert_int_eq(unishm_attach_at(seg, high, UNISHM_RND | UNISHM_REMAP, &addr), -ENOMEM);
-	ck_assert_ptr_null(addr);
-	ck_assert_uint_eq(number_attached(seg), 0);
-	drop(seg);
-}
-END_TEST
-#endif
-
-/* The usual way to find a place: let the system choose one, and give it back. What
- * the library maps for itself must not get there first. */
-START_TEST(attach_at_takes_the_place_that_the_system_chose)
-{
-	begin(_i);
-	SKIP_UNLESS(granularity() == page_size(), "System V takes every fourth page or fewer here");
-	static const size_t sizes[] = { 4096, 65536, 1 << 20 };
-	for (int i = 0; i < 3; i++) {
-		struct unishm *seg = make(0, sizes[i], 0600);
-		void *place[3], *addr[3];
-		for (int k = 0; k < 3; k++) {
-			place[k] = mmap(NULL, sizes[i], PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-					0);
-			munmap(place[k], sizes[i]);
-			expect_ok(unishm_attach_at(
-					seg, place[k], k == 2 ? UNISHM_RDONLY : 0, &addr[k]));
-			ck_assert_ptr_eq(addr[k], place[k]);
-		}
-		drop(seg);
-	}
 }
 END_TEST
 
@@ -504,19 +360,10 @@ void attach_group(Suite *suite)
 	EACH(t, handles_of_one_segment_do_not_disturb_each_other);
 	EACH(t, two_handles_attach_and_detach_in_any_order);
 	EACH(t, the_handle_that_opened_first_may_close_first);
-	t = group(suite, "place", "native", 15); /* valgrind 3.19 trips over such mappings */
-	EACH(t, attach_at_maps_exactly_there);
-	EACH(t, attach_at_an_occupied_address_harms_nothing);
-	EACH(t, remap_replaces_what_is_mapped);
-	EACH(t, remap_over_an_attachment_detaches_that);
-	EACH(t, addresses_that_cannot_be_are_refused);
-	EACH(t, attach_at_takes_the_place_that_the_system_chose);
+	t = group(suite, "populate", "native", 15);
 	EACH(t, populate_brings_all_pages_in);
 	t = group(suite, "faults", "native", 15);
 	EACH(t, a_write_through_a_read_only_attachment_is_sigsegv);
 	EACH(t, a_detached_page_is_gone);
-#if defined __linux__ && defined __LP64__
-	EACH(t, an_address_outside_of_what_programs_get_is_enomem);
-#endif
 	EACH(t, code_runs_where_execution_was_asked_for);
 }

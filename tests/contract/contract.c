@@ -2,12 +2,22 @@
 /* The calls of the contract one by one: what each does, changes and leaves alone. */
 #include "contract.h"
 
+#include <sys/mman.h>
+
 bool all_are(const char *bytes, size_t count, char value)
 {
 	for (size_t i = 0; i < count; i++)
 		if (bytes[i] != value)
 			return false;
 	return true;
+}
+
+bool is_free(void *addr, size_t size)
+{
+	void *got = mmap(addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (got != MAP_FAILED)
+		munmap(got, size);
+	return got == addr;
 }
 
 long create_plainly(long n)
@@ -35,6 +45,7 @@ static void fill(Suite *suite)
 	init_group(suite);
 	attach_group(suite);
 	open_attached_group(suite);
+	address_group(suite);
 	status_group(suite);
 	remove_group(suite);
 	lock_group(suite);

@@ -9,6 +9,9 @@ enum { NOBODY = 65534, DAEMON = 1 };
 
 bool all_are(const char *bytes, size_t count, char value);
 
+/* Whether nothing is mapped there. */
+bool is_free(void *addr, size_t size);
+
 long create_plainly(long n);
 
 struct seen {
@@ -25,6 +28,7 @@ void create_group(Suite *suite);
 void init_group(Suite *suite);
 void attach_group(Suite *suite);
 void open_attached_group(Suite *suite);
+void address_group(Suite *suite);
 void status_group(Suite *suite);
 void remove_group(Suite *suite);
 void lock_group(Suite *suite);

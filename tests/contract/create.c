@@ -409,10 +409,22 @@ START_TEST(backends_do_not_share_keys)
 }
 END_TEST
 
+START_TEST(exclusive_creation_looks_at_the_key_before_the_size)
+{
+	begin(_i);
+	struct unishm *other = NULL, *seg = make(0, SMALL, 0600);
+	ck_assert_int_eq(unishm_open(&other, key(0), O_CREAT | O_EXCL, 0, 0600), -EEXIST);
+	ck_assert_int_eq(unishm_open(&other, key(0), O_CREAT | O_EXCL, SIZE_MAX, 0600), -EEXIST);
+	ck_assert_ptr_null(other);
+	drop(seg);
+}
+END_TEST
+
 void create_group(Suite *suite)
 {
 	TCase *t = group(suite, "create", NULL, 15);
 	EACH(t, create_gives_exactly_the_size_asked_for);
+	EACH(t, exclusive_creation_looks_at_the_key_before_the_size);
 	EACH(t, new_bytes_read_as_zero);
 	EACH(t, bytes_to_the_end_of_the_page_are_the_segments_too);
 	EACH(t, a_new_segment_has_the_status_of_its_creator);

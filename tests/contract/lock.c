@@ -90,6 +90,21 @@ START_TEST(an_owner_whom_the_mode_lets_only_read_unlocks_what_it_locked)
 }
 END_TEST
 
+START_TEST(an_owner_locks_what_he_may_not_read)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	struct agent owner = agent_start();
+	expect_ok(ask(&owner, do_become, NOBODY));
+	expect_ok(ask(&owner, do_create, 0));
+	expect_ok(ask(&owner, do_chmod, 0200));
+	expect_rc(ask(&owner, do_lock, 0), can_lock() ? 0 : -ENOTSUP);
+	expect_rc(ask(&owner, do_unlock, 0), can_lock() ? 0 : -ENOTSUP);
+	expect_ok(ask(&owner, do_remove, 0));
+	agent_end(&owner);
+}
+END_TEST
+
 void lock_group(Suite *suite)
 {
 	TCase *t = group(suite, "lock", NULL, 15);
@@ -97,4 +112,5 @@ void lock_group(Suite *suite)
 	EACH(t, anyone_who_may_undoes_the_locks_of_others);
 	EACH(t, an_owner_whom_the_mode_lets_only_read_unlocks_what_it_locked);
 	EACH(t, a_lock_is_no_attachment_and_survives_attach_detach_and_chmod);
+	EACH(t, an_owner_locks_what_he_may_not_read);
 }

@@ -282,6 +282,44 @@ START_TEST(attach_against_remove_gets_the_right_memory_or_eidrm)
 }
 END_TEST
 
+/* Removed is said before refused; and an id of a removed segment is no segment. */
+START_TEST(a_removed_segment_is_removed_also_for_those_whom_it_refuses)
+{
+	begin(_i);
+	SKIP_UNLESS(is_root(), "needs root");
+	mine = make(0, SMALL, 0600);
+	int id = unishm_id(mine);
+	struct agent other = agent_start();
+	attach(mine, 0);
+	expect_ok(unishm_remove(mine));
+	expect_ok(ask(&other, do_become, NOBODY));
+	expect_rc(ask(&other, do_attach, 0), -EIDRM);
+	expect_ok(ask(&other, do_close, 0));
+	expect_rc(ask(&other, do_open_id, id), -ENOENT);
+	agent_end(&other);
+	unishm_close(mine);
+}
+END_TEST
+
+/* A foreign link keeps the object alive, and so the lock of the first remover. */
+START_TEST(what_somebody_linked_can_be_removed_twice)
+{
+	begin(_i);
+	SKIP_UNLESS(is_isolated() && on("posix"), "is about POSIX objects");
+	struct unishm *seg = make(0, SMALL, 0600), *other = take(0);
+	char path[300], second[320];
+	snprintf(path, sizeof path, "%s", record_path());
+	snprintf(second, sizeof second, "%s.linked", path);
+	ck_assert_int_eq(link(path, second), 0);
+	expect_ok(unishm_remove(seg));
+	int rc = unishm_remove(other);
+	ck_assert_msg(rc == 0 || rc == -EIDRM, "%d", rc);
+	unlink(second);
+	unishm_close(seg);
+	unishm_close(other);
+}
+END_TEST
+
 void remove_group(Suite *suite)
 {
 	TCase *t = group(suite, "remove", NULL, 15);
@@ -292,6 +330,8 @@ void remove_group(Suite *suite)
 	EACH(t, a_stale_handle_does_not_see_the_successor);
 	EACH(t, list_shows_no_removed_segment_that_is_gone);
 	EACH(t, a_removed_segment_can_still_be_changed);
+	EACH(t, a_removed_segment_is_removed_also_for_those_whom_it_refuses);
+	EACH(t, what_somebody_linked_can_be_removed_twice);
 	t = group(suite, "memory", "native", 15);
 	EACH(t, memory_is_freed_at_the_last_detach_or_when_idle_handles_notice);
 	EACH(t, memory_of_an_unattached_segment_is_freed_by_remove_or_when_idle_handles_close);

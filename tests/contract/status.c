@@ -226,6 +226,27 @@ START_TEST(print_reports_a_write_error)
 }
 END_TEST
 
+/* The record's page was freed; a mapping of it would ask for a new one. */
+START_TEST(asking_what_is_gone_takes_no_memory)
+{
+	begin(_i);
+	SKIP_UNLESS(is_isolated(), "looks at all of the memory");
+	struct unishm_status st;
+	for (int asked = 0; asked < 3; asked++) {
+		struct unishm *seg = make(0, SMALL, 0600), *other = take(0);
+		for (int i = 0; i < asked; i++)
+			number_attached(other);
+		expect_ok(unishm_remove(seg));
+		unishm_close(seg);
+		size_t used = memory_used();
+		for (int i = 0; i < 3; i++)
+			ck_assert_int_eq(unishm_status(other, &st), -EIDRM);
+		ck_assert_uint_le(memory_used(), used);
+		unishm_close(other);
+	}
+}
+END_TEST
+
 void status_group(Suite *suite)
 {
 	TCase *t = group(suite, "status", NULL, 15);
@@ -235,6 +256,7 @@ void status_group(Suite *suite)
 	EACH(t, list_shows_every_segment_once_as_its_status);
 	EACH(t, list_stops_when_the_visitor_says_so);
 	EACH(t, the_visitor_may_use_the_library);
+	EACH(t, asking_what_is_gone_takes_no_memory);
 	EACH(t, print_writes_its_lines_in_order);
 	EACH(t, print_names_users_groups_and_local_times);
 	EACH(t, print_reports_a_write_error);

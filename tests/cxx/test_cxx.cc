@@ -62,7 +62,8 @@ static const int fresh = O_CREAT | O_EXCL;
 
 /* Removes what it holds when the test ends, however that is. */
 struct temporary : unishm::segment {
-	explicit temporary(std::size_t bytes = 1024, key_t which = our_key, mode_t permissions = 0600)
+	explicit temporary(std::size_t bytes = 1024, key_t which = our_key,
+			mode_t permissions = 0600)
 		: unishm::segment(which, fresh, bytes, permissions) {}
 	temporary(temporary &&) = default;
 	temporary(const temporary &) = delete;
@@ -483,7 +484,8 @@ static void other_files_share_the_inline_code()
 
 static void *ended_in_init(void *)
 {
-	unishm::segment seg(our_key, fresh, 10, 0600, [](void *, std::size_t) { pthread_exit(nullptr); });
+	unishm::segment seg(our_key, fresh, 10, 0600,
+			[](void *, std::size_t) { pthread_exit(nullptr); });
 	return &failures;
 }
 
@@ -570,7 +572,8 @@ int main(int argc, char **argv)
 			std::cerr << test.name << ": " << e.what() << '\n';
 			failures++;
 		}
-		std::cout << (failures ? "not ok " : "ok ") << ++number << " - " << test.name << '\n'
+		std::cout << (failures ? "not ok " : "ok ") << ++number << " - " << test.name
+			  << '\n'
 			  << std::flush;
 		failed += failures != 0;
 	}

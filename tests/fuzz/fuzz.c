@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 
 static int said = 2; /* libFuzzer closes standard error for the target */
 
@@ -70,7 +70,8 @@ void fuzz_begin(bool capabilities)
 {
 	said = fcntl(2, F_DUPFD_CLOEXEC, 100);
 	if (!isolate()) {
-		fprintf(stderr, "no namespaces: run it as root, or where user namespaces are allowed\n");
+		fputs("no namespaces: run it as root, or where user namespaces are allowed\n",
+				stderr);
 		exit(1);
 	}
 	if (!capabilities)
@@ -120,7 +121,8 @@ unsigned count_mappings(const char *without)
 	FILE *maps = fopen("/proc/self/maps", "re");
 	while (maps && fgets(line, sizeof line, maps))
 		count += !(without && strstr(line, without)) &&
-				(strstr(line, "/dev/shm/") || strstr(line, "/ush") || strstr(line, "/SYSV"));
+				(strstr(line, "/dev/shm/") || strstr(line, "/ush") ||
+						strstr(line, "/SYSV"));
 	if (maps)
 		fclose(maps);
 	return count;

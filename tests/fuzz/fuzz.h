@@ -3,7 +3,7 @@
  * What the fuzz targets share.
  *
  * An input is read from its beginning: each byte is a choice, and an input that ends goes on with
- * zeros. A target lives in namespaces of its own (tests/model/isolate.h); where there are none, it
+ * zeros. A target lives in namespaces of its own (tests/isolate.h); where there are none, it
  * refuses to run. What is found ends the process, so that libFuzzer keeps the input.
  */
 #ifndef UNISHM_FUZZ_H

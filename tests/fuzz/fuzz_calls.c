@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sequences of calls, on both backends side by side, against a small model: three keys, six handles,
- * in one process and perhaps a child of it. Where the model knows the answer, both must give it; else
- * both must give the same. tests/model does so with many processes and users; this one is guided by
- * coverage, and has the sanitizers on.
+ * Sequences of calls, on both backends side by side, against a small model: three keys, six
+ * handles, in one process and perhaps a child of it. Where the model knows the answer, both must
+ * give it; else both must give the same. tests/model does so with many processes and users; this
+ * one is guided by coverage, and has the sanitizers on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 #include "fuzz.h"
 
 enum { KEYS = 3, HANDLES = 6, ATTACHMENTS = 6, SEGMENTS = 64, BACKENDS = 2 };
@@ -23,7 +23,7 @@ struct model_segment {
 	unsigned attached;
 	bool removed;
 	unsigned char first; /* the byte that was written last */
-	bool lock_ended;     /* on POSIX perhaps, with the handle that locked: unishm_lock() says so */
+	bool lock_ended; /* on POSIX perhaps, with the handle that locked: unishm_lock() says so */
 };
 
 static struct model_segment segments[SEGMENTS];
@@ -161,8 +161,8 @@ static void try_attach(struct input *in, unsigned i)
 	handles[i].attached++;
 	segment_of(i)->attached++;
 	for (unsigned b = 0; b < BACKENDS; b++)
-		CHECK(*(unsigned char *)handles[i].at[b][k] == segment_of(i)->first, "%s: not its bytes",
-				names[b]);
+		CHECK(*(unsigned char *)handles[i].at[b][k] == segment_of(i)->first,
+				"%s: not its bytes", names[b]);
 }
 
 static void try_write(struct input *in, unsigned i)
@@ -205,19 +205,21 @@ static void check_status(unsigned i)
 	if (agree("status", rc, is_gone(i) ? -EIDRM : 0) < 0)
 		return;
 	for (unsigned b = 0; b < BACKENDS; b++) {
-		CHECK(st[b].number_attached == segment_of(i)->attached, "%s: %lu attached, not %u", names[b],
-				st[b].number_attached, segment_of(i)->attached);
+		CHECK(st[b].number_attached == segment_of(i)->attached, "%s: %lu attached, not %u",
+				names[b], st[b].number_attached, segment_of(i)->attached);
 		CHECK(st[b].size == segment_of(i)->size && st[b].mode == segment_of(i)->mode &&
 				st[b].removed == segment_of(i)->removed && !st[b].inexact,
-				"%s: size %zu, mode %o, removed %d, inexact %x", names[b], st[b].size,
-				(unsigned)st[b].mode, st[b].removed, st[b].inexact);
+				"%s: size %zu, mode %o, removed %d, inexact %x", names[b],
+				st[b].size, (unsigned)st[b].mode, st[b].removed, st[b].inexact);
 	}
-	CHECK(st[0].key == st[1].key && (segment_of(i)->lock_ended || st[0].locked == st[1].locked) &&
+	CHECK(st[0].key == st[1].key &&
+			(segment_of(i)->lock_ended || st[0].locked == st[1].locked) &&
 			st[0].last_op_process == st[1].last_op_process &&
 			st[0].creator_process == st[1].creator_process &&
 			(st[0].last_attach_time == 0) == (st[1].last_attach_time == 0) &&
 			(st[0].last_detach_time == 0) == (st[1].last_detach_time == 0),
-			"the status differs: key %ld and %ld, locked %d and %d, last process %ld and %ld",
+			"the status differs: key %ld and %ld, locked %d and %d, "
+			"last process %ld and %ld",
 			(long)st[0].key, (long)st[1].key, st[0].locked, st[1].locked,
 			(long)st[0].last_op_process, (long)st[1].last_op_process);
 }
@@ -239,10 +241,12 @@ static void try_change(struct input *in, unsigned i)
 	int rc[BACKENDS];
 	unsigned what = take_up_to(in, 3);
 	mode_t mode = (mode_t[]){ 0600, 0666, 0, 0444, 01000 }[take_up_to(in, 4)];
-	for (unsigned b = 0; b < BACKENDS; b++)
-		rc[b] = what == 0 ? unishm_chmod(handles[i].seg[b], mode) :
-				what == 1 ? unishm_chown(handles[i].seg[b], (uid_t)-1, (gid_t)-1) :
-				what == 2 ? unishm_lock(handles[i].seg[b]) : unishm_unlock(handles[i].seg[b]);
+	for (unsigned b = 0; b < BACKENDS; b++) {
+		struct unishm *seg = handles[i].seg[b];
+		rc[b] = what == 0 ? unishm_chmod(seg, mode) :
+				what == 1 ? unishm_chown(seg, (uid_t)-1, (gid_t)-1) :
+				what == 2 ? unishm_lock(seg) : unishm_unlock(seg);
+	}
 	static const char *const calls[] = { "chmod", "chown", "lock", "unlock" };
 	int done = agree(calls[what], rc, is_gone(i) && mode <= 0777 ? -EIDRM : UNKNOWN);
 	if (done == 0 && what == 0)
@@ -314,8 +318,9 @@ static void try_fork(unsigned i)
 		struct unishm_status st = { 0 };
 		int rc = unishm_status(handles[i].seg[b], &st);
 		CHECK(rc == (is_gone(i) ? -EIDRM : 0), "%s: status answers %d", names[b], rc);
-		CHECK(rc < 0 || st.number_attached == segment_of(i)->attached, "%s: after a fork %lu, not %u",
-				names[b], st.number_attached, segment_of(i)->attached);
+		CHECK(rc < 0 || st.number_attached == segment_of(i)->attached,
+				"%s: after a fork %lu, not %u", names[b], st.number_attached,
+				segment_of(i)->attached);
 	}
 	close(go[1]);
 	while (waitpid(pid, &ended, 0) < 0) /* libFuzzer's timer interrupts it */
@@ -378,7 +383,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			descriptors);
 	CHECK(count_mappings(NULL) == 0, "%u mappings are left", count_mappings(NULL));
 	isolate_sweep();
-	CHECK(isolate_posix_memory() == 0 && isolate_sysv_memory() == 0, "memory is left: %zu and %zu bytes",
-			isolate_posix_memory(), isolate_sysv_memory());
+	CHECK(isolate_posix_memory() == 0 && isolate_sysv_memory() == 0,
+			"memory is left: %zu and %zu bytes", isolate_posix_memory(),
+			isolate_sysv_memory());
 	return 0;
 }

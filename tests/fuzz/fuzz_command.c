@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 #include "fuzz.h"
 
 /* The command's own dispatch(), which is static. */
@@ -49,15 +49,18 @@ static void try_word(const char *word)
 	rc = parse_new_segment(word, &ref);
 	CHECK(rc != DONE || !ref.by_id, "a new segment with an id");
 	if (parse_bytes(word, "size", 1, &bytes) == DONE)
-		CHECK(bytes >= 1 && *word >= '0' && *word <= '9', "\"%s\" was taken for %zu bytes", word, bytes);
+		CHECK(bytes >= 1 && *word >= '0' && *word <= '9', "\"%s\" was taken for %zu bytes",
+				word, bytes);
 	if (parse_age(word, "age", &seconds) == DONE)
-		CHECK(seconds >= 0 && seconds <= INT32_MAX, "\"%s\" was taken for %ld s", word, (long)seconds);
+		CHECK(seconds >= 0 && seconds <= INT32_MAX, "\"%s\" was taken for %ld s", word,
+				(long)seconds);
 	if (parse_count(word, "count", &count) == DONE)
 		CHECK(count >= 1 && count <= INT32_MAX, "\"%s\" was taken for %lu", word, count);
 	if (parse_mode(word, 0640, &mode) == DONE)
 		CHECK(mode <= 0777, "\"%s\" was taken for %o", word, (unsigned)mode);
 	if (parse_columns(word, &columns) == DONE)
-		CHECK(columns.count >= 1 && columns.count <= TABLE_WIDEST, "%zu columns", columns.count);
+		CHECK(columns.count >= 1 && columns.count <= TABLE_WIDEST, "%zu columns",
+				columns.count);
 	parse_time_format(word, &format);
 }
 
@@ -65,7 +68,8 @@ static void try_command(unsigned which, int count, char **words)
 {
 	static const char *const names[] = { "list", "show", "create", "remove", "chmod", "chown",
 		"unlock", "read", "write", "help", "complete", "rm", "ls", "mk" };
-	char *argv[WORDS + 3] = { "unishm", (char *)(uintptr_t)names[which % (sizeof names / sizeof *names)] };
+	char *argv[WORDS + 3] = { "unishm",
+		(char *)(uintptr_t)names[which % (sizeof names / sizeof *names)] };
 	for (int i = 0; i < count; i++)
 		argv[i + 2] = words[i];
 	chosen_backend = NULL;

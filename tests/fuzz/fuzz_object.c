@@ -2,10 +2,10 @@
 /*
  * A hostile object under a name of ours (Linux).
  *
- * The input is a list of steps. Some are calls of the library; the others change the object, at once
- * or just before the n-th system call that the library makes from then on: its record rewritten, the
- * file cut, grown, renamed, replaced, locked, its mode changed. No answer is expected of a call but
- * that it is an answer; what must hold is written down in check_rest() and next to each call.
+ * The input is a list of steps. Some are calls of the library; the others change the object, at
+ * once or just before the n-th system call that the library makes from then on: its record
+ * rewritten, the file cut, grown, renamed, replaced, locked, its mode changed. Each call may return
+ * anything, but it must return; what must hold is in check_rest() and next to each call.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 #include "fuzz.h"
 #include "posix/range_lock.h"
 #include "posix/record.h"
@@ -69,12 +69,14 @@ static void put(off_t back, const void *from, size_t size)
 /* A field of the head or of a slot gets a value that means something, or any. */
 static void rewrite_field(struct input *in)
 {
-	static const size_t fields[] = { 0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 72 };
+	static const size_t fields[] = { 0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56,
+		60, 64, 72 };
 	unsigned slots = take_up_to(in, 3);
 	uint64_t value = take_number(in);
 	size_t back;
 	if (slots == 0) {
-		back = sizeof(struct record_head) - fields[take_up_to(in, sizeof fields / sizeof *fields - 1)];
+		back = sizeof(struct record_head) -
+				fields[take_up_to(in, sizeof fields / sizeof *fields - 1)];
 	} else {
 		uint32_t index = slots == 1 ? take_up_to(in, RECORD_INLINE - 1)
 				: (uint32_t)take_number(in) % RECORD_SLOTS;
@@ -122,8 +124,8 @@ static void resize(struct input *in)
 {
 	off_t now = size_of_object(), most = 16 << 20;
 	off_t to = (off_t[]){ 0, 1, 4096, now - 1, now + 1, now - RECORD_SIZE, now + RECORD_SIZE,
-			now - RECORD_SIZE / 2, RECORD_SIZE, now / 2, 2 * now, (off_t)(take_number(in) % (uint64_t)most) }
-			[take_up_to(in, 11)];
+		now - RECORD_SIZE / 2, RECORD_SIZE, now / 2, 2 * now,
+		(off_t)(take_number(in) % (uint64_t)most) }[take_up_to(in, 11)];
 	if (evil < 0 || to < 0 || to > most || (to < now && !may_cut()) || ftruncate(evil, to) < 0)
 		return;
 	resized = true;
@@ -178,8 +180,9 @@ static void lock_something(struct input *in)
 {
 	struct flock lock = { .l_whence = SEEK_SET };
 	unsigned kind = take_up_to(in, 2);
-	uint64_t start = (uint64_t[]){ PLACE_CLAIM, PLACE_REMOVE, PLACE_GROW, PLACE_SLOTS, PLACE_PINS,
-			PLACE_READERS, 0, PLACE_BASE - 1000 }[take_up_to(in, 7)] + take_number(in) % 100000;
+	uint64_t start = (uint64_t[]){ PLACE_CLAIM, PLACE_REMOVE, PLACE_GROW, PLACE_SLOTS,
+		PLACE_PINS, PLACE_READERS, 0, PLACE_BASE - 1000 }[take_up_to(in, 7)] +
+			take_number(in) % 100000;
 	uint64_t length = (uint64_t[]){ 1, 2, 1023, 1024, 1025, 1 << 16, 0 }[take_up_to(in, 6)];
 	lock.l_type = (short)(kind == 0 ? F_RDLCK : kind == 1 ? F_WRLCK : F_UNLCK);
 	lock.l_start = (off_t)(start <= PLACE_END ? start : PLACE_END);
@@ -355,7 +358,8 @@ static bool is_mapped(void)
 static int visit(const struct unishm_status *st, void *arg)
 {
 	unsigned *seen = arg;
-	CHECK(st->size > 0 && strcmp(st->backend, "posix") == 0, "a strange segment of %zu bytes", st->size);
+	CHECK(st->size > 0 && strcmp(st->backend, "posix") == 0, "a strange segment of %zu bytes",
+			st->size);
 	++*seen;
 	return 0;
 }
@@ -433,8 +437,8 @@ static void try_remove(unsigned i)
 	int rc = unishm_remove(handles[i].seg);
 	check_answer("remove", rc);
 	if (rc == 0 && was && changes == changes_before && stat(OBJECT, &after) == 0)
-		CHECK(after.st_ino != (ino_t)-1 && (before.st_ino == after.st_ino ?
-				(int)(after.st_ino & INT32_MAX) != unishm_id(handles[i].seg) : true),
+		CHECK(after.st_ino != (ino_t)-1 && (before.st_ino != after.st_ino ||
+				(int)(after.st_ino & INT32_MAX) != unishm_id(handles[i].seg)),
 				"removed, and the name is still there");
 }
 
@@ -449,14 +453,16 @@ static void try_fork(unsigned i)
 		memset(due, 0, sizeof due);
 		try_status(i);
 		for (unsigned k = 0; k < handles[i].attached; k++)
-			CHECK(unishm_detach(handles[i].seg, handles[i].at[k]) == 0, "a child cannot detach");
+			CHECK(unishm_detach(handles[i].seg, handles[i].at[k]) == 0,
+					"a child cannot detach");
 		try_status(i);
 		_exit(0);
 	}
 	CHECK(pid > 0, "cannot fork");
 	while (waitpid(pid, &ended, 0) < 0) /* libFuzzer's timer interrupts it */
 		CHECK(errno == EINTR, "no child");
-	CHECK(WIFEXITED(ended) && WEXITSTATUS(ended) == 0, "the child ends with %#x", (unsigned)ended);
+	CHECK(WIFEXITED(ended) && WEXITSTATUS(ended) == 0, "the child ends with %#x",
+			(unsigned)ended);
 }
 
 static void try_handle(struct input *in)
@@ -490,7 +496,8 @@ static void try_handle(struct input *in)
 		check_answer("chmod", unishm_chmod(seg, mode_for(take_byte(in))));
 		break;
 	case 9:
-		check_answer("chown", unishm_chown(seg, take_byte(in) & 1 ? 0 : (uid_t)-1, (gid_t)-1));
+		check_answer("chown",
+				unishm_chown(seg, take_byte(in) & 1 ? 0 : (uid_t)-1, (gid_t)-1));
 		break;
 	case 10:
 		try_fork(i);
@@ -574,7 +581,8 @@ static void open_evil(void)
 	}
 }
 
-/* A segment that was made well (0, 1; 2: for all), or a file that has the input's bytes at the end. */
+/* A segment that was made well (0, 1; 2: for all), or a file that has the input's bytes at the
+ * end. */
 static void make_object(struct input *in)
 {
 	unsigned how = take_up_to(in, 3);
@@ -626,15 +634,18 @@ static void check_rest(unsigned descriptors)
 	close(locker);
 	evil = locker = -1;
 	CHECK(unishm_status(neighbour, &st) == 0, "the neighbour has no status");
-	CHECK(st.number_attached == 1 && st.mode == 0600 && st.size == 1000 && !st.removed && !st.inexact,
-			"the neighbour has changed: %lu attached, mode %o", st.number_attached, (unsigned)st.mode);
+	CHECK(st.number_attached == 1 && st.mode == 0600 && st.size == 1000 && !st.removed &&
+					!st.inexact,
+			"the neighbour has changed: %lu attached, mode %o", st.number_attached,
+			(unsigned)st.mode);
 	for (unsigned i = 0; i < 1000; i++)
 		CHECK(neighbours_bytes[i] == 'n', "byte %u of the neighbour has changed", i);
 	int fd = open(STRANGER, O_RDONLY | O_CLOEXEC);
 	CHECK(fd >= 0 && read(fd, bytes, sizeof bytes) == 8 && memcmp(bytes, "stranger", 8) == 0,
 			"a file of others has changed");
 	close(fd);
-	CHECK(count_mappings("ushm.00000002") == 0, "%u mappings are left", count_mappings("ushm.00000002"));
+	CHECK(count_mappings("ushm.00000002") == 0, "%u mappings are left",
+			count_mappings("ushm.00000002"));
 	CHECK(count_descriptors() == descriptors, "%u descriptors, %u before", count_descriptors(),
 			descriptors);
 }

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 #include "fuzz.h"
 
 enum { LARGE = 1 << 20 };
@@ -57,8 +57,10 @@ static int visit(const struct unishm_status *st, void *arg)
 
 static const char *take_backend(struct input *in)
 {
-	static const char *const names[] = { NULL, "sysv", "posix", "", "x", "posix ", "sysvposix",
-		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	static const char *const names[] = {
+		NULL, "sysv", "posix", "", "x", "posix ", "sysvposix",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	};
 	return names[take_up_to(in, 7)];
 }
 
@@ -99,7 +101,8 @@ static void try_attach(struct input *in, struct unishm *seg)
 	int rc = at ? unishm_attach_at(seg, where, flags, &addr) : unishm_attach(seg, flags, &addr);
 	check_answer("attach", rc);
 	CHECK(rc == 0 || addr == untouched, "a failed attach has an address");
-	CHECK(unishm_detach(seg, (char *)addr + 1 + take_byte(in)) == -EINVAL, "detached something else");
+	CHECK(unishm_detach(seg, (char *)addr + 1 + take_byte(in)) == -EINVAL,
+			"detached something else");
 	if (rc == 0)
 		CHECK(unishm_detach(seg, take_byte(in) & 1 ? addr : NULL) == 0, "cannot detach");
 	CHECK(unishm_detach(seg, NULL) == -EINVAL, "detached what is not attached");
@@ -112,7 +115,8 @@ static void try_handle(struct input *in, struct unishm *seg)
 	int rc = unishm_status(seg, &st);
 	check_answer("status", rc);
 	if (rc == 0) {
-		CHECK(st.size == unishm_size(seg) && st.id == unishm_id(seg), "the status is another's");
+		CHECK(st.size == unishm_size(seg) && st.id == unishm_id(seg),
+				"the status is another's");
 		CHECK(st.number_attached == 0, "%lu are attached", st.number_attached);
 	}
 	try_attach(in, seg);

@@ -2,6 +2,8 @@
 /* Agents: other processes, which do one task at a time. */
 #include "internal.h"
 
+#include "isolate.h"
+
 #include <grp.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -136,7 +138,7 @@ struct agent agent_start_as(uid_t user)
 static _Noreturn void hold_namespace(void)
 {
 	int ended;
-	expect(harness_enter_pid_namespace() == 0, "errno %d", errno);
+	expect(isolate_pids_of_children() == 0, "errno %d", errno);
 	pid_t pid = fork();
 	if (pid == 0)
 		serve();

@@ -9,8 +9,6 @@ extern bool harness_in_agent;
 extern int harness_lifeline[2]; /* the test holds the end to write; no process writes */
 extern pid_t harness_runner;
 
-int harness_enter_pid_namespace(void);
-size_t harness_sysv_memory(void);
 key_t harness_key_of(pid_t owner, int n);
 
 #endif

@@ -3,11 +3,11 @@
 #include "internal.h"
 
 #include "config.h"
+#include "isolate.h"
 
 #include <dirent.h>
 #include <limits.h>
 #include <sys/mman.h>
-#include <sys/statvfs.h>
 
 /* ---- Segments ------------------------------------------------------------ */
 
@@ -123,11 +123,7 @@ void next_second(void)
 
 size_t memory_used(void)
 {
-	struct statvfs fs;
-	if (on("sysv"))
-		return harness_sysv_memory();
-	expect(statvfs("/dev/shm", &fs) == 0, "errno %d", errno);
-	return (size_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+	return on("sysv") ? isolate_sysv_memory() : isolate_posix_memory();
 }
 
 /* The library keeps two for the process, once it needs them: of the directory where objects are,

@@ -3,9 +3,9 @@
  * Many processes and many segments: load [-b BACKEND] [-n PROCESSES] [-m SEGMENTS] [-t SECONDS]
  *
  * Workers create, attach, detach, fork, list and remove at random, and some are killed in the midst
- * of it and replaced. Every few seconds all are told to rest; then the count of each segment must be
- * the sum of what its workers say they have attached, plus nothing for the dead. At the end no object,
- * no byte, no descriptor and no memory of the parent is left over.
+ * of it and replaced. Every few seconds all are told to rest; then the count of each segment must
+ * be the sum of what its workers say they have attached, plus nothing for the dead. At the end no
+ * object, no byte, no descriptor and no memory of the parent is left over.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../model/isolate.h"
+#include "../isolate.h"
 #include "unishm.h"
 
 enum { HELD = 24, MOST_WORKERS = 4096, MOST_SEGMENTS = 65536 };
@@ -318,7 +318,8 @@ static void end_workers(void)
 	atomic_store(&shared->end, true);
 	for (unsigned i = 0; i < workers; i++) {
 		int ended = 0;
-		while (waitpid(atomic_load(&shared->workers[i].pid), &ended, 0) < 0 && errno == EINTR)
+		while (waitpid(atomic_load(&shared->workers[i].pid), &ended, 0) < 0 &&
+				errno == EINTR)
 			continue;
 		if (!WIFEXITED(ended) || WEXITSTATUS(ended))
 			fail("the end of worker", i, ended, 0);
@@ -390,9 +391,12 @@ static void run(void)
 	if (grown > 2048)
 		fail("KiB that the parent grew by", 0, grown, 0);
 	if (isolate_posix_memory() || isolate_count_objects() || isolate_count_segments())
-		fail("bytes that are left", 0, (long)isolate_posix_memory() + isolate_count_segments(), 0);
-	printf("load: %s, %u processes, %u segments, %.0f s: %lu steps, %lu forks, %lu lists, %lu removals, "
-			"%u kills, %u rests with %lu counts; the parent grew by %ld KiB; %u failures\n",
+		fail("bytes that are left", 0,
+				(long)isolate_posix_memory() + isolate_count_segments(), 0);
+	printf("load: %s, %u processes, %u segments, %.0f s: "
+			"%lu steps, %lu forks, %lu lists, %lu removals, "
+			"%u kills, %u rests with %lu counts; "
+			"the parent grew by %ld KiB; %u failures\n",
 			backend, workers, segments, now() - began, calls, forks,
 			atomic_load(&shared->lists), atomic_load(&shared->removals),
 			kills * (workers / 100 + 1), rounds, checked, grown, failures);
@@ -425,7 +429,8 @@ int main(int argc, char **argv)
 		printf("load: skipped: no namespaces: it needs root or user namespaces\n");
 		return 77;
 	}
-	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			0);
 	if (shared == MAP_FAILED)
 		return 1;
 	run();

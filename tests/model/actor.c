@@ -302,7 +302,8 @@ static void do_attach_at(const struct step *s)
 	for (int b = 0; b < BACKENDS; b++) {
 		void *const before = &addr;
 		addr[b] = before;
-		int rc = unishm_attach_at(me.handle[b][s->arg[0]], where_of(s, b), s->arg[2], &addr[b]);
+		int rc = unishm_attach_at(
+				me.handle[b][s->arg[0]], where_of(s, b), s->arg[2], &addr[b]);
 		note_result(b, rc);
 		reply.touched[b] = rc < 0 && addr[b] != before;
 	}
@@ -418,7 +419,8 @@ static void do_write(const struct step *s)
 	if (length > slot->size - offset)
 		length = slot->size - offset;
 	for (int b = 0; b < BACKENDS; b++)
-		reply.rc[b] = write_bytes((unsigned char *)slot->addr[b] + offset, length, s->arg[3]);
+		reply.rc[b] = write_bytes(
+				(unsigned char *)slot->addr[b] + offset, length, s->arg[3]);
 }
 
 /* Compare what the two mappings hold. */
@@ -476,8 +478,8 @@ static int become(unsigned number)
 	gid_t groups[] = { number > 1 ? group_id(number - 1) : group_id(number) };
 	if (geteuid() == user_id(number))
 		return 0;
-	if (seteuid(0) < 0 || setgroups(number ? 1 : 0, groups) < 0 || setegid(group_id(number)) < 0 ||
-			seteuid(user_id(number)) < 0)
+	if (seteuid(0) < 0 || setgroups(number ? 1 : 0, groups) < 0 ||
+			setegid(group_id(number)) < 0 || seteuid(user_id(number)) < 0)
 		return -errno;
 	return 0;
 }
@@ -651,7 +653,8 @@ static void exec_self(const char *number, const char *user)
 		return;
 	path[length] = '\0';
 	if (emulator())
-		execlp(emulator(), emulator(), path, "--reborn", number, user, mutant, (char *)NULL);
+		execlp(emulator(), emulator(), path, "--reborn", number, user, mutant,
+				(char *)NULL);
 	else
 		execl(path, "actor", "--reborn", number, user, mutant, (char *)NULL);
 }
@@ -704,7 +707,8 @@ static void look_at_handle(int handle)
 	for (int b = 0; b < BACKENDS; b++) {
 		struct unishm_status *st = &seen->st[b];
 		seen->rc[b] = unishm_status(me.handle[b][handle], st);
-		if (seen->rc[b] == 0 && (!st->backend || strcmp(st->backend, backend_names[b]) != 0))
+		if (seen->rc[b] == 0 &&
+				(!st->backend || strcmp(st->backend, backend_names[b]) != 0))
 			seen->backend_wrong = true;
 	}
 }
@@ -809,8 +813,8 @@ static void obey(const struct step *s)
 		pthread_join(thread, NULL);
 	else
 		play(s);
-	if (s->look == LOOK_HANDLE && s->op >= OP_OPEN && s->op <= OP_REMOVE && s->op != OP_BECOME &&
-			s->op != OP_UMASK && s->op != OP_WRITE)
+	if (s->look == LOOK_HANDLE && s->op >= OP_OPEN && s->op <= OP_REMOVE &&
+			s->op != OP_BECOME && s->op != OP_UMASK && s->op != OP_WRITE)
 		look_at_handle(s->arg[0]);
 }
 

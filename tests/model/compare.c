@@ -64,13 +64,16 @@ static void compare_opened(const struct world *world, const struct step *step,
 	for (int b = 0; b < BACKENDS; b++) {
 		known[b] = world_segment_by_id(world, b, r->id[b]);
 		if ((known[b] < 0) != r->created[b])
-			differ(out, "%s: says created: %d, of an id (%d) that is %s", backend_names[b],
-					r->created[b], r->id[b], known[b] < 0 ? "new" : "known");
+			differ(out, "%s: says created: %d, of an id (%d) that is %s",
+					backend_names[b], r->created[b], r->id[b],
+					known[b] < 0 ? "new" : "known");
 	}
 	if (known[SYSV] != known[POSIX])
-		differ(out, "the handle is of segment %d on sysv, and %d on posix", known[SYSV], known[POSIX]);
+		differ(out, "the handle is of segment %d on sysv, and %d on posix", known[SYSV],
+				known[POSIX]);
 	if (r->key[SYSV] != r->key[POSIX])
-		differ(out, "key: %lx on sysv, %lx on posix", (long)r->key[SYSV], (long)r->key[POSIX]);
+		differ(out, "key: %lx on sysv, %lx on posix", (long)r->key[SYSV],
+				(long)r->key[POSIX]);
 	if (r->size[SYSV] != r->size[POSIX])
 		differ(out, "size: %zu on sysv, %zu on posix", r->size[SYSV], r->size[POSIX]);
 	if (step->op == OP_OPEN && r->created[SYSV] && r->size[SYSV] != (size_t)step->arg[3])
@@ -80,7 +83,8 @@ static void compare_opened(const struct world *world, const struct step *step,
 static void compare_inits(const struct reply *r, struct difference *out)
 {
 	if (r->inits[SYSV] != r->inits[POSIX])
-		differ(out, "init callbacks: %d on sysv, %d on posix", r->inits[SYSV], r->inits[POSIX]);
+		differ(out, "init callbacks: %d on sysv, %d on posix", r->inits[SYSV],
+				r->inits[POSIX]);
 	for (int b = 0; b < BACKENDS; b++)
 		if (r->dirty[b])
 			differ(out, "%s: the init callback met %d bytes that were not zero",
@@ -126,7 +130,8 @@ static void moment(const char *who, const char *name, time_t sysv, time_t posix,
 static void compare_exact(const char *who, const struct unishm_status *a,
 		const struct unishm_status *b, struct difference *out)
 {
-	number(who, "number_attached", (long long)a->number_attached, (long long)b->number_attached, out);
+	number(who, "number_attached", (long long)a->number_attached, (long long)b->number_attached,
+			out);
 	number(who, "removed", a->removed, b->removed, out);
 	number(who, "size", (long long)a->size, (long long)b->size, out);
 	number(who, "mode", a->mode, b->mode, out);
@@ -142,7 +147,8 @@ static void compare_exact(const char *who, const struct unishm_status *a,
 enum { INEXACT = UNISHM_EMULATED_LAST_DETACH_TIME | UNISHM_EMULATED_LAST_OP_PROCESS };
 
 static void compare_status(const char *who, const struct world *world, int segment, bool reader,
-		const struct unishm_status *a, const struct unishm_status *b, struct difference *out)
+		const struct unishm_status *a, const struct unishm_status *b,
+		struct difference *out)
 {
 	struct expected_fields expected = expected_status(world, segment, reader);
 	bool inexact = expected.may_be_inexact && b->inexact;
@@ -152,15 +158,18 @@ static void compare_status(const char *who, const struct world *world, int segme
 	unsigned allowed = (expected.may_be_inexact ? INEXACT : 0u) |
 			(expected.number_may_be_inexact ? UNISHM_EMULATED_NUMBER_ATTACHED : 0u);
 	if (a->inexact || a->emulated || b->inexact & ~allowed)
-		differ(out, "%s: inexact: 0x%x on sysv, 0x%x on posix", who, a->inexact, b->inexact);
+		differ(out, "%s: inexact: 0x%x on sysv, 0x%x on posix", who, a->inexact,
+				b->inexact);
 	if (!expected.last_op && !inexact)
 		number(who, "last_op_process", a->last_op_process, b->last_op_process, out);
 	if (!expected.detach_time && !inexact)
 		moment(who, "last_detach_time", a->last_detach_time, b->last_detach_time, out);
 	if (!expected.attach_time)
 		moment(who, "last_attach_time", a->last_attach_time, b->last_attach_time, out);
-	number(who, "locked on sysv (as it should be, as it is)", expected.locked[SYSV], a->locked, out);
-	number(who, "locked on posix (as it should be, as it is)", expected.locked[POSIX], b->locked, out);
+	number(who, "locked on sysv (as it should be, as it is)", expected.locked[SYSV], a->locked,
+			out);
+	number(who, "locked on posix (as it should be, as it is)", expected.locked[POSIX],
+			b->locked, out);
 }
 
 void compare_handle(struct world *world, unsigned actor, int handle, const struct reply *r,
@@ -182,7 +191,8 @@ void compare_handle(struct world *world, unsigned actor, int handle, const struc
 				result_name(seen->rc[POSIX], room[POSIX], 16));
 	if (out->found || seen->rc[SYSV] != 0)
 		return;
-	compare_status(who, world, known->segment, known->reader, &seen->st[SYSV], &seen->st[POSIX], out);
+	compare_status(who, world, known->segment, known->reader, &seen->st[SYSV], &seen->st[POSIX],
+			out);
 	if (!known->reader)
 		world_looked(world, known->segment);
 }
@@ -194,10 +204,11 @@ static void compare_slot(unsigned actor, int index, bool used, const struct seen
 		differ(out, "actor %u, slot %d: %s", actor, index, used ? "lost" : "not known");
 	for (int b = 0; b < BACKENDS; b++)
 		if (seen->gone[b])
-			differ(out, "%s: actor %u, slot %d: not mapped any more", backend_names[b], actor, index);
+			differ(out, "%s: actor %u, slot %d: not mapped any more", backend_names[b],
+					actor, index);
 	if (seen->differs)
-		differ(out, "actor %u, slot %d, byte %zu: 0x%02x on sysv, 0x%02x on posix", actor, index,
-				seen->at, seen->byte[SYSV], seen->byte[POSIX]);
+		differ(out, "actor %u, slot %d, byte %zu: 0x%02x on sysv, 0x%02x on posix", actor,
+				index, seen->at, seen->byte[SYSV], seen->byte[POSIX]);
 }
 
 void compare_all(struct world *world, unsigned actor, const struct reply *r, struct difference *out)
@@ -225,8 +236,8 @@ static bool counts(const struct world *world, unsigned actor, int backend,
 {
 	int segment = world_segment_by_id(world, backend, st->id);
 	if (segment < 0 && world->isolated)
-		differ(out, "list by actor %u: %s shows an unknown id %d", actor, backend_names[backend],
-				st->id);
+		differ(out, "list by actor %u: %s shows an unknown id %d", actor,
+				backend_names[backend], st->id);
 	return segment >= 0 && !st->removed && !expected_rights(world, actor, segment);
 }
 

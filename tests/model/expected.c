@@ -98,9 +98,10 @@ const char *expected_step(const struct world *world, const struct step *step)
 		return "what a stranger closed cannot be opened again (section 4)";
 	if (segment < 0)
 		return NULL;
-	if (step->op == OP_UNLOCK && !may(&world->segment[segment], world->actor[step->actor].user, 2) &&
-			world->actor[step->actor].closed)
-		return "an owner whom the mode does not let write ends its own lock only (section 6, 3)";
+	if (step->op == OP_UNLOCK && world->actor[step->actor].closed &&
+			!may(&world->segment[segment], world->actor[step->actor].user, 2))
+		return "an owner whom the mode does not let write ends its own lock only "
+				"(section 6, 3)";
 	if (step->op == OP_CHOWN && gives_away(world, step, segment))
 		return "giving a segment away needs privilege on POSIX (section 6, 4)";
 	if (step->op != OP_DETACH && step->op != OP_CLOSE &&
@@ -128,15 +129,18 @@ bool expected_of_emulator(const struct world *world, const struct step *step)
 	if (step->op != OP_ATTACH_AT)
 		return false;
 	int segment = world_segment_of(world, step->actor, step->arg[0]);
-	unsigned want = 4u | (step->arg[2] & UNISHM_RDONLY ? 0 : 2u) | (step->arg[2] & UNISHM_EXEC ? 1u : 0);
+	unsigned want = 4u | (step->arg[2] & UNISHM_RDONLY ? 0 : 2u) |
+			(step->arg[2] & UNISHM_EXEC ? 1u : 0);
 	return segment >= 0 && !may(&world->segment[segment], world->actor[step->actor].user, want);
 }
 
 void expected_tell_of_emulator(FILE *out, const char *emulator)
 {
 	fprintf(out, "left out: vfork and posix_spawn: %s makes forks of them\n", emulator);
-	fprintf(out, "left out: threads: under %s their children can be blocked for ever\n", emulator);
-	fprintf(out, "left out: attach at an address without permission: %s looks at the address first\n",
+	fprintf(out, "left out: threads: under %s their children can be blocked for ever\n",
+			emulator);
+	fprintf(out, "left out: attach at an address without permission: "
+			"%s looks at the address first\n",
 			emulator);
 }
 

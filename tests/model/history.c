@@ -169,8 +169,8 @@ static void fill_open(struct guess *g, struct step *s)
 static int32_t any_flags(struct guess *g)
 {
 	static const int32_t odd[] = { UNISHM_RDONLY, UNISHM_RDONLY, UNISHM_RDONLY, UNISHM_EXEC,
-		UNISHM_POPULATE, UNISHM_POPULATE | UNISHM_RDONLY, UNISHM_EXEC | UNISHM_RDONLY, 1 << 10,
-		UNISHM_RND };
+		UNISHM_POPULATE, UNISHM_POPULATE | UNISHM_RDONLY, UNISHM_EXEC | UNISHM_RDONLY,
+		1 << 10, UNISHM_RND };
 	return chance(&g->random, 60) ? 0 : PICK(&g->random, odd);
 }
 
@@ -559,7 +559,8 @@ static bool simplify_step(struct history *history, size_t at, bool (*fails)(cons
 			continue;
 		for (unsigned k = mode ? 2 : 0; k < (mode ? 3u : 2u); k++)
 			if (s->arg[i] != simpler[k] &&
-					try_value(history, &s->arg[i], sizeof s->arg[i], simpler[k], fails)) {
+					try_value(history, &s->arg[i], sizeof s->arg[i], simpler[k],
+							fails)) {
 				better = true;
 				break;
 			}

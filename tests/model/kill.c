@@ -294,7 +294,8 @@ static const struct operation {
 	int flags;
 } operations[] = {
 	{ "create", NOTHING, nothing, do_create, MAY_BE_MISSING },
-	{ "create unwritable", NOTHING, nothing, do_create_unwritable, MAY_BE_MISSING | UNWRITABLE },
+	{ "create unwritable", NOTHING, nothing, do_create_unwritable,
+			MAY_BE_MISSING | UNWRITABLE },
 	{ "create with init", NOTHING, nothing, do_create_with_init, MAY_BE_MISSING | INIT },
 	{ "open", HELD, nothing, do_open, 0 },
 	{ "attach", HELD, open_it, do_attach, 0 },
@@ -487,7 +488,8 @@ static void check_whole(struct unishm *opened, const struct operation *op, unsig
 	void *addr = NULL;
 	MUST(unishm_status(opened, &st));
 	mode_t mode = op->flags & UNWRITABLE ? UNWRITABLE_MODE : MODE;
-	if (st.size != SIZE || (st.mode != mode && !(op->flags & MODE_CHANGES && st.mode == OTHER_MODE)))
+	if (st.size != SIZE ||
+			(st.mode != mode && !(op->flags & MODE_CHANGES && st.mode == OTHER_MODE)))
 		fail("size %zu, mode 0%o", st.size, (unsigned)st.mode);
 	check_count(opened, others, "before the attach");
 	MUST(unishm_attach(opened, 0, &addr));
@@ -624,7 +626,8 @@ static void kill_at_boundaries(const char *only)
 			long at_boundary = 0;
 			if (only && strcmp(only, operations[i].name) != 0)
 				continue;
-			while (kill_after(&operations[i], PTRACE_SYSCALL, at_boundary) && failures < 20)
+			while (kill_after(&operations[i], PTRACE_SYSCALL, at_boundary) &&
+					failures < 20)
 				at_boundary++;
 		}
 	}
@@ -638,8 +641,8 @@ static void show_progress(time_t start, long done, long all)
 		return;
 	shown = when;
 	double rate = (double)done / (double)(when > start ? when - start : 1);
-	fprintf(stderr, "\r%ld of %ld instructions, %.0f a second, %.0f s left  %s", done, all, rate,
-			rate > 0 ? (double)(all - done) / rate : 0, done == all ? "\n" : "");
+	fprintf(stderr, "\r%ld of %ld instructions, %.0f a second, %.0f s left  %s", done, all,
+			rate, rate > 0 ? (double)(all - done) / rate : 0, done == all ? "\n" : "");
 }
 
 static void kill_at_instructions(uint64_t seed, long count, bool progress)
@@ -656,7 +659,8 @@ static void kill_at_instructions(uint64_t seed, long count, bool progress)
 		backend = all_backends[b];
 		if (!length[b][op])
 			length[b][op] = measure(&operations[op]);
-		kill_after(&operations[op], PTRACE_SINGLESTEP, (long)(lot % (uint64_t)length[b][op]));
+		kill_after(&operations[op], PTRACE_SINGLESTEP,
+				(long)(lot % (uint64_t)length[b][op]));
 		if (progress)
 			show_progress(start, done + 1, count);
 	}
@@ -699,7 +703,8 @@ int main(int argc, char **argv)
 		case 'n': boundaries = false; break;
 		case 'p': progress = true; break;
 		default:
-			puts("usage: kill [-s seed] [-i instructions] [-n: no boundaries] [-o operation] [-p]");
+			puts("usage: kill [-s seed] [-i instructions] [-n: no boundaries] "
+					"[-o operation] [-p]");
 			return 2;
 		}
 	}
@@ -713,7 +718,8 @@ int main(int argc, char **argv)
 		kill_at_boundaries(only);
 	unsigned long at_boundaries = kills;
 	kill_at_instructions(seed, instructions, progress);
-	printf("kill: %lu kills at boundaries, %lu at instructions (seed %llu), %u failures, %lld s\n",
+	printf("kill: %lu kills at boundaries, %lu at instructions (seed %llu), "
+			"%u failures, %lld s\n",
 			at_boundaries, kills - at_boundaries, (unsigned long long)seed, failures,
 			(long long)(time(NULL) - start));
 	return failures > 0;

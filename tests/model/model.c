@@ -135,7 +135,8 @@ static bool tell(unsigned actor, const struct step *step)
 	command.step.thread = step->thread && !emulator(); /* see expected.c */
 	memcpy(command.id, ((int[]){ -1, -1 }), sizeof command.id);
 	if (step->op == OP_OPEN_ID && step->arg[1] >= 0 && world.segments > 0)
-		memcpy(command.id, world.segment[step->arg[1] % world.segments].id, sizeof command.id);
+		memcpy(command.id, world.segment[step->arg[1] % world.segments].id,
+				sizeof command.id);
 	else if (step->op == OP_OPEN_ID && step->arg[1] == -2)
 		memcpy(command.id, ((int[]){ 0x7fffffff, 0x7fffffff }), sizeof command.id);
 	return send(DRIVER_ENDS_AT + (int)actor, &command, sizeof command, MSG_NOSIGNAL) > 0;
@@ -177,8 +178,8 @@ static bool spawn_actor(unsigned actor)
 static void compare_descriptors(unsigned actor, const char *when)
 {
 	if (reply.descriptors != descriptors)
-		differ(&difference, "actor %u: %d descriptors are open where %s; %d are usual", actor,
-				reply.descriptors, when, descriptors);
+		differ(&difference, "actor %u: %d descriptors are open where %s; %d are usual",
+				actor, reply.descriptors, when, descriptors);
 }
 
 /* ---- Steps --------------------------------------------------------------- */
@@ -369,7 +370,8 @@ static void close_all(void)
 			continue;
 		compare_result(&world, &end, &reply, &difference);
 		if (reply.mappings)
-			differ(&difference, "actor %u: all closed, and %d mappings are left", i, reply.mappings);
+			differ(&difference, "actor %u: all closed, and %d mappings are left", i,
+					reply.mappings);
 		if (reply.stolen)
 			differ(&difference, "actor %u: %d descriptors of its own were closed", i,
 					reply.stolen);
@@ -379,7 +381,8 @@ static void close_all(void)
 
 static bool stat_segment(int id, struct shmid_ds *ds)
 {
-	return unishm_sys.shmctl(id, IPC_STAT, ds) == 0 || unishm_sys.shmctl(id, SHM_STAT_ANY, ds) == id;
+	return unishm_sys.shmctl(id, IPC_STAT, ds) == 0 ||
+			unishm_sys.shmctl(id, SHM_STAT_ANY, ds) == id;
 }
 
 /* Nobody is left: do the same segments exist on both? And no more memory be
@@ -394,8 +397,8 @@ static void compare_what_is_left(void)
 		bool posix = isolate_has_object(s->id[POSIX]);
 		names += posix;
 		if (sysv != posix)
-			differ(&difference, "at the end, segment %d is %son sysv, and %son posix", i,
-					sysv ? "" : "not ", posix ? "" : "not ");
+			differ(&difference, "at the end, segment %d is %son sysv, and %son posix",
+					i, sysv ? "" : "not ", posix ? "" : "not ");
 		if (sysv && ds.shm_nattch)
 			differ(&difference, "at the end, segment %d is attached", i);
 	}
@@ -436,7 +439,8 @@ static void end_history(void)
 	if (!difference.found)
 		compare_what_is_left();
 	sweep();
-	if (!difference.found && world.isolated && isolate_sysv_memory() + isolate_posix_memory() > 0)
+	if (!difference.found && world.isolated &&
+			isolate_sysv_memory() + isolate_posix_memory() > 0)
 		differ(&difference, "at the end, all removed, %zu bytes are in use",
 				isolate_sysv_memory() + isolate_posix_memory());
 }
@@ -498,8 +502,8 @@ static void report(struct history *history)
 		at = play(history);
 	}
 	if (!difference.found) {
-		printf("# seed %llu differs, but not always: %s\n", (unsigned long long)history->seed,
-				first.text);
+		printf("# seed %llu differs, but not always: %s\n",
+				(unsigned long long)history->seed, first.text);
 		return;
 	}
 	history_print(stdout, history);
@@ -544,9 +548,10 @@ static unsigned run_seeds(void)
 			break;
 	}
 	show_progress(start, true);
-	printf("model: seeds %llu to %llu, %lu steps played, %lu passed over, %u differences, %lld s\n",
-			(unsigned long long)options.seed, (unsigned long long)last,
-			steps_played, steps_passed_over, differences, (long long)(time(NULL) - start));
+	printf("model: seeds %llu to %llu, %lu steps played, %lu passed over, "
+			"%u differences, %lld s\n",
+			(unsigned long long)options.seed, (unsigned long long)last, steps_played,
+			steps_passed_over, differences, (long long)(time(NULL) - start));
 	return differences;
 }
 
@@ -571,10 +576,11 @@ static unsigned run_file(void)
 
 static void usage(void)
 {
-	puts("usage: model [--seed N] [--steps N | --histories N] [--length N] [--replay FILE]\n"
-		"             [--shrink] [--keep-going] [--progress] [--quiet] [--trace] [--pause]\n"
-		"             [--known TEXT]... [--mutant NAME] [--list-mutants]\n"
-		"Plays random histories on both backends and stops where they differ.");
+	puts("usage: model [--seed N] [--steps N | --histories N] [--length N]\n"
+			"             [--replay FILE] [--shrink] [--keep-going] [--progress]\n"
+			"             [--quiet] [--trace] [--pause] [--known TEXT]...\n"
+			"             [--mutant NAME] [--list-mutants]\n"
+			"Plays random histories on both backends and stops where they differ.");
 	exit(2);
 }
 
@@ -633,7 +639,8 @@ static void settle_in(void)
 	if (world.isolated)
 		isolate_shift_clocks();
 	/* Elsewhere, other programs' segments are to be kept clear of. */
-	world.base_key = world.isolated ? 0x7e570000 : (int32_t)(0x7e000000 | (getpid() & 0xffff) << 8);
+	world.base_key = world.isolated ? 0x7e570000
+					: (int32_t)(0x7e000000 | (getpid() & 0xffff) << 8);
 }
 
 int main(int argc, char **argv)

@@ -11,7 +11,8 @@ caught=0
 list=${TMPDIR:-/tmp}/mutants.$$
 
 if [ -n "$UNISHM_TEST_EMULATOR" ]; then
-	echo "mutants: skipped: they prove the tests, not this processor; $UNISHM_TEST_EMULATOR is slow"
+	echo 'mutants: skipped: they prove the tests, not this processor;' \
+		"$UNISHM_TEST_EMULATOR is slow"
 	exit 77
 fi
 

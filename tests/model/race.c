@@ -137,7 +137,8 @@ static void tell_of_half_made(unsigned word, unsigned value)
 {
 	struct unishm_status st = { 0 };
 	int rc = unishm_status(me.seg, &st);
-	fail("half made: word %u is %u, the first is %u; made by %s, status %d, removed %d, attached %lu",
+	fail("half made: word %u is %u, the first is %u; made by %s, "
+			"status %d, removed %d, attached %lu",
 			word, value, me.generation, unishm_created(me.seg) ? "us" : "others", rc,
 			st.removed, st.number_attached);
 }
@@ -153,7 +154,8 @@ static void check_stamp(unsigned newest_before)
 		break;
 	}
 	if (me.generation < newest_before)
-		fail("found generation %u, when %u had been found before", me.generation, newest_before);
+		fail("found generation %u, when %u had been found before", me.generation,
+				newest_before);
 	if (unishm_created(me.seg) && me.generation != me.made)
 		fail("made generation %u, but has %u", me.made, me.generation);
 	note_newest(me.generation);
@@ -502,7 +504,8 @@ int main(int argc, char **argv)
 				return 2;
 			break;
 		default:
-			puts("usage: race [-s seed] [-t seconds for each] [-b backend] [-n processes] [-u user]");
+			puts("usage: race [-s seed] [-t seconds for each] [-b backend] "
+					"[-n processes] [-u user]");
 			return 2;
 		}
 	}
@@ -517,7 +520,8 @@ int main(int argc, char **argv)
 		puts("race: skipped: needs root to become another user");
 		return 77;
 	}
-	board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			0);
 	if (board == MAP_FAILED)
 		return 1;
 	for (const char *const *name = unishm_backends(); *name; name++) {

@@ -99,7 +99,9 @@ static bool hide(const struct world *world, int segment, unsigned step)
 	const int64_t readers = INT64_C(1) << 62; /* see range_lock.h */
 	const int64_t starts[] = { readers, readers + (INT64_C(1) << 40),
 		readers + (INT64_C(1) << 60) };
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = starts[step % 3] };
+	struct flock lock = { .l_type = F_RDLCK,
+		.l_whence = SEEK_SET,
+		.l_start = starts[step % 3] };
 	int fd = hider_count < HIDERS ? open_object(world, segment, O_RDONLY) : -1;
 	if (fd < 0)
 		return false;

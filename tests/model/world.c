@@ -200,8 +200,10 @@ static void attached(struct world *world, const struct step *step, unsigned disp
 		actor->slot[i].handle = -1;
 	}
 	actor->slot[step->arg[1]] = (struct known_slot){
-		handle, actor->handle[handle].reader ||
-				!may(&world->segment[actor->handle[handle].segment], actor->user, 2),
+		handle,
+		actor->handle[handle].reader ||
+				!may(&world->segment[actor->handle[handle].segment], actor->user,
+						2),
 	};
 }
 

@@ -11,7 +11,8 @@ copy/scripts/abi || die 'the interface is not that of packaging/abi'
 edit() {
 	cp "$SOURCE/include/unishm.h" copy/include/unishm.h
 	sed -i "$1" copy/include/unishm.h
-	! cmp -s "$SOURCE/include/unishm.h" copy/include/unishm.h || die "the header has changed: $1"
+	! cmp -s "$SOURCE/include/unishm.h" copy/include/unishm.h ||
+		die "the header has changed: $1"
 }
 
 # grows: it is accepted, or the report shown

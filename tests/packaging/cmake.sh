@@ -31,7 +31,8 @@ done
 # project NAME LINE: configuring a project with that line
 project() {
 	mkdir -p "$1"
-	printf '%s\n' 'cmake_minimum_required(VERSION 3.13)' 'project(p C)' "$2" >"$1/CMakeLists.txt"
+	printf '%s\n' 'cmake_minimum_required(VERSION 3.13)' 'project(p C)' "$2" \
+		>"$1/CMakeLists.txt"
 	configure "$1-build" "$1" >"$1.log" 2>&1
 }
 

@@ -30,7 +30,8 @@ quietly() {
 counts() {
 	for backend in posix sysv; do
 		said=$(UNISHM_BACKEND=$backend "$isolated" sh -ec '
-			"$0/counter"; "$0/countercxx"; "$0/counter" remove; "$0/countercxx" remove' "$1")
+			"$0/counter"; "$0/countercxx"
+			"$0/counter" remove; "$0/countercxx" remove' "$1")
 		[ "$said" = "$(printf 'run %d, on '$backend'\n' 1 2 3 1)" ] || die "$1 said: $said"
 	done
 }

@@ -14,7 +14,8 @@ git -C "$SOURCE" archive --prefix="unishm-$version/" HEAD |
 	xz -1 >"$top/SOURCES/unishm-$version.tar.xz"
 
 quietly rpmbuild --define "_topdir $top" --nodeps \
-	$([ -n "${UNISHM_PACKAGE_CHECKS-}" ] || echo --without check) -ba "$SOURCE/packaging/unishm.spec"
+	$([ -n "${UNISHM_PACKAGE_CHECKS-}" ] || echo --without check) -ba \
+	"$SOURCE/packaging/unishm.spec"
 ! grep '^warning:' quietly.log || die 'rpmbuild warns'
 for package in unishm unishm-libs unishm-devel python3-unishm; do
 	ls "$top"/RPMS/*/$package-"$version"-*.rpm >/dev/null || die "no package $package"

@@ -12,8 +12,8 @@ git clone --quiet "$SOURCE" copy/subprojects/unishm
 build() {
 	name=$1
 	shift
-	quietly env CFLAGS=-Werror CXXFLAGS=-Werror PKG_CONFIG_LIBDIR=/none meson setup "$name" copy \
-		--prefix="$PWD/$name-root" --libdir=lib "$@"
+	quietly env CFLAGS=-Werror CXXFLAGS=-Werror PKG_CONFIG_LIBDIR=/none \
+		meson setup "$name" copy --prefix="$PWD/$name-root" --libdir=lib "$@"
 	quietly ninja -C "$name"
 	quietly meson install -C "$name"
 }

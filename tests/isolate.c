@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "isolate.h"
 
+#ifdef __linux__
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ipc.h>
 #include <sys/mount.h>
 #include <sys/shm.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "sys.h"
 
 #define DIRECTORY "/dev/shm"
 
@@ -30,7 +30,7 @@ static bool write_file(const char *path, const char *text)
 	return done;
 }
 
-/* Without root: a user namespace in which we are who we were. */
+/* Without root: a user namespace in which our ids are the same. */
 static bool enter_user_namespace(void)
 {
 	char map[64];
@@ -38,12 +38,13 @@ static bool enter_user_namespace(void)
 	if (unshare(CLONE_NEWUSER) < 0)
 		return false;
 	snprintf(map, sizeof map, "%u %u 1", user, user);
-	bool done = write_file("/proc/self/uid_map", map) && write_file("/proc/self/setgroups", "deny");
+	bool done = write_file("/proc/self/uid_map", map) &&
+			write_file("/proc/self/setgroups", "deny");
 	snprintf(map, sizeof map, "%u %u 1", group, group);
 	return done && write_file("/proc/self/gid_map", map);
 }
 
-/* The namespace made us powerful: be an ordinary user again. */
+/* A new user namespace gives all capabilities: be an ordinary user again. */
 static void drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
@@ -58,11 +59,16 @@ bool isolate(void)
 	if (!root && !enter_user_namespace())
 		return false;
 	bool done = unshare(CLONE_NEWNS | CLONE_NEWIPC) == 0 &&
-			mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+			mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0 &&
 			mount("tmpfs", DIRECTORY, "tmpfs", 0, "mode=1777,size=256m") == 0;
 	if (!root)
 		drop_capabilities();
 	return done;
+}
+
+int isolate_pids_of_children(void)
+{
+	return unshare(CLONE_NEWPID);
 }
 
 /* ---- Clocks -------------------------------------------------------------- */
@@ -154,7 +160,7 @@ int isolate_count_objects(void)
 int isolate_count_segments(void)
 {
 	struct shm_info info;
-	return unishm_sys.shmctl(0, SHM_INFO, (void *)&info) < 0 ? 0 : info.used_ids;
+	return shmctl(0, SHM_INFO, (void *)&info) < 0 ? 0 : info.used_ids;
 }
 
 size_t isolate_posix_memory(void)
@@ -162,27 +168,77 @@ size_t isolate_posix_memory(void)
 	struct statvfs fs;
 	if (statvfs(DIRECTORY, &fs) < 0)
 		return 0;
-	return (size_t)(fs.f_blocks - fs.f_bfree) * fs.f_bsize;
+	return (size_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
 }
 
 size_t isolate_sysv_memory(void)
 {
 	struct shm_info info;
-	if (unishm_sys.shmctl(0, SHM_INFO, (void *)&info) < 0)
+	if (shmctl(0, SHM_INFO, (void *)&info) < 0)
 		return 0;
 	return (size_t)info.shm_tot * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+static void sweep_segments(void)
+{
+	struct shmid_ds ds;
+	int last = shmctl(0, SHM_INFO, &ds);
+	for (int slot = 0; slot <= last; slot++) {
+		int id = shmctl(slot, SHM_STAT_ANY, &ds);
+		if (id < 0)
+			id = shmctl(slot, SHM_STAT, &ds); /* qemu-user has no other */
+		if (id >= 0)
+			shmctl(id, IPC_RMID, NULL);
+	}
+}
+
+static void sweep_objects(void)
+{
+	char path[NAME_MAX + 16];
+	DIR *dir = opendir(DIRECTORY);
+	const struct dirent *entry;
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof path, DIRECTORY "/%s", entry->d_name);
+		if (unlink(path) < 0)
+			rmdir(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 void isolate_sweep(void)
 {
-	char name[256];
-	struct shmid_ds ds;
-	int last = unishm_sys.shmctl(0, SHM_INFO, &ds);
-	for (int slot = 0; slot <= last; slot++) {
-		int id = unishm_sys.shmctl(slot, SHM_STAT_ANY, &ds);
-		if (id >= 0)
-			unishm_sys.shmctl(id, IPC_RMID, NULL);
-	}
-	while (walk(-1, name, sizeof name) > 0 && unlink(name) == 0)
-		continue;
+	sweep_segments();
+	sweep_objects();
 }
+
+#else
+
+#include <errno.h>
+
+bool isolate(void)
+{
+	return false;
+}
+
+int isolate_pids_of_children(void)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
+size_t isolate_posix_memory(void)
+{
+	return 0;
+}
+
+size_t isolate_sysv_memory(void)
+{
+	return 0;
+}
+
+void isolate_sweep(void)
+{
+}
+
+#endif

@@ -1,125 +1,113 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the model test found (docs/testing.md), each as small as it got. The races
- * among them are model_race's to find again.
- */
+/* Processes of other users, and those that change their user or their root. */
+#include "process.h"
+
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "harness.h"
-
-enum { NOBODY = 65534 };
-
-START_TEST(exclusive_creation_looks_at_the_key_before_the_size)
+START_TEST(attachers_of_other_users_are_counted_and_their_deaths_too)
 {
 	begin(_i);
-	struct unishm *other = NULL, *seg = make(0, SMALL, 0600);
-	ck_assert_int_eq(unishm_open(&other, key(0), O_CREAT | O_EXCL, 0, 0600), -EEXIST);
-	ck_assert_int_eq(unishm_open(&other, key(0), O_CREAT | O_EXCL, SIZE_MAX, 0600), -EEXIST);
-	ck_assert_ptr_null(other);
+	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
+	SKIP_UNLESS(can_change_rights(), "macOS cannot change an object");
+	SKIP_UNLESS(is_root(), "needs root");
+	struct agent reader = agent_start_as(NOBODY), writer = agent_start_as(DAEMON);
+	struct unishm *seg = make(0, SMALL, 0644);
+	expect_ok(unishm_chown(seg, DAEMON, (gid_t)-1));
+	expect_ok(ask(&reader, do_open, 0));
+	expect_ok(ask(&writer, do_open, 0));
+	expect_ok(ask(&reader, do_attach, UNISHM_RDONLY));
+	expect_ok(ask(&reader, do_attach, UNISHM_RDONLY));
+	expect_ok(ask(&writer, do_attach, 0));
+	ck_assert_uint_eq(number_attached(seg), 3);
+	expect_rc(ask(&reader, do_number, 0), 3);
+	expect_rc(ask(&writer, do_number, 0), 3);
+	long child = ask(&reader, do_fork, 0);
+	ck_assert_uint_eq(number_attached(seg), 5);
+	expect_rc(ask(&writer, do_number, 0), 5);
+	expect_ok(ask(&reader, do_reap, child));
+	expect_rc(ask(&writer, do_number, 0), 3);
+	agent_kill(&reader);
+	ck_assert_uint_eq(number_attached(seg), 1);
+	expect_rc(ask(&writer, do_number, 0), 1);
+	agent_kill(&writer);
+	ck_assert_uint_eq(number_attached(seg), 0);
 	drop(seg);
 }
 END_TEST
 
-START_TEST(an_owner_locks_what_he_may_not_read)
+START_TEST(a_process_that_dropped_its_privileges_forks_exactly)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root");
-	struct agent owner = agent_start();
-	expect_ok(ask(&owner, do_become, NOBODY));
-	expect_ok(ask(&owner, do_create, 0));
-	expect_ok(ask(&owner, do_chmod, 0200));
-	expect_rc(ask(&owner, do_lock, 0), can_lock() ? 0 : -ENOTSUP);
-	expect_rc(ask(&owner, do_unlock, 0), can_lock() ? 0 : -ENOTSUP);
-	expect_ok(ask(&owner, do_remove, 0));
-	agent_end(&owner);
+	struct unishm *seg = make(0, SMALL, 0600);
+	struct agent agent = attached_agent(2);
+	expect_ok(ask(&agent, do_become, NOBODY));
+	ck_assert_uint_eq(number_attached(seg), 2);
+	for (int i = 0; i < 20; i++) {
+		long child = ask(&agent, do_fork, 0);
+		ck_assert_int_gt(child, 0);
+		ck_assert_uint_eq(number_attached(seg), 4);
+		expect_ok(ask(&agent, do_reap, child));
+		ck_assert_uint_eq(number_attached(seg), 2);
+	}
+	ask(&agent, do_write, 0);
+	expect_ok(ask(&agent, do_detach, 0));
+	ck_assert_uint_eq(number_attached(seg), 1);
+	agent_kill(&agent);
+	ck_assert_uint_eq(number_attached(seg), 0);
+	drop(seg);
 }
 END_TEST
 
-/* Removed is said before refused; and an id of a removed segment is no segment. */
-START_TEST(a_removed_segment_is_removed_also_for_those_whom_it_refuses)
+START_TEST(a_child_of_dropped_privileges_outlives_its_parent_exactly)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root");
-	mine = make(0, SMALL, 0600);
-	int id = unishm_id(mine);
-	struct agent other = agent_start();
-	attach(mine, 0);
-	expect_ok(unishm_remove(mine));
-	expect_ok(ask(&other, do_become, NOBODY));
-	expect_rc(ask(&other, do_attach, 0), -EIDRM);
-	expect_ok(ask(&other, do_close, 0));
-	expect_rc(ask(&other, do_open_id, id), -ENOENT);
-	agent_end(&other);
-	unishm_close(mine);
+	struct unishm *seg = make(0, SMALL, 0600);
+	struct agent agent = attached_agent(2);
+	expect_ok(ask(&agent, do_become, NOBODY));
+	long child = ask(&agent, do_fork, 0), other = ask(&agent, do_fork, 0);
+	ck_assert_uint_eq(number_attached(seg), 6);
+	agent_kill(&agent);
+	ck_assert_uint_eq(number_attached(seg), 4);
+	kill((pid_t)child, SIGKILL);
+	wait_until_gone(child);
+	ck_assert_uint_eq(number_attached(seg), 2);
+	kill((pid_t)other, SIGKILL);
+	wait_until_gone(other);
+	ck_assert_uint_eq(number_attached(seg), 0);
+	drop(seg);
 }
 END_TEST
 
-/* The kernel replaces whole pages, so what ends in the middle of one is gone too. */
-START_TEST(what_is_replaced_to_its_last_page_is_detached)
+static long enter_empty_root(long unused)
 {
-	begin(_i);
-	size_t page = 1 << 18; /* a multiple of every SHMLBA */
-	char *room = map_area(4 * page);
-	struct unishm *small = make(0, 100, 0600), *large = make(1, page + 1, 0600);
-	void *first, *second;
-	munmap(room + page, page_size()); /* no more, or the library's own gets there */
-	expect_ok(unishm_attach_at(small, room + page, 0, &first));
-	expect_ok(unishm_attach_at(large, room, UNISHM_REMAP, &second));
-	ck_assert_uint_eq(number_attached(small), 0);
-	ck_assert_uint_eq(number_attached(large), 1);
-	ck_assert_int_eq(unishm_detach(small, first), -EINVAL);
-	drop(small);
-	drop(large);
-	munmap(room, 4 * page);
-}
-END_TEST
-
-static void close_all_descriptors(void)
-{
-	for (int fd = 3; fd < 256; fd++)
-		if (fcntl(fd, F_GETFD) >= 0)
-			close(fd);
-}
-
-/* Runs in a child without the harness's pipes: they are closed with the rest. */
-static int two_handles_without_descriptors(void)
-{
-	struct unishm_status st;
-	void *addr;
-	close_all_descriptors(); /* so that the handles get the lowest numbers */
-	struct unishm *one = make(0, SMALL, 0600), *two = take(0);
-	attach(one, 0);
-	attach(two, 0);
-	close_all_descriptors();
-	/* The first to be used gets the number that the other remembers. */
-	if (unishm_attach(two, 0, &addr) < 0)
-		return 1;
-	int descriptors = count_descriptors();
-	unishm_close(one);
-	if (count_descriptors() != descriptors)
-		return 2;
-	if (unishm_remove(two) < 0 || unishm_status(two, &st) < 0 || st.number_attached != 2)
-		return 3;
-	unishm_close(two);
+	char dir[] = "/tmp/unishm-root-XXXXXX";
+	(void)unused;
+	if (!mkdtemp(dir) || chdir(dir) < 0 || rmdir(dir) < 0 || chroot(".") < 0)
+		return -errno;
 	return 0;
 }
 
-START_TEST(handles_whose_descriptors_were_closed_do_not_share_a_new_one)
+START_TEST(a_process_in_an_empty_root_directory_counts_and_forks_exactly)
 {
 	begin(_i);
-	SKIP_UNLESS(has_description_locks() || on("sysv"),
-			"a lock of the process goes with any close");
-	int status;
-	pid_t child = fork();
-	if (child == 0)
-		_exit(two_handles_without_descriptors());
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "ended with %x",
-			(unsigned)status);
+	SKIP_UNLESS(is_root(), "needs root");
+	struct unishm *seg = make(0, SMALL, 0600);
+	struct agent agent = attached_agent(2);
+	expect_ok(ask(&agent, enter_empty_root, 0));
+	expect_rc(ask(&agent, do_number, 0), 2);
+	long child = ask(&agent, do_fork, 0);
+	ck_assert_uint_eq(number_attached(seg), 4);
+	expect_ok(ask(&agent, do_reap, child));
+	ck_assert_uint_eq(number_attached(seg), 2);
+	expect_ok(ask(&agent, do_detach, 0));
+	ck_assert_uint_eq(number_attached(seg), 1);
+	agent_end(&agent);
+	drop(seg);
 }
 END_TEST
 
@@ -289,36 +277,6 @@ START_TEST(a_grandchild_leaves_with_its_process_whatever_counted_its_parent)
 }
 END_TEST
 
-/* The library opens one anew for the handle, and another for a moment, which gets the
- * number that the handle remembers. */
-static long ask_after_closing(long unused)
-{
-	struct unishm_status st;
-	(void)unused;
-	if (unishm_status(mine, &st) < 0)
-		return -1;
-	for (int fd = 3; fd < 256; fd++)
-		if (!agent_needs(fd))
-			close(fd);
-	int descriptors = count_descriptors();
-	if (unishm_status(mine, &st) < 0)
-		return -2;
-	unishm_close(mine);
-	return count_descriptors() - descriptors;
-}
-
-START_TEST(asking_after_all_descriptors_were_closed_leaves_none_open)
-{
-	begin(_i);
-	struct unishm *seg = make(0, SMALL, 0600);
-	struct agent agent = agent_start();
-	expect_ok(ask(&agent, do_open, 0));
-	expect_ok(ask(&agent, ask_after_closing, 0));
-	agent_kill(&agent);
-	drop(seg);
-}
-END_TEST
-
 static pid_t fork_and_wait(void)
 {
 	pid_t pid = fork();
@@ -416,30 +374,6 @@ START_TEST(what_a_child_shares_hides_no_attachment)
 }
 END_TEST
 
-/* The library's own mappings go elsewhere. */
-START_TEST(a_range_that_was_detached_stays_free_while_others_attach)
-{
-	begin(_i);
-	SKIP_UNLESS(sizeof(void *) == 8 && !is_instrumented(), "needs addresses to spare");
-	void *one, *two, *again;
-	struct unishm *small = make(0, 4096, 0600), *large = make(1, 1 << 20, 0600);
-	for (int i = 0; i < 3; i++) {
-		one = attach(small, 0);
-		two = attach(large, 0);
-		detach(small, one);
-		detach(large, two);
-		one = attach(small, 0);
-		number_attached(small);
-		expect_ok(unishm_attach_at(large, two, 0, &again));
-		number_attached(large);
-		detach(large, two);
-		detach(small, one);
-	}
-	drop(small);
-	drop(large);
-}
-END_TEST
-
 static long detach_without_rights_or_descriptors(long unused)
 {
 	(void)unused;
@@ -469,69 +403,19 @@ START_TEST(who_can_open_nothing_any_more_still_detaches)
 }
 END_TEST
 
-/* The record's page was freed; a mapping of it would ask for a new one. */
-START_TEST(asking_what_is_gone_takes_no_memory)
+void user_group(Suite *suite)
 {
-	begin(_i);
-	SKIP_UNLESS(is_isolated(), "looks at all of the memory");
-	struct unishm_status st;
-	for (int asked = 0; asked < 3; asked++) {
-		struct unishm *seg = make(0, SMALL, 0600), *other = take(0);
-		for (int i = 0; i < asked; i++)
-			number_attached(other);
-		expect_ok(unishm_remove(seg));
-		unishm_close(seg);
-		size_t used = memory_used();
-		for (int i = 0; i < 3; i++)
-			ck_assert_int_eq(unishm_status(other, &st), -EIDRM);
-		ck_assert_uint_le(memory_used(), used);
-		unishm_close(other);
-	}
-}
-END_TEST
-
-/* A foreign link keeps the object alive, and so the lock of the first remover. */
-START_TEST(what_somebody_linked_can_be_removed_twice)
-{
-	begin(_i);
-	SKIP_UNLESS(is_isolated() && on("posix"), "is about POSIX objects");
-	struct unishm *seg = make(0, SMALL, 0600), *other = take(0);
-	char path[300], second[320];
-	snprintf(path, sizeof path, "%s", record_path());
-	snprintf(second, sizeof second, "%s.linked", path);
-	ck_assert_int_eq(link(path, second), 0);
-	expect_ok(unishm_remove(seg));
-	int rc = unishm_remove(other);
-	ck_assert_msg(rc == 0 || rc == -EIDRM, "%d", rc);
-	unlink(second);
-	unishm_close(seg);
-	unishm_close(other);
-}
-END_TEST
-
-static void fill(Suite *suite)
-{
-	TCase *t = group(suite, "found", NULL, 20);
-	EACH(t, exclusive_creation_looks_at_the_key_before_the_size);
-	EACH(t, an_owner_locks_what_he_may_not_read);
-	EACH(t, a_removed_segment_is_removed_also_for_those_whom_it_refuses);
-	EACH(t, what_is_replaced_to_its_last_page_is_detached);
-	EACH(t, a_range_that_was_detached_stays_free_while_others_attach);
-	EACH(t, asking_what_is_gone_takes_no_memory);
-	EACH(t, what_somebody_linked_can_be_removed_twice);
-	t = group(suite, "found native", "native", 20);
-	EACH(t, who_can_open_nothing_any_more_still_detaches);
-	EACH(t, handles_whose_descriptors_were_closed_do_not_share_a_new_one);
+	TCase *t = group(suite, "users", NULL, 20);
+	EACH(t, attachers_of_other_users_are_counted_and_their_deaths_too);
+	EACH(t, a_process_that_dropped_its_privileges_forks_exactly);
+	EACH(t, a_child_of_dropped_privileges_outlives_its_parent_exactly);
+	t = group(suite, "users native", "native", 20);
+	EACH(t, a_process_in_an_empty_root_directory_counts_and_forks_exactly);
 	EACH(t, a_writer_that_lost_the_right_to_write_forks_without_a_trace);
+	EACH(t, attachments_from_before_and_after_a_change_of_user_are_both_carried_over);
 	EACH(t, a_successors_mode_is_in_nobodys_way);
 	EACH(t, a_grandchild_leaves_with_its_process_whatever_counted_its_parent);
-	EACH(t, attachments_from_before_and_after_a_change_of_user_are_both_carried_over);
-	EACH(t, asking_after_all_descriptors_were_closed_leaves_none_open);
 	EACH(t, an_old_descriptor_is_no_permission);
 	EACH(t, what_a_child_shares_hides_no_attachment);
-}
-
-int main(void)
-{
-	return harness_main("found", fill);
+	EACH(t, who_can_open_nothing_any_more_still_detaches);
 }

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The run: in namespaces of its own where there are such, swept before and after. */
+/* The run: isolated where the system allows, swept before and after each test. */
 #include "internal.h"
 
 #include "config.h"
+#include "isolate.h"
 
-#include <dirent.h>
-#include <grp.h>
-#include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <sys/ipc.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/shm.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 bool harness_in_agent;
 int harness_lifeline[2];
@@ -29,61 +26,6 @@ static volatile int *skipped;
 /* ---- Where systems differ ------------------------------------------------ */
 
 #ifdef __linux__
-#include <linux/capability.h>
-#include <sys/syscall.h>
-
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	bool done = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	close(fd);
-	return done;
-}
-
-/* Without root: a user namespace in which we are who we were. */
-static bool enter_user_namespace(void)
-{
-	char map[64];
-	unsigned user = geteuid(), group_id = getegid();
-	if (unshare(CLONE_NEWUSER) < 0)
-		return false;
-	snprintf(map, sizeof map, "%u %u 1", user, user);
-	bool done = write_file("/proc/self/uid_map", map) &&
-			write_file("/proc/self/setgroups", "deny");
-	snprintf(map, sizeof map, "%u %u 1", group_id, group_id);
-	return done && write_file("/proc/self/gid_map", map);
-}
-
-/* The namespace made us powerful: be an ordinary user again. */
-static void drop_capabilities(void)
-{
-	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct none[2];
-	memset(none, 0, sizeof none);
-	syscall(SYS_capset, &header, none);
-}
-
-/* Own System V segments and an own /dev/shm, of a size that a test can fill. */
-static bool isolate(void)
-{
-	bool root = geteuid() == 0;
-	if (!root && !enter_user_namespace())
-		return false;
-	bool done = unshare(CLONE_NEWNS | CLONE_NEWIPC) == 0 &&
-			mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0 &&
-			mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777,size=256m") == 0;
-	if (!root)
-		drop_capabilities();
-	return done;
-}
-
-int harness_enter_pid_namespace(void)
-{
-	return unshare(CLONE_NEWPID);
-}
-
 /* These have clone()'s first two arguments the other way round. */
 long raw_fork(void)
 {
@@ -104,53 +46,11 @@ int resident_pages(void *addr, size_t length)
 		count += resident[i] & 1;
 	return count;
 }
-
-size_t harness_sysv_memory(void)
-{
-	struct shm_info info;
-	if (shmctl(0, SHM_INFO, (void *)&info) < 0)
-		return 0;
-	return (size_t)info.shm_tot * page_size();
-}
-
-/* In an own namespace all segments are ours, whatever their keys. */
-static void sweep_sysv(void)
-{
-	struct shmid_ds ds;
-	int last = shmctl(0, SHM_INFO, &ds);
-	for (int slot = 0; slot <= last; slot++) {
-		int id = shmctl(slot, SHM_STAT_ANY, &ds);
-		if (id < 0)
-			id = shmctl(slot, SHM_STAT, &ds); /* qemu-user has no other */
-		if (id >= 0)
-			shmctl(id, IPC_RMID, NULL);
-	}
-}
 #else
 int resident_pages(void *addr, size_t length)
 {
 	(void)addr, (void)length;
 	return -1;
-}
-
-static bool isolate(void)
-{
-	return false;
-}
-
-int harness_enter_pid_namespace(void)
-{
-	errno = ENOSYS;
-	return -1;
-}
-
-size_t harness_sysv_memory(void)
-{
-	return 0;
-}
-
-static void sweep_sysv(void)
-{
 }
 #endif
 
@@ -229,20 +129,6 @@ int rounds(int many)
 
 /* ---- Leaving nothing behind ---------------------------------------------- */
 
-static void sweep_objects(void)
-{
-	char path[NAME_MAX + 16];
-	DIR *dir = opendir("/dev/shm");
-	if (!dir)
-		return;
-	for (struct dirent *entry; (entry = readdir(dir));) {
-		snprintf(path, sizeof path, "/dev/shm/%s", entry->d_name);
-		if (unlink(path) < 0)
-			rmdir(path);
-	}
-	closedir(dir);
-}
-
 static void remove_key(const char *name, key_t which)
 {
 	struct unishm_options opt = UNISHM_OPTIONS_INIT;
@@ -265,8 +151,7 @@ static void sweep_keys(pid_t owner)
 static void sweep(void)
 {
 	if (isolated) {
-		sweep_sysv();
-		sweep_objects();
+		isolate_sweep();
 	} else {
 		sweep_keys(harness_runner);
 	}
