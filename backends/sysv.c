@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The System V backend: shmget, shmat, shmdt, shmctl. The kernel counts. This file adds what the
- * contract promises and the kernel does not do: no attach after removal, one errno for one cause,
- * no call on another segment with a reused id, no segment that is visible before its init
- * callback has filled it (making.c).
+ * contract promises and the kernel does not do: no attach after removal, one errno for one cause, no
+ * call on another segment with a reused id, no segment visible before it is filled (making.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,11 +33,9 @@ static bool is_same(struct unishm *seg, const struct shmid_ds *ds)
 	struct sysv_handle *handle = handle_of(seg);
 	bool key_fits = ushv_key_of(ds) == seg->key ||
 			(ushv_is_removed(ds, seg->key) && ushv_key_of(ds) == IPC_PRIVATE);
-	if (!key_fits || (size_t)ds->shm_segsz != seg->size)
-		return false;
-	if (handle->creator && ds->shm_cpid != handle->creator)
-		return false;
-	if (handle->attached && ds->shm_atime == 0)
+	bool creator_fits = !handle->creator || ds->shm_cpid == handle->creator;
+	if (!key_fits || !creator_fits || (size_t)ds->shm_segsz != seg->size ||
+			(handle->attached && ds->shm_atime == 0))
 		return false;
 	handle->creator = ds->shm_cpid;
 	handle->attached = ds->shm_atime != 0;

@@ -26,7 +26,7 @@ struct unishm_own {
 	struct unishm_own_fork fork;
 	struct unishm *opening; /* callback.c: what this thread is opening; NULL */
 	int why_for;            /* error.c: the code that a reason is kept for; 0: none */
-	bool mute;              /* error.c: the shim calls, and nobody will ask for a reason */
+	bool mute;              /* error.c: the shim calls: no reason is kept */
 	bool pausing;           /* thread.c: signal handlers run in pauses only */
 	struct {
 		int state, type;

@@ -150,7 +150,7 @@ static int dispatch_open(struct unishm_own *own, struct unishm *seg,
 
 static void close_handle(const struct unishm_own *own, struct unishm *seg);
 
-/* Nobody can open a private segment that was just made but by guessing its id. One that has a key
+/* No process can open a private segment that was just made but by guessing its id. One that has a key
  * may be open elsewhere by now, and stays, as after two calls. */
 static void undo_open(const struct unishm_own *own, struct unishm *seg)
 {

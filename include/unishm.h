@@ -73,7 +73,7 @@ enum {
 };
 
 /*
- * unishm_init_fn - fill a segment that nobody else can see yet.
+ * unishm_init_fn - fill a segment that no other process can see yet.
  * @addr: the segment's bytes, all zero, writable during the call only.
  * @size: how many.
  * @arg:  what struct unishm_options carried.
@@ -267,7 +267,7 @@ UNISHM_API int unishm_detach(struct unishm *seg, const void *addr);
  * unishm_remove - remove the segment.
  *
  * Its key is free at once. Attached processes keep working until they detach;
- * nobody can attach any more (-EIDRM), not even through open handles. Memory is
+ * no handle can attach any more (-EIDRM), not even through open handles. Memory is
  * freed when the last process detaches or ends. Removing again while it lives
  * does nothing and succeeds. Another segment that took the key meanwhile is
  * never touched.
@@ -395,7 +395,7 @@ enum {
  * @arg:     passed to @visit.
  *
  * Touches nothing but unfinished work of this library whose maker is proved to be
- * dead. Nobody has to call it: whoever creates the same key removes such a rest as
+ * dead. No program has to call it: a creator of the same key removes such a rest as
  * well. Those of other users need privilege; they are visited, and stay.
  *
  * Return: 0, what @visit returned, -EINVAL (unknown @backend or @flags), -ENOTSUP

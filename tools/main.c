@@ -95,7 +95,7 @@ void restore_sigpipe(void)
 	signal(SIGPIPE, former_sigpipe);
 }
 
-/* Nobody reads what we write: the other end of a pipe or socket is closed. */
+/* No process reads what we write: the other end of a pipe or socket is closed. */
 static bool output_is_closed(void)
 {
 	struct pollfd fd = { STDOUT_FILENO, POLLOUT, 0 };

@@ -82,7 +82,7 @@ void ushp_object_unlock_removal(const struct object *object);
 bool ushp_object_close_ends_removal(const struct object *object);
 
 /* After a hold was taken on a removed segment that keeps a name by its id: is it still there, with
- * nobody about to destroy it who has not seen that hold? See by_id.h. */
+ * no process about to destroy it that has not seen that hold? See by_id.h. */
 bool ushp_object_outlives_removal(const struct object *object);
 
 /* Does the name lead to this file, where it can be seen? */

@@ -275,7 +275,7 @@ bool ushp_sys_needs_claim(const struct unishm_options *opt)
 }
 
 /* On System V an owner may change and remove a segment whose mode gives them nothing. Here the
- * mode gives it to them, and to nobody else, for the moment of an open. Killed in between, it
+ * mode gives it to them, and to no other user, for the moment of an open. Killed in between, it
  * stays so: it is no more than they could give themselves. */
 static int open_with_mode(int path_fd, const struct stat *st)
 {

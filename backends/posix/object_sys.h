@@ -123,7 +123,7 @@ int ushp_sys_chown(const struct object *object, bool named, uid_t user, gid_t gr
 /* ---- Permission ------------------------------------------------------------------ */
 
 /* Ask the kernel whether the effective user may do @want (4, 2, 1) with what @fd is open on.
- * -EACCES; -EROFS: nobody may write here; -ENOSYS: it does not tell. */
+ * -EACCES; -EROFS: no user may write here; -ENOSYS: it does not tell. */
 int ushp_sys_access(int fd, unsigned want);
 
 /* And whether that user has the rights of the owner @user. -EPERM. */

@@ -103,7 +103,7 @@ static void fill_in(struct claim *claim, uint64_t op)
 	entry->attach_op = op;
 }
 
-/* With the lock: what is read now is written by nobody else. A word that counts is that of one who
+/* With the lock: what is read now is written by no other process. A word that counts is that of one who
  * took the slot, and died, since its word was looked at: leave it at once, for our lock makes it
  * look alive. */
 static int fill_slot(struct claim *claim)

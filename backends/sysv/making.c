@@ -6,7 +6,7 @@
  * yet, and one whose maker died, from every segment of other programs. A maker goes through
  * these stages:
  *
- *   shmget   SYSV_BORN: SYSV_MODE_BORN, by which nobody can write, and never attached
+ *   shmget   SYSV_BORN: SYSV_MODE_BORN, by which no process can write, and never attached
  *   IPC_SET  SYSV_MARKED: MODE_FILLING, and a group number that no program chooses by chance.
  *            The owner may set any group, and the kernel keeps the true one as that of the
  *            creator.
@@ -25,7 +25,7 @@
  * A user namespace may map none of those numbers. There the mark is another segment, the claim,
  * whose key is made of the id of the first. The maker creates it after the first step, and
  * removes it just before the last; one that is killed between those two leaves a whole segment
- * with MODE_FILLING, by which nobody has more rights than its owner.
+ * with MODE_FILLING, by which no user has more rights than its owner.
  */
 #include <errno.h>
 #include <fcntl.h>
