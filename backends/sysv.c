@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The System V backend: shmget, shmat, shmdt, shmctl. The kernel counts. This file adds what the
- * contract promises and the kernel does not do: no attach after removal, one errno for one cause, no
+ * contract promises and the kernel does not do: no attach after removal, one errno for a cause, no
  * call on another segment with a reused id, no segment visible before it is filled (making.c).
  */
 #include <errno.h>

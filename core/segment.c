@@ -150,8 +150,8 @@ static int dispatch_open(struct unishm_own *own, struct unishm *seg,
 
 static void close_handle(const struct unishm_own *own, struct unishm *seg);
 
-/* No process can open a private segment that was just made but by guessing its id. One that has a key
- * may be open elsewhere by now, and stays, as after two calls. */
+/* No process can open a private segment that was just made but by guessing its id. One that has a
+ * key may be open elsewhere by now, and stays, as after two calls. */
 static void undo_open(const struct unishm_own *own, struct unishm *seg)
 {
 	if (seg->created && seg->key == UNISHM_PRIVATE && unishm_enter(own, seg) == 0) {

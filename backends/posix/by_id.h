@@ -22,11 +22,12 @@
  *
  * Destroying. The name goes when nothing is attached any more: at the removal, or with the last
  * detach, or, when the last holder was killed or is of a user who may not do it, when a process
- * next makes, lists or finds segments by the shim, or lists them. The destroyer holds PLACE_REMOVE, then
- * stores head.removed, then counts, then takes the name away, then drops the lock.
+ * next makes, lists or finds segments by the shim, or lists them. The destroyer holds
+ * PLACE_REMOVE, then stores head.removed, then counts, then takes the name away, then drops the
+ * lock.
  *
- * An attacher takes its hold, and if head.removed or that bit is set then, it waits until no process
- * holds PLACE_REMOVE, and then looks whether the file has a name. So none is overlooked. If the
+ * An attacher takes its hold, and if head.removed or that bit is set then, it waits until no
+ * process holds PLACE_REMOVE, and then looks whether the file has a name. So none is overlooked. If the
  * attacher saw neither, they were set later, and the destroyer counts later still, and sees the
  * hold. If it saw one and the destroyer did not see the hold, then the count, and so the lock, came
  * before the hold: the attacher has waited for the end of it, and finds no name. A lock of a

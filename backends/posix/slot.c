@@ -103,9 +103,9 @@ static void fill_in(struct claim *claim, uint64_t op)
 	entry->attach_op = op;
 }
 
-/* With the lock: what is read now is written by no other process. A word that counts is that of one who
- * took the slot, and died, since its word was looked at: leave it at once, for our lock makes it
- * look alive. */
+/* With the lock: what is read now is written by no other process. A word that counts is that of one
+ * that took the slot, and died, since its word was looked at: leave it at once, for our lock makes
+ * it look alive. */
 static int fill_slot(struct claim *claim)
 {
 	struct record_tail tail;
