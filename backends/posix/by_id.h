@@ -27,10 +27,10 @@
  * lock.
  *
  * An attacher takes its hold, and if head.removed or that bit is set then, it waits until no
- * process holds PLACE_REMOVE, and then looks whether the file has a name. So none is overlooked. If the
- * attacher saw neither, they were set later, and the destroyer counts later still, and sees the
- * hold. If it saw one and the destroyer did not see the hold, then the count, and so the lock, came
- * before the hold: the attacher has waited for the end of it, and finds no name. A lock of a
+ * process holds PLACE_REMOVE, and then looks whether the file has a name. So none is overlooked.
+ * If the attacher saw neither, they were set later, and the destroyer counts later still, and sees
+ * the hold. If it saw one and the destroyer did not see the hold, then the count, and so the lock,
+ * came before the hold: the attacher has waited for the end of it, and finds no name. A lock of a
  * destroyer that was killed is gone.
  */
 #ifndef UNISHM_POSIX_BY_ID_H

@@ -110,6 +110,14 @@ WRAP(int, ushp_lock_take, (const struct lock_file *file, enum lock_owner owner, 
 	return __real_ushp_lock_take(file, owner, at, count, exclusive);
 }
 
+WRAP(int, ushp_lock_must_take, (const struct lock_file *file, enum lock_owner owner, uint64_t at,
+		uint64_t count, bool exclusive))
+{
+	if (broken.claims_nothing && at == PLACE_CLAIM)
+		return 0;
+	return __real_ushp_lock_must_take(file, owner, at, count, exclusive);
+}
+
 WRAP(int, ushp_hold_move, (struct unishm *seg, bool lost))
 {
 	return broken.moves_nothing ? 0 : __real_ushp_hold_move(seg, lost);
