@@ -65,7 +65,7 @@ static int move_slot_to_process(struct posix *p, bool lost)
 static int need_map(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	int rc = p->hold.map.base ? 0 : -EACCES;
+	int rc = p->hold.map.base || p->object.writable ? 0 : -EACCES;
 	for (unsigned i = 0; rc == -EACCES && i < seg->attached; i++)
 		rc = ushp_sys_map_record_by_data(&p->object, seg->attachments[i].addr, seg->size,
 				p->hold.index, &p->hold.map);
@@ -86,10 +86,10 @@ static int take_readers(struct unishm *seg, unsigned *taken)
 	return rc;
 }
 
-/* The process lost its descriptor and may open the object for reading only, so no exclusive lock
- * can be had, and the slot's belongs to a description that its children will share. Each attachment
- * gets a reader hold, and then the slot counts it no more; for a moment both count. */
-static int move_slot_to_readers(struct unishm *seg)
+/* The process may open the object for reading only by now, so no other description can have an
+ * exclusive lock, and the slot's belongs to one that its children will share. Each attachment gets
+ * a reader hold, and then the slot counts it no more; for a moment both count. */
+static int move_slot_to_readers(struct unishm *seg, bool lost)
 {
 	struct posix *p = posix_of(seg);
 	unsigned taken = 0;
@@ -100,7 +100,7 @@ static int move_slot_to_readers(struct unishm *seg)
 	p->hold.entry.word -= taken;
 	ushp_hold_put_word(p);
 	if (rc == 0)
-		ushp_hold_drop_slot(p, false);
+		ushp_hold_drop_slot(p, !lost);
 	return rc;
 }
 
@@ -111,13 +111,22 @@ static int reopen(struct posix *p, int access)
 	return ushp_object_reopen(&p->object, access);
 }
 
+static bool can_read(struct posix *p)
+{
+	int fd = reopen(p, O_RDONLY);
+	if (fd >= 0)
+		ushp_lock_close(fd);
+	return fd >= 0;
+}
+
 static int move_slot_somewhere(struct unishm *seg, bool lost)
 {
 	struct posix *p = posix_of(seg);
 	int fd = reopen(p, O_RDWR);
+	if (fd < 0 && (!p->object.writable || can_read(p)))
+		return move_slot_to_readers(seg, lost);
 	if (fd < 0)
-		return p->object.writable ? move_slot_to_process(p, lost)
-					  : move_slot_to_readers(seg);
+		return move_slot_to_process(p, lost);
 	int rc = move_slot(p, fd, lost);
 	ushp_lock_close(fd);
 	return rc;

@@ -274,8 +274,10 @@ void world_inherit(struct world *world, unsigned child, unsigned parent)
 			continue;
 		const struct known_handle *handle = &from->handle[from->slot[i].handle];
 		const struct known_segment *segment = &world->segment[handle->segment];
-		to->slot[i].reader |= !may(segment, from->user, 2) &&
+		bool reader = !may(segment, from->user, 2) &&
 				(handle->reader || may(segment, from->user, 4));
+		to->slot[i].reader |= reader;
+		from->slot[i].reader |= reader; /* nor can it lock a slot for itself alone */
 	}
 	for (int reader = 1; reader >= 0; reader--) /* who can write has the last word */
 		for (int i = 0; i < SLOTS; i++)
