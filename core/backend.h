@@ -236,8 +236,6 @@ const char *unishm_group_text(gid_t group, char *out, size_t room);
 
 /* unishm_because() for -EACCES and -EPERM, on a segment with this mode and owner. */
 int unishm_because_denied(int rc, mode_t mode, uid_t owner);
-/* The same where the directory of all segments may be what refuses. */
-int unishm_because_closed(int rc, const char *directory);
 
 /* This process: getpid() without the system call. */
 pid_t unishm_pid(void);

@@ -64,19 +64,6 @@ int unishm_because_denied(int rc, mode_t mode, uid_t owner)
 			letters, mode & 0400 ? "change the mode" : "have root change the mode");
 }
 
-int unishm_because_closed(int rc, const char *directory)
-{
-	struct stat st;
-	char letters[10], name[64];
-	if (unishm_sys.stat(directory, &st) < 0 || (st.st_mode & 07777) == 01777)
-		return rc;
-	return unishm_because(rc,
-			"this user may not do that in the directory %s, whose mode is %s "
-			"and owner %s; have its mode changed to 1777, or use the System V backend",
-			directory, unishm_mode_text(st.st_mode & 0777, letters),
-			unishm_user_text(st.st_uid, name, sizeof name));
-}
-
 static const char *time_text(int64_t seconds, char *out, size_t room)
 {
 	struct tm parts;

@@ -64,3 +64,16 @@ int ushp_because_no_file(void)
 			"something that is no shared memory has its name; "
 			"move it away, or choose another key");
 }
+
+int ushp_because_closed(int rc, const char *directory)
+{
+	struct stat st;
+	char letters[10], name[64];
+	if (unishm_sys.stat(directory, &st) < 0 || (st.st_mode & 07777) == 01777)
+		return rc;
+	return unishm_because(rc,
+			"this user may not do that in the directory %s, whose mode is %s "
+			"and owner %s; have its mode changed to 1777, or use the System V backend",
+			directory, unishm_mode_text(st.st_mode & 0777, letters),
+			unishm_user_text(st.st_uid, name, sizeof name));
+}

@@ -30,6 +30,9 @@ int ushp_make_draft(struct draft *draft, const char *prefix, mode_t mode,
 int ushp_list_directory(const char *directory, const char *prefix,
 		int (*found)(const char *name, ino_t inode, void *arg), void *arg);
 
+/* @rc with the reason if @directory may be what refuses: -EACCES or -EPERM. */
+int ushp_because_closed(int rc, const char *directory);
+
 /* -EBADMSG with the reason: a link, a directory, a socket or a FIFO has the name of a segment. */
 int ushp_because_no_file(void);
 

@@ -90,7 +90,7 @@ int ushp_sys_because_missing(int rc)
 {
 	struct stat st;
 	if (rc == -EACCES)
-		return unishm_because_closed(rc, DIRECTORY);
+		return ushp_because_closed(rc, DIRECTORY);
 	if (rc != -ENOENT && rc != -ENOTDIR)
 		return rc;
 	if (unishm_sys.stat(DIRECTORY, &st) < 0 ? errno != ENOENT && errno != ENOTDIR

@@ -62,7 +62,7 @@ int ushp_sys_because_missing(int rc)
 {
 	struct stat st;
 	if (rc == -EACCES)
-		return unishm_because_closed(rc, UNISHM_SIDECAR_DIRECTORY);
+		return ushp_because_closed(rc, UNISHM_SIDECAR_DIRECTORY);
 	if (rc == -ENOENT && unishm_sys.stat(UNISHM_SIDECAR_DIRECTORY, &st) < 0 &&
 			(errno == ENOENT || errno == ENOTDIR))
 		return unishm_because(rc,
