@@ -159,7 +159,7 @@ int ushp_unlock(struct unishm *seg)
 	if (rc <= 0)
 		return rc;
 	rc = ushp_hold_need_writable(seg);
-	if (rc == -EACCES)
+	if (rc == -EACCES || rc == -EBADF)
 		return end_own_lock(seg);
 	return rc < 0 ? rc : end_all_locks(seg, view.tail.head.lock_epoch + 1);
 }

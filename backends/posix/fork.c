@@ -258,7 +258,8 @@ static bool shed(struct unishm *seg, void *addr, size_t length, bool is_under_wa
 void ushp_fork_shed(struct unishm *seg, bool is_under_way)
 {
 	struct posix *p = posix_of(seg);
-	ushp_lock_close_kept();
+	if (!is_under_way) /* the call may have the list of locks locked */
+		ushp_lock_close_kept();
 	if (shed(seg, p->hold.anchor, 1, is_under_way))
 		p->hold.anchor = NULL;
 	if (shed(seg, p->pin.addr, seg->size, is_under_way))
