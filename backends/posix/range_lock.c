@@ -273,7 +273,8 @@ void ushp_lock_close_kept(void)
 {
 	if (none())
 		return;
-	unishm_mutex_lock(&guard);
+	if (!unishm_mutex_try(&guard))
+		return; /* the fork interrupted a call that has it */
 	for (const struct process_file *file = files; keeps && file; file = file->next)
 		close_kept_of(file);
 	keeps = false;
