@@ -157,8 +157,6 @@ static int take_slot(struct posix *p)
 		.pid = (uint32_t)unishm_pid(),
 		.attach_pid = (uint32_t)unishm_pid(),
 	};
-	if (p->object.shared)
-		ushp_object_renew(&p->object); /* if not, the process will hold it */
 	enum lock_owner owner = ushp_object_lock_owner(&p->object);
 	struct lock_file file = ushp_object_locks(&p->object);
 	int rc = ushp_slot_claim(&p->object, &file, owner, p->free, &wanted, &hold->index,
@@ -221,11 +219,20 @@ static void take_out(struct unishm *seg, struct unishm_attachment *old, bool usa
 		p->hold.entry.word -= ushp_hold_count(&p->hold) > 0;
 }
 
+/* A description that children share can hold no lock of ours. Where the only other one would be for
+ * reading, the descriptor stays, to write by, and reader holds have descriptions of their own. If
+ * there is none at all, the process will hold the slot. */
+static bool can_have_slot(struct posix *p)
+{
+	int rc = p->object.writable && p->object.shared ? ushp_object_renew(&p->object) : 0;
+	return p->object.writable && rc != -EACCES && rc != -EROFS;
+}
+
 int ushp_hold_add(struct unishm *seg, bool data_keeps, struct unishm_attachment *new)
 {
 	struct posix *p = posix_of(seg);
 	bool first = !p->hold.taken, keeps = data_keeps && !p->object.shared;
-	bool reader = !p->object.writable;
+	bool reader = first ? !can_have_slot(p) : !p->object.writable;
 	int rc = reader ? 0 : first ? take_slot(p) : add_to_slot(p);
 	if (rc == 0 && !reader && first && !keeps)
 		map_record(p);
@@ -284,7 +291,7 @@ void ushp_hold_close(struct unishm *seg)
 static int recount_in_slot(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	int rc = p->object.writable ? take_slot(p) : LOCK_BUSY;
+	int rc = can_have_slot(p) ? take_slot(p) : LOCK_BUSY;
 	if (rc != 0)
 		return rc;
 	if (p->hold.carrier == HOLD_BY_DESCRIPTOR)

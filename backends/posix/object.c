@@ -105,8 +105,11 @@ int ushp_object_replace(struct object *object, int fd, bool writable)
 int ushp_object_renew(struct object *object)
 {
 	bool writable = true;
+	struct stat st;
 	int fd = ushp_object_reopen(object, O_RDWR);
 	if (fd == -EACCES || fd == -EROFS) {
+		if (object->writable && ushp_object_check(object, &st) == 0)
+			return fd;
 		writable = false;
 		fd = ushp_object_reopen(object, O_RDONLY);
 	}

@@ -40,7 +40,8 @@ int ushp_object_check(const struct object *object, struct stat *st);
 int ushp_object_reopen(const struct object *object, int access);
 
 /* Have a descriptor again after ushp_object_check() said -EBADF, or another description
- * than children have (@object->shared). */
+ * than children have (@object->shared). -EACCES and -EROFS: the other one would be for reading
+ * only, while the one that is there can be written by; it stays. */
 int ushp_object_renew(struct object *object);
 
 /* Replace the descriptor by @fd, another one of the same file. */
