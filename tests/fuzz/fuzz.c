@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../descriptors.h"
 #include "../isolate.h"
 
 static int said = 2; /* libFuzzer closes standard error for the target */
@@ -95,23 +96,9 @@ void check_answer(const char *call, int rc)
 	CHECK(rc == 0 || *unishm_errmsg(), "%s answers %d without a message", call, rc);
 }
 
-static bool is_kept(int fd)
-{
-	char path[32], to[64];
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	ssize_t length = readlink(path, to, sizeof to - 1);
-	if (length < 0)
-		return false;
-	to[length] = '\0';
-	return strcmp(to, "/dev/shm") == 0 || (length > 5 && strcmp(to + length - 5, "/maps") == 0);
-}
-
 unsigned count_descriptors(void)
 {
-	unsigned count = 0;
-	for (int fd = 0; fd < 100; fd++)
-		count += fcntl(fd, F_GETFD) >= 0 && !is_kept(fd);
-	return count;
+	return (unsigned)open_descriptors_below(100);
 }
 
 unsigned count_mappings(const char *without)

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include "config.h"
+#include "descriptors.h"
 #include "isolate.h"
 
 #include <dirent.h>
@@ -126,25 +127,9 @@ size_t memory_used(void)
 	return on("sysv") ? isolate_sysv_memory() : isolate_posix_memory();
 }
 
-/* The library keeps two for the process, once it needs them: of the directory where objects are,
- * and of the list of mappings. */
-static bool is_kept(int fd)
-{
-	char path[32], to[64];
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	ssize_t length = readlink(path, to, sizeof to - 1);
-	if (length < 0)
-		return false;
-	to[length] = '\0';
-	return strcmp(to, "/dev/shm") == 0 || (length > 5 && strcmp(to + length - 5, "/maps") == 0);
-}
-
 int count_descriptors(void)
 {
-	int open_now = 0;
-	for (int fd = 0; fd < 4096; fd++)
-		open_now += fcntl(fd, F_GETFD) >= 0 && !is_kept(fd);
-	return open_now;
+	return open_descriptors_below(4096);
 }
 
 bool has_description_locks(void)
