@@ -85,8 +85,8 @@ START_TEST(an_owner_whom_the_mode_lets_only_read_unlocks_what_it_locked)
 	expect_ok(ask(&agent, do_unlock, 0));
 	expect_ok(ask(&agent, do_status, 0));
 	ck_assert(!board->st.locked);
+	expect_ok(ask(&agent, do_remove, 0));
 	agent_end(&agent);
-	drop(take(0));
 }
 END_TEST
 
