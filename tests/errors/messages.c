@@ -36,7 +36,17 @@ START_TEST(a_message_gives_no_advice_that_cannot_help)
 	says("this handle has no attachment", "name the address");
 	expect_rc(unishm_attach(NULL, 0, &addr), -EINVAL);
 	says("an argument is NULL", "out of range");
+	drop(seg);
+}
+END_TEST
+
+START_TEST(a_refused_address_is_no_matter_of_the_size)
+{
+	begin(_i);
+	SKIP_UNLESS(!is_instrumented(), "ThreadSanitizer replaces such an address by 0");
+	struct unishm *seg = make(0, 1, 0600);
 	char *highest = (char *)(UINTPTR_MAX - UINTPTR_MAX % granularity() - granularity());
+	void *addr;
 	ck_assert_int_lt(unishm_attach_at(seg, highest, 0, &addr), 0);
 	says("choose", "ask for less");
 	drop(seg);
@@ -124,6 +134,7 @@ void message_group(Suite *suite)
 {
 	TCase *t = group(suite, "denied", NULL, 15);
 	EACH(t, a_message_gives_no_advice_that_cannot_help);
+	EACH(t, a_refused_address_is_no_matter_of_the_size);
 	EACH(t, what_only_an_owner_may_do_is_no_matter_of_the_mode);
 	EACH(t, a_message_names_owner_and_mode_of_what_is_refused);
 	EACH(t, a_reader_is_refused_with_the_same_errno_everywhere);
