@@ -1,15 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The queue of examples/sync_queue.c, with producers and consumers that are killed at random
- * moments and started anew: no job is lost, none is counted twice, and nothing hangs.
+ * moments and started anew: no job is lost, none is counted twice, and nothing hangs. Before
+ * that, it goes on with semaphores that cannot count further.
  * Usage: queue_kills [SECONDS]
  */
 #define main main_of_the_example
 int main_of_the_example(void);
 #include "../../examples/sync_queue.c"
 #undef main
+#include <limits.h>
 
 enum { PRODUCERS = 2, ALL = PRODUCERS + 3 };
+
+/* A post that no process waits for stays: after long use there are as many as can be. */
+static int works_with_full_semaphores(struct queue *q)
+{
+	if (sem_init(&q->room, 1, SEM_VALUE_MAX) < 0 || sem_init(&q->changed, 1, SEM_VALUE_MAX) < 0)
+		return 0;
+	int works = put(q, 1) == 0 && take(q) == 1;
+	sem_init(&q->room, 1, 0);
+	sem_init(&q->changed, 1, 0);
+	return works;
+}
 
 /* Each job is 1: so the sum is the number of those that were taken. */
 static int produce_ones(struct queue *q)
@@ -73,7 +86,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", unishm_errmsg());
 		return EXIT_FAILURE;
 	}
-	int status = kill_for(argc > 1 ? atoi(argv[1]) : 3, addr);
+	int status = EXIT_FAILURE;
+	if (!works_with_full_semaphores(addr))
+		printf("a full semaphore stops the queue\n");
+	else
+		status = kill_for(argc > 1 ? atoi(argv[1]) : 3, addr);
 	if (unishm_remove(seg) < 0)
 		status = EXIT_FAILURE;
 	unishm_close(seg);
