@@ -64,6 +64,7 @@ static int held(struct box *b, int error)
 	if (b->put > b->taken + 1)
 		b->put = b->taken + 1; /* no more than one fits: the others are put again */
 	b->mended++;
+	pthread_cond_broadcast(&b->changed); /* the owner did not come to it */
 	return pthread_mutex_consistent(&b->lock);
 }
 
