@@ -145,6 +145,65 @@ START_TEST(fork_handlers_that_run_between_ours_may_use_the_library)
 }
 END_TEST
 
+static void *places_of_parent[4];
+
+/* The parent is still within fork(), and has what it opened for the child. */
+static void await_child_in_fork(void)
+{
+	while (board->flag == 0)
+		sched_yield();
+}
+
+/* Detach the attachments that the parent had: what is given up must not be counted. */
+static void give_up_one_by_one(void)
+{
+	unsigned long count = number_attached(mine);
+	for (int i = 0; i < 4; i++) {
+		detach(mine, places_of_parent[i]);
+		unsigned long now = number_attached(mine);
+		if (now != --count)
+			board->count++;
+	}
+	board->flag = 1;
+}
+
+static long fork_with_attachments(long flags)
+{
+	mine = take(0);
+	board->flag = board->count = 0;
+	for (int i = 0; i < 4; i++)
+		places_of_parent[i] = attach(mine, (int)flags);
+	early_handler[IN_PARENT] = await_child_in_fork;
+	fork_once(give_up_one_by_one);
+	early_handler[IN_PARENT] = NULL;
+	expect(board->count == 0, "%d times a wrong count", board->count);
+	expect_rc((long)number_attached(mine), 4);
+	unishm_close(mine);
+	return 0;
+}
+
+static void give_up_as(uid_t user, int flags)
+{
+	struct unishm *seg = make(0, SMALL, 0644);
+	struct agent agent = user ? agent_start_as(user) : agent_start();
+	expect_ok(ask(&agent, fork_with_attachments, flags));
+	agent_end(&agent);
+	ck_assert_uint_eq(number_attached(seg), 0);
+	drop(seg);
+}
+
+START_TEST(what_a_child_gives_up_is_not_counted_though_fork_has_not_returned)
+{
+	begin(_i);
+	SKIP_UNLESS(has_description_locks() || on("sysv"),
+			"the parent has the child's locks until it knows that the child has them");
+	give_up_as(0, 0);
+	give_up_as(0, UNISHM_RDONLY);
+	if (is_root())
+		give_up_as(65534, UNISHM_RDONLY);
+}
+END_TEST
+
 static pthread_mutex_t programs_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool stop;
 static atomic_long calls;
@@ -801,6 +860,7 @@ static void fill(Suite *suite)
 	TCase *t = group(suite, "handlers", "native", 30);
 	EACH(t, fork_handlers_of_the_program_may_use_the_library);
 	EACH(t, fork_handlers_that_run_between_ours_may_use_the_library);
+	EACH(t, what_a_child_gives_up_is_not_counted_though_fork_has_not_returned);
 	EACH(t, a_lock_around_calls_and_forks_never_deadlocks);
 	t = group(suite, "beside calls", "native", 60);
 	EACH(t, a_fork_does_not_wait_until_threads_pause);

@@ -213,30 +213,47 @@ void ushp_reader_forget(struct posix *p, struct unishm_attachment *at)
 		ushp_lock_forget(p->object.dev, p->object.ino, at->own[PLACE]);
 }
 
-/* Each byte needs a description of its own to be given up alone; the last may have the heir's. */
-static void inherit_by_description(struct posix *p, struct unishm_attachment *at, int fd, bool last)
+/* The heir's description is also the parent's until its fork() has returned. So each byte gets one
+ * of its own, which ends with the attachment. */
+static int inherit_by_own(struct posix *p, struct unishm_attachment *at,
+		const struct lock_file *heir)
 {
-	struct lock_file heir = { fd, false, p->object.dev, p->object.ino }, own = heir;
-	void *page;
-	own.fd = last ? fd : ushp_object_reopen(&p->object, O_RDONLY);
-	if (own.fd < 0)
-		own.fd = fd; /* then it counts until the last one ends */
-	if (own.fd != fd &&
-			ushp_lock_take(&own, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false) == 0)
-		ushp_lock_drop(&heir, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
-	if (ushp_map_anchor(own.fd, &page) == 0)
+	void *page = NULL;
+	int fd = ushp_object_reopen(&p->object, O_RDONLY);
+	if (fd < 0)
+		return fd;
+	const struct lock_file own = { fd, false, p->object.dev, p->object.ino };
+	int rc = ushp_map_anchor(fd, &page);
+	if (rc == 0)
+		rc = ushp_lock_must_take(&own, LOCK_OF_DESCRIPTION, at->own[PLACE], 1, false);
+	if (rc == 0) {
+		ushp_lock_drop(heir, LOCK_OF_DESCRIPTION, at->own[PLACE], 1);
 		at->own[PAGE] = (uint64_t)(uintptr_t)page;
-	if (own.fd != fd)
-		ushp_lock_close(own.fd);
+	} else if (page) {
+		ushp_unmap_anchor(page);
+	}
+	ushp_lock_close(fd);
+	return rc;
 }
 
-void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
-		bool last)
+/* Where the object cannot be opened again, all count until the last one ends. */
+static bool inherit_by_description(struct posix *p, struct unishm_attachment *at, int fd)
+{
+	const struct lock_file heir = { fd, false, p->object.dev, p->object.ino };
+	void *page;
+	if (inherit_by_own(p, at, &heir) == 0)
+		return true;
+	if (ushp_map_anchor(fd, &page) < 0)
+		return false;
+	at->own[PAGE] = (uint64_t)(uintptr_t)page;
+	return true;
+}
+
+bool ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place)
 {
 	at->own[PLACE] = place;
 	at->own[PAGE] = fd < 0 ? (uint64_t)BY_PROCESS : BY_DESCRIPTOR;
 	if (place == 0)
 		ushp_reader_take(p, false, at);
-	else if (fd >= 0)
-		inherit_by_description(p, at, fd, last);
+	return place == 0 || fd < 0 || inherit_by_description(p, at, fd);
 }

@@ -47,9 +47,8 @@ void ushp_reader_forget_page(struct unishm_attachment *at);
 /* Take a lock by process, which is the parent's, out of the list. */
 void ushp_reader_forget(struct posix *p, struct unishm_attachment *at);
 
-/* Hold what the parent took: byte @place (0: nothing, take one), by the description of @fd (of
- * which @at is the @last user), or, if that is -1, by process. */
-void ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place,
-		bool last);
+/* Hold what the parent took: byte @place (0: nothing, take one), by the description of @fd or, if
+ * that is -1, by process. False: the description must be kept by its descriptor. */
+bool ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place);
 
 #endif
