@@ -148,7 +148,7 @@ static int destroy(struct unishm *seg, unsigned long attached)
 	int rc = find(&p->object, names.removed, &place);
 	if (rc < 0)
 		return rc != -ENOENT;
-	if (ushp_object_begin_removal(&p->object) < 0)
+	if (ushp_object_begin_removal(&p->object, BRIEFLY) < 0)
 		return 1;
 	rc = take_live_names(&p->object, &names); /* a dead remover's, if any */
 	if (rc == 0)
@@ -164,7 +164,7 @@ bool ushp_by_id_is_half_removed(struct unishm *seg, const struct stat *st)
 	enum place place;
 	if (!ushp_says_removed(p, st) || ushp_is_name_by_id(p->object.name + 1) ||
 			find(&p->object, names.removed, &place) < 0 ||
-			ushp_object_begin_removal(&p->object) < 0)
+			ushp_object_begin_removal(&p->object, BRIEFLY) < 0)
 		return false;
 	int rc = take_live_names(&p->object, &names);
 	ushp_object_end_removal(&p->object);

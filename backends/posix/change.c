@@ -42,7 +42,7 @@ static int take_name_away(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct stat st;
-	int rc = ushp_object_begin_removal(&p->object);
+	int rc = ushp_object_begin_removal(&p->object, LONG);
 	if (rc < 0)
 		return rc;
 	rc = p->by_id || p->st.st_nlink > 1 ? ushp_by_id_take_names(seg) : -ENOENT;
@@ -58,14 +58,18 @@ static int take_name_away(struct unishm *seg)
 	return rc;
 }
 
+static bool is_unlinked(struct posix *p)
+{
+	return ushp_object_check(&p->object, &p->st) == 0 && p->st.st_nlink == 0;
+}
+
 /* The name is gone. If there is no lock, no process is attached or about to attach, and the link
  * count of the file says that it was removed. Otherwise the record must say so for attachers
  * (hold.c). */
 static bool is_past(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	return ushp_is_unused(seg) && ushp_object_check(&p->object, &p->st) == 0 &&
-			p->st.st_nlink == 0;
+	return ushp_is_unused(seg) && is_unlinked(p);
 }
 
 /* Another link keeps the file, but its name is gone, and a remover has recorded that. */
@@ -89,7 +93,7 @@ int ushp_remove(struct unishm *seg)
 		ushp_hold_secure(seg); /* a file without a name cannot always be opened again */
 	if (rc == 0)
 		rc = take_name_away(seg);
-	if (rc == -ENOENT && says_removed(p))
+	if ((rc == -ENOENT && says_removed(p)) || (rc == -EBUSY && is_unlinked(p)))
 		return look_as_owner(seg, &view);
 	if (rc < 0)
 		return rc == -ENOENT ? because_unseen(&p->object) : rc;

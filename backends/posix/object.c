@@ -202,10 +202,10 @@ static int try_removal(const struct object *object)
 }
 
 /* Two processes that meet here both release their locks and try again. A process that may read the
- * file can hold this lock without end; then the call fails after a tenth of a second. */
-int ushp_object_begin_removal(const struct object *object)
+ * file can hold this lock without end; then the call fails. */
+int ushp_object_begin_removal(const struct object *object, enum patience patience)
 {
-	for (unsigned tries = 0; tries < 100; tries++) {
+	for (unsigned tries = 0; tries < patience; tries++) {
 		int rc = try_removal(object);
 		if (rc != LOCK_BUSY)
 			return rc;

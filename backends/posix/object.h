@@ -73,8 +73,12 @@ int ushp_object_permit(const struct object *object, const struct stat *st, bool 
  * -EPERM with the reason. */
 int ushp_object_must_own(const struct object *object, const struct stat *st);
 
+/* How long to wait for another process, in milliseconds at least: what a user asked for waits for
+ * one that is not scheduled on a busy machine; what is done beside that does not hold a call up. */
+enum patience { BRIEFLY = 100, LONG = 2000 };
+
 /* Keep other processes from removing the name of this file. -EBUSY. */
-int ushp_object_begin_removal(const struct object *object);
+int ushp_object_begin_removal(const struct object *object, enum patience patience);
 void ushp_object_end_removal(const struct object *object);
 
 /* The same in two steps: this thread is done; the lock, which the description's end ends, too. */
