@@ -24,6 +24,7 @@ static unsigned slots[SLOTS]; /* an id + 1; 0: empty */
 static unsigned filled;
 static int highest;
 static struct timespec made_of; /* the directory as it was; 0: no table yet */
+static int64_t made_at; /* just before that look at it */
 
 static int64_t milliseconds(const struct timespec *time)
 {
@@ -116,22 +117,25 @@ static int fill(void)
 	return rc;
 }
 
-/* A change within the clock's grain of the last look may have gone unseen. */
+/* The directory may have changed again after the table was made, within the clock's grain of the
+ * change before that: then its time tells nothing. */
 static bool is_fresh(const struct stat *directory)
 {
 	enum { GRAIN = 30 };
 	return made_of.tv_sec && made_of.tv_sec == directory->st_mtim.tv_sec &&
 			made_of.tv_nsec == directory->st_mtim.tv_nsec &&
-			now_of(CLOCK_REALTIME) - milliseconds(&made_of) > GRAIN;
+			made_at - milliseconds(&made_of) > GRAIN;
 }
 
 /* With the lock held. */
 static int refresh(bool anyway)
 {
 	struct stat directory;
+	int64_t now = now_of(CLOCK_REALTIME);
 	int rc = ushp_sys_stat("/.", AT_SYSTEM_PLACE, &directory);
 	if (rc < 0 || (!anyway && is_fresh(&directory)))
 		return rc;
+	made_at = now;
 	rc = fill();
 	made_of = rc == 0 ? directory.st_mtim : (struct timespec){ 0, 0 };
 	return rc;

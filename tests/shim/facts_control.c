@@ -2,12 +2,15 @@
 /* What shmctl() answers. */
 #include "facts.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SIZE = 5000 };
@@ -223,6 +226,50 @@ static void new_one_has_an_index(void)
 	say("%d", found);
 }
 
+static struct timespec in_milliseconds(struct timespec from, long more)
+{
+	from.tv_nsec += more * 1000000;
+	from.tv_sec += from.tv_nsec / 1000000000;
+	from.tv_nsec %= 1000000000;
+	return from;
+}
+
+static bool is_past(struct timespec time)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec > time.tv_sec ||
+			(now.tv_sec == time.tv_sec && now.tv_nsec > time.tv_nsec);
+}
+
+/* Make one; the directory of the objects has changed at @when. */
+static int make_at(struct timespec when)
+{
+	const struct timespec both[] = { when, when };
+	int id = make(SIZE, 0600);
+	utimensat(AT_FDCWD, "/dev/shm", both, 0);
+	return id;
+}
+
+/* Within the grain of the clock of files the directory's time does not tell them apart. The first
+ * is asked for within that grain, the other after it. */
+static void made_at_the_same_instant(void)
+{
+	struct shmid_ds ds;
+	struct timespec when;
+	bool found;
+	do {
+		clock_gettime(CLOCK_REALTIME, &when);
+		when = in_milliseconds(when, 300);
+		int id = make_at(when);
+		found = shmctl(id, SHM_STAT, &ds) == id;
+	} while (is_past(when));
+	int other = make_at(when);
+	struct timespec later = in_milliseconds(when, 50);
+	clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &later, NULL);
+	say("%d %d", found, shmctl(other, SHM_STAT, &ds) == other);
+}
+
 static void lock_limits(void)
 {
 	if (is_root())
@@ -250,6 +297,7 @@ const struct fact control_facts[] = {
 	{ "SHM_INFO", counts },
 	{ "SHM_STAT by index", indices },
 	{ "a new segment has an index", new_one_has_an_index },
+	{ "two made at the same instant have an index each", made_at_the_same_instant },
 	{ "SHM_LOCK and RLIMIT_MEMLOCK", lock_limits },
 	{ NULL, NULL },
 };
