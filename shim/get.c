@@ -155,7 +155,11 @@ static int find(key_t key, size_t size, int flags)
 	int rc = open_with(key, size, flags, 0);
 	if (rc == -ENOENT && flags & IPC_CREAT)
 		rc = create(key, size, flags, O_CREAT);
-	return rc == -EACCES ? answer_unreadable(key, size, flags) : rc;
+	if (rc != -EACCES)
+		return rc;
+	rc = answer_unreadable(key, size, flags);
+	/* With IPC_CREAT it is no answer that there is none: it could not be made. */
+	return rc == -ENOENT && flags & IPC_CREAT ? -EACCES : rc;
 }
 
 static bool exists(key_t key)

@@ -2,6 +2,7 @@
 /* What shmget() answers. */
 #include "facts.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -176,6 +177,26 @@ static void permission_asked(void)
 		say("%s ", result(shmget(key, 0, modes[i])));
 }
 
+static void create_where_none_can_be_made(void *arg)
+{
+	(void)arg;
+	become(65534, 65534);
+	int id = shmget(fresh_key(), 100, IPC_CREAT | 0600);
+	say("%d", id < 0 && errno == ENOENT);
+	if (id >= 0)
+		shmctl(id, IPC_RMID, NULL);
+}
+
+/* The shim has no other place for a segment than a directory. */
+static void never_missing(void)
+{
+	if (!is_root())
+		return;
+	chmod("/dev/shm", 0755);
+	ended(child(create_where_none_can_be_made, NULL));
+	chmod("/dev/shm", 01777);
+}
+
 static void many(void)
 {
 	int ids[300], good = 0;
@@ -213,5 +234,6 @@ const struct fact get_facts[] = {
 	{ "what permission is asked for", permission_asked },
 	{ "many segments", many },
 	{ "SHM_HUGETLB without a size", huge_pages },
+	{ "IPC_CREAT never answers ENOENT", never_missing },
 	{ NULL, NULL },
 };
