@@ -53,30 +53,35 @@ static void end_outer(const struct shim_call *call)
 	restore_signals(call);
 }
 
+static void begin_inner(struct shim_call *call)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &call->state);
+}
+
+static void end_inner(const struct shim_call *call)
+{
+	int ours;
+	pthread_setcancelstate(call->state, &ours);
+}
+
 /* What the library calls from within its own calls is a part of those, but for cancellation: the
  * System V backend counts on calls that are no points of that. */
 int ushs_begin(struct shim_call *call)
 {
 	call->inner = unishm_holds_forks();
 	call->mute = unishm_own.mute;
-	if (call->inner)
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &call->state);
-	else
-		begin_outer(call);
+	(call->inner ? begin_inner : begin_outer)(call);
 	int rc = unishm_hold_forks();
-	unishm_own.mute = rc == 0;
-	if (rc < 0 && !call->inner)
-		end_outer(call);
+	if (rc == 0)
+		unishm_own.mute = true;
+	else
+		(call->inner ? end_inner : end_outer)(call);
 	return rc;
 }
 
 void ushs_end(const struct shim_call *call)
 {
-	int ours;
 	unishm_own.mute = call->mute;
 	unishm_release_forks();
-	if (call->inner)
-		pthread_setcancelstate(call->state, &ours);
-	else
-		end_outer(call);
+	(call->inner ? end_inner : end_outer)(call);
 }
