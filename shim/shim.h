@@ -53,6 +53,7 @@ struct shim_segment {
 	struct unishm *seg;
 	unsigned uses;     /* calls that are at it */
 	unsigned attached;
+	bool idle;         /* it is counted as such */
 	uint64_t last_use; /* when it was left idle */
 };
 

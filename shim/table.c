@@ -57,15 +57,25 @@ static struct shim_segment *find(int id)
 	return segment;
 }
 
+/* As it was at the end of its use: a child has no lock in RAM, and finds handles idle that nothing
+ * has counted. */
+static void count_as_idle(struct shim_segment *segment, bool is)
+{
+	idle += is;
+	idle -= segment->idle;
+	segment->idle = is;
+}
+
 static void begin_use(struct shim_segment *segment)
 {
-	idle -= is_idle(segment);
+	count_as_idle(segment, false);
 	segment->uses++;
 }
 
-/* Take it off the table; it is idle, and not counted as such. Closed after the lock is given up. */
+/* Take it off the table; it is idle. Closed after the lock is given up. */
 static void take_out(struct shim_segment *segment)
 {
+	count_as_idle(segment, false);
 	struct shim_segment **at = bucket_of_id(segment->seg->id);
 	while (*at != segment)
 		at = &(*at)->next;
@@ -86,7 +96,7 @@ static struct shim_segment *longest_idle(void)
 	struct shim_segment *found = NULL;
 	for (unsigned i = 0; i < BUCKETS; i++)
 		for (struct shim_segment *at = segments[i]; at; at = at->next)
-			if (is_idle(at) && (!found || at->last_use < found->last_use))
+			if (at->idle && (!found || at->last_use < found->last_use))
 				found = at;
 	return found;
 }
@@ -105,9 +115,9 @@ static struct shim_segment *end_use(struct shim_segment *segment)
 	}
 	ushs_remember(segment->seg);
 	segment->last_use = ++clock_of_uses;
-	if (++idle <= MOST_IDLE)
+	count_as_idle(segment, true);
+	if (idle <= MOST_IDLE)
 		return NULL;
-	idle--;
 	struct shim_segment *oldest = longest_idle();
 	if (oldest)
 		take_out(oldest);
@@ -163,10 +173,8 @@ static bool close_idle(void)
 	for (;;) {
 		unishm_mutex_lock(&guard);
 		struct shim_segment *segment = idle > 0 ? longest_idle() : NULL;
-		if (segment) {
-			idle--;
+		if (segment)
 			take_out(segment);
-		}
 		unishm_mutex_unlock(&guard);
 		if (!segment)
 			return any;
@@ -242,7 +250,6 @@ static struct shim_segment *take_destroyed(void)
 		for (struct shim_segment *at = segments[i]; at; at = at->next) {
 			if (!is_idle(at) || !is_destroyed(at->seg))
 				continue;
-			idle--;
 			take_out(at);
 			return at;
 		}

@@ -2,12 +2,15 @@
 /* Many at once, and killed at any point. */
 #include "facts.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { LOCKED = 24 };
 
 static int id;
 
@@ -206,6 +209,36 @@ static void memory_comes_back(void)
 	}
 }
 
+static int descriptors(void)
+{
+	int open = 0;
+	for (int fd = 0; fd < 256; fd++)
+		open += fcntl(fd, F_GETFD) >= 0;
+	return open;
+}
+
+static int ids[LOCKED];
+
+static void look_at_all(void *before)
+{
+	enum { FEW = 16 }; /* handles that nothing needs are kept, but not all of them */
+	struct shmid_ds ds;
+	for (int i = 0; i < 2 * LOCKED; i++)
+		shmctl(ids[i % LOCKED], IPC_STAT, &ds);
+	say("%d", descriptors() <= *(int *)before + FEW);
+}
+
+/* The locks are the parent's: nothing keeps the segments in the child. */
+static void child_of_who_locked_many(void)
+{
+	int before = descriptors();
+	for (int i = 0; i < LOCKED; i++) {
+		ids[i] = make(100, 0600);
+		shmctl(ids[i], SHM_LOCK, NULL);
+	}
+	ended(child(look_at_all, &before));
+}
+
 const struct fact robust_facts[] = {
 	{ "processes attach and detach", processes },
 	{ "threads attach and detach", threads },
@@ -215,5 +248,6 @@ const struct fact robust_facts[] = {
 	{ "attach against remove", attach_against_remove },
 	{ "attached in turns after removal", attached_by_turns_after_removal },
 	{ "memory comes back", memory_comes_back },
+	{ "a child of a process that locked many", child_of_who_locked_many },
 	{ NULL, NULL },
 };
