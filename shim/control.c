@@ -195,8 +195,7 @@ static int tell_sums(void *buffer)
 	unsigned used;
 	struct shm_info info;
 	memset(&info, 0, sizeof info);
-	int highest = ushs_each_id(add_up, &info);
-	ushs_highest_index(&used);
+	int highest = ushs_each_id(&used, add_up, &info);
 	info.used_ids = (int)used;
 	if (!ushs_can_write(buffer, sizeof info))
 		return -EFAULT;

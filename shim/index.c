@@ -166,11 +166,9 @@ int ushs_id_of_index(int index)
 	return id;
 }
 
-int ushs_each_id(void (*visit)(int id, void *arg), void *arg)
+int ushs_each_id(unsigned *used, void (*visit)(int id, void *arg), void *arg)
 {
-	int last = 0, rc = 0;
-	unsigned used;
-	last = ushs_highest_index(&used);
+	int last = ushs_highest_index(used);
 	for (int i = 0; i <= last; i++) {
 		unishm_mutex_lock(&guard);
 		unsigned id = slots[i];
@@ -178,5 +176,5 @@ int ushs_each_id(void (*visit)(int id, void *arg), void *arg)
 		if (id)
 			visit((int)(id - 1), arg);
 	}
-	return rc < 0 ? rc : last;
+	return last;
 }

@@ -134,8 +134,8 @@ void ushs_sweep(bool now);
 int ushs_highest_index(unsigned *used);
 /* The id that index @index leads to, or @index itself if it is an id. -EINVAL. */
 int ushs_id_of_index(int index);
-/* For each id that there is. */
-int ushs_each_id(void (*visit)(int id, void *arg), void *arg);
+/* The same, with a call for each id that there is. */
+int ushs_each_id(unsigned *used, void (*visit)(int id, void *arg), void *arg);
 
 /* ---- system.c ----------------------------------------------------------------- */
 
