@@ -94,15 +94,13 @@ static int answer_unreadable(key_t key, size_t size, int flags)
 	return rc;
 }
 
-/* @seg was just opened, or made. */
+/* @seg was just opened, or made: its status is the one that it was bound with. */
 static int answer_opened(struct unishm *seg, size_t size, int flags)
 {
 	struct shim_segment *segment;
-	struct stat st;
-	bool created = seg->created;
-	int rc = created ? seg->id : ushp_object_check(&posix_of(seg)->object, &st);
-	if (rc == 0 && !created)
-		rc = answer_existing(posix_of(seg)->object.fd, &st, seg->size, size, flags);
+	const struct posix *p = posix_of(seg);
+	int rc = seg->created ? seg->id
+			: answer_existing(p->object.fd, &p->st, seg->size, size, flags);
 	int used = ushs_use_opened(seg, &segment);
 	if (used == 0)
 		ushs_leave(segment);
