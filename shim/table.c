@@ -105,15 +105,14 @@ static struct shim_segment *longest_idle(void)
 static struct shim_segment *end_use(struct shim_segment *segment)
 {
 	segment->uses--;
-	if (!is_idle(segment)) {
-		ushs_remember(segment->seg); /* its descriptor may be another one now */
-		return NULL;
-	}
-	if (posix_of(segment->seg)->gone || segment->seg->size > LARGE) {
+	bool ends = is_idle(segment);
+	if (ends && (posix_of(segment->seg)->gone || segment->seg->size > LARGE)) {
 		take_out(segment);
 		return segment;
 	}
-	ushs_remember(segment->seg);
+	ushs_remember(segment->seg); /* its descriptor may be another one than before */
+	if (!ends)
+		return NULL;
 	segment->last_use = ++clock_of_uses;
 	count_as_idle(segment, true);
 	if (idle <= MOST_IDLE)
@@ -145,7 +144,6 @@ static struct shim_segment *insert(struct shim_segment *fresh)
 		fresh->next = *bucket;
 		*bucket = fresh;
 		fresh->uses = 1;
-		ushs_remember(fresh->seg);
 	} else {
 		begin_use(segment);
 	}
