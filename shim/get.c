@@ -60,9 +60,8 @@ static unsigned wanted(int flags)
 /* What the mode grants to the owner needs no question; see object.h. */
 static bool is_plain(const struct stat *st, unsigned want)
 {
-	const uid_t overflow = 65534; /* in a user namespace it may be anybody */
 	return want == 0 || ((want & ~((unsigned)st->st_mode >> 6 & 7)) == 0 &&
-			st->st_uid == unishm_sys.geteuid() && st->st_uid != overflow);
+			ushp_object_is_own(st));
 }
 
 static int permit(int fd, const struct stat *st, unsigned want)

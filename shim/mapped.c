@@ -13,12 +13,11 @@
 #include "os.h"
 #include "posix/entries.h"
 #include "posix/handle.h"
+#include "posix/object_sys.h"
 
 static bool is_ours(struct unishm *seg, const struct unishm_mapping *mapping, uint64_t offset)
 {
-	const struct object *object = &posix_of(seg)->object;
-	return mapping->inode == object->ino && mapping->offset == offset &&
-			unishm_mapping_is_on(mapping, object->dev);
+	return mapping->offset == offset && ushp_sys_is_data(&posix_of(seg)->object, mapping);
 }
 
 /* Is anything left of the attachment at @addr? Yes, too, if the system does not tell. */
