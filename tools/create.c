@@ -141,8 +141,7 @@ static int no_place(const struct unishm_options *opt, const char *text)
 
 static int not_created(int rc, const struct unishm_options *opt, const char *text, bool told)
 {
-	char why[700]; /* before other calls fail */
-	snprintf(why, sizeof why, "%s", library_message());
+	const char *why = library_message(); /* before other calls fail */
 	if (opt->init && transfer_interrupted())
 		return fail("create %s: interrupted; nothing was created", text);
 	if (rc == -ETIMEDOUT)
