@@ -2,7 +2,6 @@
 /* unishm doctor: what this system offers each backend, how full it is, and what will cause
  * trouble. */
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,39 +101,6 @@ static enum level fullness(uint64_t part, uint64_t whole)
 }
 
 /* ---- Does each backend work? ---------------------------------------------- */
-
-/* A page that no other process can find, and that is removed at once. */
-static int make_and_remove(const char *backend)
-{
-	struct unishm_options opt = UNISHM_OPTIONS_INIT;
-	struct unishm *seg;
-	void *addr;
-	opt.backend = backend;
-	opt.size = 4096;
-	opt.mode = 0600;
-	int rc = unishm_open_with(&seg, &opt);
-	if (rc < 0)
-		return rc;
-	rc = unishm_attach(seg, 0, &addr);
-	if (rc == 0)
-		*(volatile char *)addr = 1;
-	int removed = unishm_remove(seg);
-	unishm_close(seg);
-	return rc < 0 ? rc : removed;
-}
-
-/* A signal must not end the command while the segment exists. */
-static int try_backend(const char *backend)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGBUS);
-	sigprocmask(SIG_BLOCK, &all, &before);
-	int rc = make_and_remove(backend);
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	return rc;
-}
 
 /* NULL: what the message says. */
 static const char *remedy_for(int rc, const char *backend)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "segments.h"
 
 /* As of env(1): this command failed; the program cannot be run so; there is none. */
 enum { RUN_FAILED = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
@@ -203,23 +204,6 @@ static int preload(const char *library)
 	return status;
 }
 
-/* What fails here would fail in the program, which cannot say why. */
-static int try_memory(void)
-{
-	struct unishm *seg;
-	struct unishm_options opt = UNISHM_OPTIONS_INIT;
-	opt.backend = "posix";
-	opt.size = 1;
-	opt.mode = 0600;
-	if (unishm_open_with(&seg, &opt) < 0) {
-		library_failed();
-		return RUN_FAILED;
-	}
-	unishm_remove(seg);
-	unishm_close(seg);
-	return DONE;
-}
-
 /* ---- run ----------------------------------------------------------------------- */
 
 static int execute(const char *path, char **argv)
@@ -252,8 +236,11 @@ static int run_program(char **argv)
 	int status = check_program(path, 0);
 	if (status == DONE)
 		status = find_library(&library);
-	if (status == DONE)
-		status = try_memory();
+	/* What fails here would fail in the program, which cannot say why. */
+	if (status == DONE && try_backend("posix") < 0) {
+		library_failed();
+		status = RUN_FAILED;
+	}
 	if (status == DONE)
 		status = preload(library);
 	return status == DONE ? execute(path, argv) : status;

@@ -39,6 +39,12 @@ int for_each_segment(int count, char **texts,
 /* How a segment is spelled as SEGMENT. */
 struct text segment_spelling(const struct unishm_status *st);
 
+/* ---- Does a backend work: trial.c -------------------------------------------- */
+
+/* Make, attach and remove a private segment. No signal ends the command while it exists. 0 or a
+ * negative errno value; prints nothing. */
+int try_backend(const char *backend);
+
 /* ---- Who is attached: attached.c -------------------------------------------- */
 
 struct attachment {
