@@ -9,7 +9,7 @@
 
 #include "harness.h"
 
-enum { NOBODY = 65534, USER = 1000, OTHER = 1001 };
+enum { USER = 1000, OTHER = 1001 };
 
 /* Before refuse() is used. */
 #define NEEDS_FILTERS SKIP_UNLESS(!emulator(), "qemu-user has no filters of system calls")

@@ -167,6 +167,9 @@ size_t record_memory(void);
 
 /* ---- Agents -------------------------------------------------------------- */
 
+/* Users other than root. */
+enum { NOBODY = 65534, DAEMON = 1 };
+
 struct agent {
 	pid_t pid;    /* as this process sees it */
 	pid_t waiter; /* the child of this process to wait for: usually the same */

@@ -747,7 +747,7 @@ START_TEST(who_may_not_look_at_a_key_is_told_that_it_is_taken)
 	SKIP_UNLESS(is_root(), "needs root to become another user");
 	real = unishm_sys;
 	unishm_sys.shmctl = shmctl_without_stat_any;
-	struct agent nobody = agent_start_as(65534);
+	struct agent nobody = agent_start_as(NOBODY);
 	struct unishm *theirs = make(0, SMALL, 0600);
 	expect_rc(ask(&nobody, do_create, 0), -EEXIST);
 	expect_rc(ask(&nobody, do_open, 0), -EACCES);
@@ -807,7 +807,7 @@ START_TEST(a_maker_killed_before_any_call_blocks_nobody_of_its_user)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root to become another user");
-	struct agent nobody = agent_start_as(65534);
+	struct agent nobody = agent_start_as(NOBODY);
 	int quiet = 0;
 	for (long turn = 0; quiet < 2; turn++) {
 		long killed = ask(&nobody, make_and_be_killed, turn);
@@ -869,7 +869,7 @@ START_TEST(a_maker_at_any_call_is_not_seen_by_other_users)
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root to become another user");
 	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
-	struct agent maker = agent_start_as(65534), other = agent_start_as(1);
+	struct agent maker = agent_start_as(NOBODY), other = agent_start_as(DAEMON);
 	long pid = 1;
 	for (long turn = 0; pid; turn++) {
 		pid = ask(&maker, make_and_be_stopped, turn);

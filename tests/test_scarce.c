@@ -9,7 +9,7 @@
 
 #include "harness.h"
 
-enum { OTHER = 65534, TWICE = 2 };
+enum { TWICE = 2 };
 
 static struct unishm *held;
 static void *places[TWICE];
@@ -157,7 +157,7 @@ START_TEST(a_reader_that_can_open_nothing_forks_and_stays_counted)
 	begin(_i);
 	SKIP_UNLESS(is_root() && can_share(), "needs another user");
 	mine = make(0, SMALL, 0644);
-	struct agent agent = agent_start_as(OTHER);
+	struct agent agent = agent_start_as(NOBODY);
 	fork_without_descriptors(&agent, UNISHM_RDONLY);
 	leave_one_by_one(&agent);
 	agent_end(&agent);
@@ -183,7 +183,7 @@ START_TEST(a_child_with_one_descriptor_for_all_leaves_when_it_has_detached_all)
 	begin(_i);
 	SKIP_UNLESS(is_root() && can_share(), "needs another user");
 	mine = make(0, SMALL, 0644);
-	struct agent agent = agent_start_as(OTHER);
+	struct agent agent = agent_start_as(NOBODY);
 	expect_ok(ask(&agent, attach_twice, UNISHM_RDONLY));
 	expect_ok(ask(&agent, open_one_more, 0));
 	expect_ok(ask(&agent, have_child_that_detaches, 0));
@@ -212,7 +212,7 @@ START_TEST(a_reader_held_by_its_process_is_counted_again_after_all_was_closed)
 	begin(_i);
 	SKIP_UNLESS(is_root() && can_share(), "needs another user");
 	mine = make(0, SMALL, 0644);
-	struct agent agent = agent_start_as(OTHER);
+	struct agent agent = agent_start_as(NOBODY);
 	fork_without_descriptors(&agent, UNISHM_RDONLY);
 	close_all_and_ask(&agent);
 	agent_end(&agent);

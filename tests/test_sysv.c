@@ -292,7 +292,7 @@ START_TEST(a_maker_of_an_ordinary_user_is_in_nobodys_way)
 {
 	begin_makers(_i);
 	SKIP_UNLESS(is_root() && is_isolated(), "needs root");
-	struct agent nobody = agent_start_as(65534), other = agent_start_as(1);
+	struct agent nobody = agent_start_as(NOBODY), other = agent_start_as(DAEMON);
 	for (long turn = 0;; turn++) {
 		if (!ask(&nobody, make_and_be_killed, turn))
 			break;
@@ -659,7 +659,7 @@ START_TEST(what_may_be_a_first_step_is_removed_only_to_create_it)
 	begin_sysv();
 	SKIP_UNLESS(is_root() && is_isolated(), "needs root");
 	struct shmid_ds was;
-	struct agent other = agent_start_as(1);
+	struct agent other = agent_start_as(DAEMON);
 	int id = foreign_segment(key(0), 0411, false);
 	ck_assert(raw_stat(id, &was));
 	ck_assert_int_eq(try_open(0), -ENOENT);
@@ -740,7 +740,7 @@ START_TEST(what_others_left_is_visited_and_stays)
 {
 	begin_makers(_i);
 	SKIP_UNLESS(is_root() && is_isolated(), "needs root");
-	struct agent other = agent_start_as(1);
+	struct agent other = agent_start_as(DAEMON);
 	leave_unfinished(0);
 	expect_rc(ask(&other, sweep_all, 0), 1);
 	expect_rc(ask(&other, do_create, 0), -EACCES);

@@ -5,8 +5,6 @@
 
 #include "harness.h"
 
-enum { NOBODY = 65534, DAEMON = 1 };
-
 bool all_are(const char *bytes, size_t count, char value);
 
 /* Whether nothing is mapped there. */

@@ -74,7 +74,7 @@ START_TEST(an_owner_whom_the_mode_lets_only_read_unlocks_what_it_locked)
 	SKIP_UNLESS(can_lock(), "this system cannot lock System V segments");
 	SKIP_UNLESS(is_root(), "needs root to be another user");
 	struct agent agent = agent_start();
-	expect_ok(ask(&agent, do_become, 65534));
+	expect_ok(ask(&agent, do_become, NOBODY));
 	expect_ok(ask(&agent, do_create, 0));
 	expect_ok(ask(&agent, do_chmod, 0400));
 	expect_ok(ask(&agent, do_close, 0));

@@ -5,8 +5,6 @@
 
 #include "harness.h"
 
-enum { NOBODY = 65534 };
-
 /* Fail if the two differ in what a refused call may not change. */
 void same_status(const struct unishm_status *one, const struct unishm_status *two);
 

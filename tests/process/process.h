@@ -5,8 +5,6 @@
 
 #include "harness.h"
 
-enum { NOBODY = 65534, DAEMON = 1 };
-
 /* An agent that opened segment 0 and attached it @times times, at last writable. */
 struct agent attached_agent(int times);
 
