@@ -239,6 +239,7 @@ long do_number(long unused); /* the number attached, or the error */
 long do_read(long offset);
 long do_write(long offset); /* 'x' */
 long do_become(long user);  /* real, effective and saved; group likewise */
+long do_close_descriptors(long from); /* all from that number on that the agent does not need */
 long do_fork(long unused);  /* a child that waits to be killed; its pid */
 long do_list_count(long unused);
 

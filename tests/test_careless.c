@@ -31,9 +31,7 @@ static void open_logs(void)
 {
 	char path[300], text[TEXT];
 	memset(text, 'L', sizeof text);
-	for (int fd = 3; fd < FILES; fd++)
-		if (!agent_needs(fd))
-			close(fd);
+	do_close_descriptors(3);
 	for (int i = 0; i < FILES; i++) {
 		snprintf(path, sizeof path, "/tmp/log.%d", i);
 		int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

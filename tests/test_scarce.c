@@ -5,24 +5,21 @@
  */
 #include <sched.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 
 #include "harness.h"
 
 enum { TWICE = 2 };
 
-static struct unishm *held;
 static void *places[TWICE];
-static pid_t child;
 static struct rlimit usual;
 
 /* ---- Tasks of agents --------------------------------------------------------------- */
 
 static long attach_twice(long flags)
 {
-	held = take(0);
+	mine = take(0);
 	for (int i = 0; i < TWICE; i++)
-		places[i] = attach(held, (int)flags);
+		places[i] = attach(mine, (int)flags);
 	return getrlimit(RLIMIT_NOFILE, &usual) < 0 ? -errno : 0;
 }
 
@@ -50,76 +47,30 @@ static long open_again(long arg)
 	return setrlimit(RLIMIT_NOFILE, &usual) < 0 ? -errno : 0;
 }
 
-/* The child ends by itself, when it is told so without a descriptor. */
-static _Noreturn void wait_for_end(void)
-{
-	while (atomic_load(&board->count) == 0)
-		sched_yield();
-	_exit(0);
-}
-
-static long have_child(long arg)
-{
-	(void)arg;
-	atomic_store(&board->count, 0);
-	child = fork();
-	if (child == 0)
-		wait_for_end();
-	return child < 0 ? -errno : 0;
-}
-
-/* The child leaves one by one, and says so without a descriptor. */
+/* The child leaves one by one, and says so without a descriptor. Its pid, or what failed. */
 static long have_child_that_detaches(long arg)
 {
 	int rc = 0;
 	(void)arg;
 	atomic_store(&board->flag, 0);
-	atomic_store(&board->count, 0);
-	child = fork();
+	pid_t child = fork();
 	if (child == 0) {
 		for (int i = 0; rc == 0 && i < TWICE; i++)
-			rc = unishm_detach(held, places[i]);
+			rc = unishm_detach(mine, places[i]);
 		atomic_store(&board->flag, rc == 0 ? 1 : rc);
-		wait_for_end();
+		wait_to_be_killed();
 	}
 	while (child > 0 && atomic_load(&board->flag) == 0)
 		sched_yield();
-	return child < 0 ? -errno : atomic_load(&board->flag) - 1;
-}
-
-static long end_child(long arg)
-{
-	(void)arg;
-	atomic_store(&board->count, 1);
-	return waitpid(child, NULL, 0) == child ? 0 : -errno;
-}
-
-static long close_all(long arg)
-{
-	(void)arg;
-	for (int fd = 3; fd < 1024; fd++)
-		if (!agent_needs(fd))
-			close(fd);
-	return 0;
-}
-
-static long ask_status(long arg)
-{
-	struct unishm_status st;
-	(void)arg;
-	return unishm_status(held, &st);
+	if (child < 0)
+		return -errno;
+	rc = atomic_load(&board->flag);
+	return rc < 0 ? rc : child;
 }
 
 static long detach_one(long which)
 {
-	return unishm_detach(held, places[which]);
-}
-
-static long close_handle(long arg)
-{
-	(void)arg;
-	unishm_close(held);
-	return 0;
+	return unishm_detach(mine, places[which]);
 }
 
 /* ---- What others see --------------------------------------------------------------- */
@@ -137,10 +88,11 @@ static void fork_without_descriptors(struct agent *agent, long flags)
 	expect_ok(ask(agent, attach_twice, flags));
 	ck_assert_uint_eq(number_attached(mine), TWICE);
 	expect_ok(ask(agent, open_no_more, 0));
-	expect_ok(ask(agent, have_child, 0));
+	long child = ask(agent, do_fork, 0);
+	expect(child > 0, "cannot fork: %ld", child);
 	check_number(2 * TWICE);
 	expect_ok(ask(agent, open_again, 0));
-	expect_ok(ask(agent, end_child, 0));
+	expect_ok(ask(agent, do_reap, child));
 	ck_assert_uint_eq(number_attached(mine), TWICE);
 }
 
@@ -186,9 +138,10 @@ START_TEST(a_child_with_one_descriptor_for_all_leaves_when_it_has_detached_all)
 	struct agent agent = agent_start_as(NOBODY);
 	expect_ok(ask(&agent, attach_twice, UNISHM_RDONLY));
 	expect_ok(ask(&agent, open_one_more, 0));
-	expect_ok(ask(&agent, have_child_that_detaches, 0));
+	long child = ask(&agent, have_child_that_detaches, 0);
+	expect(child > 0, "the child did not detach: %ld", child);
 	check_number(TWICE);
-	expect_ok(ask(&agent, end_child, 0));
+	expect_ok(ask(&agent, do_reap, child));
 	ck_assert_uint_eq(number_attached(mine), TWICE);
 	expect_ok(ask(&agent, open_again, 0));
 	leave_one_by_one(&agent);
@@ -200,10 +153,10 @@ END_TEST
 /* What the process holds goes with any close of the object: the next call takes it anew. */
 static void close_all_and_ask(struct agent *agent)
 {
-	expect_ok(ask(agent, close_all, 0));
-	expect_ok(ask(agent, ask_status, 0));
+	expect_ok(ask(agent, do_close_descriptors, 3));
+	expect_ok(ask(agent, do_status, 0));
 	ck_assert_uint_eq(number_attached(mine), TWICE);
-	expect_ok(ask(agent, close_handle, 0));
+	expect_ok(ask(agent, do_close, 0));
 	ck_assert_uint_eq(number_attached(mine), 0);
 }
 

@@ -14,17 +14,17 @@ START_TEST(a_program_that_closes_all_descriptors_stays_counted)
 			"a lock of the process goes with any close");
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent agent = attached_agent(2);
-	expect_ok(ask(&agent, close_everything, 0));
+	expect_ok(ask(&agent, do_close_descriptors, 0));
 	ck_assert_uint_eq(number_attached(seg), 2);
 	expect_rc(ask(&agent, do_number, 0), 2);
 	ask(&agent, do_write, 0);
 	expect_ok(ask(&agent, do_detach, 0));
 	ck_assert_uint_eq(number_attached(seg), 1);
-	expect_ok(ask(&agent, close_everything, 0));
+	expect_ok(ask(&agent, do_close_descriptors, 0));
 	expect_ok(ask(&agent, do_attach, 0));
 	ck_assert_uint_eq(number_attached(seg), 2);
 	ask(&agent, do_write, 0);
-	expect_ok(ask(&agent, close_everything, 0));
+	expect_ok(ask(&agent, do_close_descriptors, 0));
 	long child = ask(&agent, do_fork, 0);
 	ck_assert_uint_eq(number_attached(seg), 4);
 	expect_ok(ask(&agent, do_reap, child));
@@ -46,7 +46,7 @@ START_TEST(each_call_works_after_all_descriptors_were_closed)
 	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
 		struct unishm *seg = make(0, SMALL, 0600);
 		struct agent agent = attached_agent(1);
-		expect_ok(ask(&agent, close_everything, 0));
+		expect_ok(ask(&agent, do_close_descriptors, 0));
 		long rc = ask(&agent, calls[i], args[i]);
 		ck_assert_msg(rc >= 0, "call %zu gave %ld: %s", i, rc, board->said);
 		unsigned long want = calls[i] == do_attach || calls[i] == do_fork ? 2
@@ -72,7 +72,7 @@ START_TEST(a_removed_segment_of_a_program_that_closed_all_descriptors_ends_well)
 			"a lock of the process goes with any close");
 	struct unishm *seg = make(0, SMALL, 0600);
 	struct agent agent = attached_agent(1);
-	expect_ok(ask(&agent, close_everything, 0));
+	expect_ok(ask(&agent, do_close_descriptors, 0));
 	expect_ok(unishm_remove(seg));
 	ck_assert_uint_eq(number_attached(seg), 1);
 	ask(&agent, do_write, 0);
@@ -103,7 +103,7 @@ START_TEST(an_only_attachment_outlives_descriptors_and_forks)
 	for (int way = 0; way < 8; way++) {
 		struct agent agent = attached_agent(1);
 		if (way & 1)
-			expect_ok(ask(&agent, close_everything, 0));
+			expect_ok(ask(&agent, do_close_descriptors, 0));
 		if (way & 2)
 			expect_rc(ask(&agent, do_number, 0), 1);
 		long child = ask(&agent, do_fork, 0);
@@ -267,9 +267,7 @@ static long ask_after_closing(long unused)
 	(void)unused;
 	if (unishm_status(mine, &st) < 0)
 		return -1;
-	for (int fd = 3; fd < 256; fd++)
-		if (!agent_needs(fd))
-			close(fd);
+	do_close_descriptors(3);
 	int descriptors = count_descriptors();
 	if (unishm_status(mine, &st) < 0)
 		return -2;

@@ -14,9 +14,6 @@ void wait_until_gone(long pid);
 /* A task: fork; parent and child ask at once. words: 0 the child's answer, 1 the parent's. */
 long fork_and_count(long unused);
 
-/* A task: close all descriptors but those of the harness. */
-long close_everything(long unused);
-
 /* Pipes for a cat(1) that an agent becomes or starts: it reads what the test writes. */
 struct cat {
 	int in[2], out[2];

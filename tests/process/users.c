@@ -277,20 +277,6 @@ START_TEST(a_grandchild_leaves_with_its_process_whatever_counted_its_parent)
 }
 END_TEST
 
-static pid_t fork_and_wait(void)
-{
-	pid_t pid = fork();
-	if (pid == 0)
-		wait_to_be_killed();
-	return pid;
-}
-
-static void end_child(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
-
 /* Descriptors from better times are kept open, as long as there are locks of the process. */
 static long open_what_is_still_open(long unused)
 {
@@ -301,14 +287,14 @@ static long open_what_is_still_open(long unused)
 	attach(mine, 0);
 	if (seteuid(NOBODY) < 0)
 		return -1;
-	pid_t child = fork_and_wait();
+	long child = do_fork(0);
 	if (seteuid(0) < 0 || unishm_attach(mine, UNISHM_RDONLY, &second) < 0 ||
 			seteuid(NOBODY) < 0)
 		return -1;
 	int rc = unishm_open(&again, key(0), 0, 0, 0);
 	if (seteuid(0) < 0)
 		return -1;
-	end_child(child);
+	do_reap(child);
 	drop(mine);
 	return rc;
 }
@@ -341,7 +327,7 @@ static long attach_by_what_a_child_shares(long unused)
 	attach(mine, 0);
 	if (seteuid(NOBODY) < 0)
 		return -1;
-	pid_t first = fork_and_wait();
+	long first = do_fork(0);
 	if (seteuid(0) < 0 || unishm_list(NULL, note_number, &number) < 0)
 		return -1;
 	pid_t second = fork();
@@ -355,7 +341,7 @@ static long attach_by_what_a_child_shares(long unused)
 	attach(again, 0);
 	board->flag = 1;
 	waitpid(second, &status, 0);
-	end_child(first);
+	do_reap(first);
 	number = number_attached(again);
 	drop(again);
 	return WEXITSTATUS(status) == 3 ? (long)number : -WEXITSTATUS(status);
@@ -381,9 +367,7 @@ static long detach_without_rights_or_descriptors(long unused)
 	void *first = attach(mine, 0);
 	attach(mine, 0);
 	do_become(NOBODY);
-	for (int fd = 3; fd < 256; fd++)
-		if (!agent_needs(fd))
-			close(fd);
+	do_close_descriptors(3);
 	return unishm_detach(mine, first);
 }
 
