@@ -134,6 +134,9 @@ long raw_fork(void);
 /* How many pages are in memory; -1: this system does not say. */
 int resident_pages(void *addr, size_t length);
 
+/* Fork a child that ends at once, and wait for it. */
+void fork_and_end(void);
+
 /* pipe2(), which macOS lacks. */
 void pipe_cloexec(int fds[2]);
 

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 
 #if HAVE_CXX
 #include "exceptions.h"
@@ -47,14 +46,6 @@ static void check_filled(struct unishm *seg)
 	char *bytes = attach(seg, 0);
 	expect(bytes[0] == 'w' && bytes[SMALL - 1] == 'w', "%d %d", bytes[0], bytes[SMALL - 1]);
 	detach(seg, bytes);
-}
-
-static void fork_once(void)
-{
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(0);
-	expect(pid > 0 && waitpid(pid, NULL, 0) == pid, "errno %d", errno);
 }
 
 static void in_thread(void *(*body)(void *), void *arg)
@@ -193,7 +184,7 @@ START_TEST(no_call_is_a_cancellation_point)
 		in_thread(call_while_cancelled, (void *)&each_call[i]);
 		ck_assert_msg(answer == 0, "call %d: %d", i, answer);
 		ck_assert_int_eq(each_call[i](), 0);
-		fork_once();
+		fork_and_end();
 	}
 	drop(mine);
 }
@@ -230,7 +221,7 @@ static long cancel_each_call(long unused)
 		expect_ok(pthread_join(thread, NULL));
 		expect_ok(each_call[which]());
 		if (which == 0)
-			fork_once();
+			fork_and_end();
 	}
 	for (int i = 0; i < CALLS; i++)
 		expect(!can(each_call[i]) || each_call[i]() == 0, "call %d", i);
@@ -296,7 +287,7 @@ static void key_is_usable(int n)
 {
 	struct agent agent = agent_start();
 	struct unishm *seg = NULL;
-	fork_once();
+	fork_and_end();
 	expect_rc(try_open(n), -ENOENT);
 	expect_ok(ask(&agent, open_or_create, n));
 	expect_ok(create_filled(&seg, n));
@@ -351,7 +342,7 @@ END_TEST
 static long jump_and_stay(long n)
 {
 	jump_out_of_init((int)n);
-	fork_once();
+	fork_and_end();
 	return 0;
 }
 
@@ -443,7 +434,7 @@ START_TEST(visit_may_be_left_by_an_exception)
 	begin(_i);
 	mine = make(0, SMALL, 0600);
 	ck_assert(list_with_exception(backend()));
-	fork_once();
+	fork_and_end();
 	expect_rc(do_list_count(0), 1);
 	drop(mine);
 }
@@ -456,7 +447,7 @@ static int use_another_key(void *addr, size_t size, void *arg)
 	expect_ok(create_filled(&seg, *(int *)arg));
 	check_filled(seg);
 	drop(seg);
-	fork_once();
+	fork_and_end();
 	return fill_all(addr, size, NULL);
 }
 
@@ -522,9 +513,9 @@ static long leave_visits(long unused)
 	mine = take(0);
 	if (setjmp(before_list) == 0)
 		unishm_list(backend(), visit_that_jumps, NULL);
-	fork_once();
+	fork_and_end();
 	in_thread(exit_in_visit, NULL);
-	fork_once();
+	fork_and_end();
 	expect_ok(call_attach());
 	return do_list_count(unused);
 }

@@ -455,10 +455,7 @@ START_TEST(what_a_raw_clone_maps_where_its_parent_has_something_stays)
 	attach(mine, 0);
 	if (can_lock())
 		expect_ok(unishm_lock(mine));
-	pid_t pid = fork(); /* from now on its lock is kept by a mapping */
-	if (pid == 0)
-		_exit(0);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	fork_and_end(); /* from now on its lock is kept by a mapping */
 	expect_ok(use_places_of_the_parent(0));
 	ck_assert_uint_eq(number_attached(mine), 1);
 	drop(mine);

@@ -427,16 +427,6 @@ static long spoil_as(long kind)
 	return child < 0 ? -errno : 0;
 }
 
-static void fork_once(void)
-{
-	pid_t child = fork();
-	int status;
-	if (child == 0)
-		_exit(0);
-	expect(waitpid(child, &status, 0) == child && status == 0, "a child ended with %#x",
-			(unsigned)status);
-}
-
 /* Whatever it answers. */
 static void use_once(void)
 {
@@ -450,7 +440,7 @@ static void use_once(void)
 		unishm_attach(seg, i == 1 ? UNISHM_RDONLY : 0, &addr);
 		unishm_status(seg, &st);
 	}
-	fork_once();
+	fork_and_end();
 	unishm_lock(seg);
 	unishm_unlock(seg);
 	unishm_detach(seg, addr);
@@ -528,7 +518,7 @@ static void call_detach(struct unishm *seg, void *addr)
 static void call_fork(struct unishm *seg, void *addr)
 {
 	(void)seg, (void)addr;
-	fork_once();
+	fork_and_end();
 }
 
 static void call_lock(struct unishm *seg, void *addr)

@@ -78,6 +78,16 @@ static void close_end(int fd)
 	close(fd);
 }
 
+void fork_and_end(void)
+{
+	int ended = 0;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	expect(pid > 0 && waitpid(pid, &ended, 0) == pid, "errno %d", errno);
+	expect(ended == 0, "the child ended with %#x", (unsigned)ended);
+}
+
 void pipe_cloexec(int fds[2])
 {
 	expect(pipe(fds) == 0 && fcntl(fds[0], F_SETFD, FD_CLOEXEC) == 0 &&

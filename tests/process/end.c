@@ -169,12 +169,8 @@ static long live_wildly(long unused)
 	board->flag = 1;
 	for (unsigned i = 0;; i++) {
 		void *addr = attach(mine, i % 2 ? UNISHM_RDONLY : 0);
-		if (i % 16 == 0) {
-			pid_t pid = fork();
-			if (pid == 0)
-				_exit(0);
-			waitpid(pid, NULL, 0);
-		}
+		if (i % 16 == 0)
+			fork_and_end();
 		detach(mine, addr);
 	}
 	return 0;
