@@ -50,7 +50,7 @@ int refuse_equal(int number, int which, unsigned value, int code);
 /* The last message has this in it. */
 bool says(const char *words);
 
-/* Mode 0666, 1000 bytes or @size, key 0; -errno. */
+/* Make key 0, with @size bytes and mode 0666. 0 or -errno. */
 int make_shared(size_t size, struct unishm **seg);
 
 /* How many objects of ours are in /dev/shm? */

@@ -3,7 +3,6 @@
 #include "contract.h"
 
 #include <sched.h>
-#include <signal.h>
 
 static int open_with_init(struct unishm **seg, int n, int oflag, size_t size, unishm_init_fn init,
 		void *arg)

@@ -30,7 +30,6 @@ struct broken {
 	bool unlinks_by_name;   /* a remover does not look what the name leads to */
 	bool moves_nothing;     /* a fork leaves locks at the descriptor that children share */
 	bool numbers_by_clock;  /* operations are numbered by CLOCK_MONOTONIC */
-	bool punches;           /* memory is freed at removal, by the count */
 	bool believes_removed;  /* the record says removed, so it is */
 	bool reaps_unlocked;    /* a slot is cleared as dead without its lock */
 	bool keeps_record;      /* the record's mapping, by which a hold is carried, stays */
