@@ -44,8 +44,7 @@ static bool enter_user_namespace(void)
 	return done && write_file("/proc/self/gid_map", map);
 }
 
-/* A new user namespace gives all capabilities: be an ordinary user again. */
-static void drop_capabilities(void)
+void isolate_drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct none[2];
@@ -62,7 +61,7 @@ bool isolate(void)
 			mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0 &&
 			mount("tmpfs", DIRECTORY, "tmpfs", 0, "mode=1777,size=256m") == 0;
 	if (!root)
-		drop_capabilities();
+		isolate_drop_capabilities();
 	return done;
 }
 

@@ -30,6 +30,9 @@ void isolate_sweep(void);
 void isolate_shift_clocks(void);
 void isolate_choose_clock(bool ahead);
 
+/* Be an ordinary user: root passes all modes, and a new user namespace gives all capabilities. */
+void isolate_drop_capabilities(void);
+
 /* Give this process another, empty /dev/shm. -errno. */
 int isolate_move_away(void);
 

@@ -2,13 +2,10 @@
 #include "fuzz.h"
 
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../descriptors.h"
@@ -58,15 +55,6 @@ uint64_t take_number(struct input *in)
 
 /* ---- Surroundings ------------------------------------------------------------- */
 
-/* Root passes all modes: without its capabilities they mean something. */
-static void drop_capabilities(void)
-{
-	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct none[2];
-	memset(none, 0, sizeof none);
-	syscall(SYS_capset, &header, none);
-}
-
 void fuzz_begin(bool capabilities)
 {
 	said = fcntl(2, F_DUPFD_CLOEXEC, 100);
@@ -76,7 +64,7 @@ void fuzz_begin(bool capabilities)
 		exit(1);
 	}
 	if (!capabilities)
-		drop_capabilities();
+		isolate_drop_capabilities();
 }
 
 void fuzz_found(const char *file, int line, const char *format, ...)
