@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../descriptors.h"
 #include "../isolate.h"
 #include "unishm.h"
 
@@ -349,21 +350,14 @@ static long memory_of_parent(void)
 	return resident * sysconf(_SC_PAGESIZE) / 1024;
 }
 
-static unsigned count_descriptors(void)
-{
-	unsigned count = 0;
-	for (int fd = 0; fd < 256; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
-
 static void run(void)
 {
+	enum { END = 256 };
 	unsigned rest = 0, rounds = 0, kills = 0;
 	unsigned long calls = 0, forks = 0;
 	double began = now(), next = began + 5;
-	check_counts(); /* the library keeps two descriptors once it has worked */
-	unsigned descriptors = count_descriptors();
+	check_counts();
+	int descriptors = open_descriptors_below(END);
 	for (unsigned i = 0; i < workers; i++)
 		start(i, i + 1);
 	long memory = memory_of_parent();
@@ -379,15 +373,15 @@ static void run(void)
 	end_workers();
 	unishm_list(backend, add_up, NULL);
 	if (sum_of_counts)
-		fail("attached when nobody is left", 0, (long)sum_of_counts, 0);
+		fail("attached when no worker is left", 0, (long)sum_of_counts, 0);
 	remove_all();
 	for (unsigned i = 0; i < workers; i++) {
 		calls += atomic_load(&shared->workers[i].calls);
 		forks += atomic_load(&shared->workers[i].forks);
 	}
 	long grown = memory_of_parent() - memory;
-	if (count_descriptors() > descriptors + 2)
-		fail("descriptors of the parent", 0, (long)count_descriptors(), (long)descriptors);
+	if (open_descriptors_below(END) > descriptors)
+		fail("descriptors of the parent", 0, open_descriptors_below(END), descriptors);
 	if (grown > 2048)
 		fail("KiB that the parent grew by", 0, grown, 0);
 	if (isolate_posix_memory() || isolate_count_objects() || isolate_count_segments())
