@@ -422,10 +422,10 @@ START_TEST(a_place_mounted_noexec_refuses_code_to_all_users_alike)
 }
 END_TEST
 
-static long create_as_user(long n)
+static long create_as_user(long mode)
 {
 	struct unishm *seg = NULL;
-	int rc = unishm_open(&seg, key((int)n), O_CREAT | O_EXCL, SMALL, 0660);
+	int rc = unishm_open(&seg, key(0), O_CREAT | O_EXCL, SMALL, (mode_t)mode);
 	if (rc == 0)
 		expect_rc((long)status_of(seg).owner_group, USER);
 	unishm_close(seg);
@@ -438,7 +438,7 @@ static long setgid_directory(long unused)
 	struct unishm *seg;
 	(void)unused;
 	expect_ok(place("tmpfs", "mode=3777,gid=5"));
-	expect_ok(in_child_as(USER, create_as_user, 0));
+	expect_ok(in_child_as(USER, create_as_user, 0660));
 	expect_ok(unishm_open(&seg, key(1), O_CREAT, SMALL, 0600));
 	expect_rc((long)status_of(seg).owner_group, 0);
 	drop(seg);
@@ -487,16 +487,6 @@ static long in_group(long n)
 	return attach_to_write(n);
 }
 
-/* Where the mode gives nothing to the group it gives nothing to a list either, until it changes. */
-static long create_closed(long unused)
-{
-	struct unishm *seg = NULL;
-	(void)unused;
-	expect_ok(unishm_open(&seg, key(0), O_CREAT | O_EXCL, SMALL, 0600));
-	unishm_close(seg);
-	return 0;
-}
-
 static long open_it_to_the_group(long unused)
 {
 	struct unishm *seg = take(0);
@@ -506,6 +496,7 @@ static long open_it_to_the_group(long unused)
 	return 0;
 }
 
+/* Where the mode gives nothing to the group it gives nothing to a list either, until it changes. */
 static long default_list(long unused)
 {
 	(void)unused;
@@ -513,13 +504,13 @@ static long default_list(long unused)
 	int rc = give_default_list();
 	if (rc < 0)
 		return rc;
-	expect_ok(in_child_as(USER, create_closed, 0));
+	expect_ok(in_child_as(USER, create_as_user, 0600));
 	expect_rc(in_child_as(OTHER, attach_to_write, 0), -EACCES);
 	expect_ok(in_child_as(USER, open_it_to_the_group, 0));
 	expect_rc(in_child_as(OTHER, attach_to_write, 0), -EACCES);
 	expect_ok(in_child(in_group, 0));
 	drop(take(0));
-	expect_ok(in_child_as(USER, create_as_user, 0)); /* mode 0660 */
+	expect_ok(in_child_as(USER, create_as_user, 0660));
 	expect_rc(in_child_as(OTHER, attach_to_write, 0), -EACCES); /* of no list of ours */
 	expect_ok(in_child(in_group, 0));
 	drop(take(0));
