@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The system calls that the POSIX backend makes, in its order, with nothing between them: what it
- * could cost at best. Without the library there is no checking of what they answer. */
+ * could cost at best. What they answer is checked for failure only. */
 #include "contender.h"
 
 #include <fcntl.h>
@@ -62,10 +62,15 @@ static void need(long done, const char *what)
 		die(what);
 }
 
-static void create(int handle, unsigned segment, size_t size, int reserve)
+static void name(int handle, unsigned segment)
 {
 	snprintf(slots[handle].path, sizeof slots[handle].path, "/dev/shm/bare.%08x",
 			base + segment);
+}
+
+static void create(int handle, unsigned segment, size_t size, int reserve)
+{
+	name(handle, segment);
 	ask_limit();
 	int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	need(fd, "open");
@@ -85,8 +90,7 @@ static void create(int handle, unsigned segment, size_t size, int reserve)
 static void open_existing(int handle, unsigned segment)
 {
 	struct stat st;
-	snprintf(slots[handle].path, sizeof slots[handle].path, "/dev/shm/bare.%08x",
-			base + segment);
+	name(handle, segment);
 	int fd = open(slots[handle].path, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 	need(fd, "open");
 	need(fstat(fd, &st), "fstat");
@@ -110,8 +114,10 @@ static void attach_opened(int handle)
 	lock.l_start = first_lock + 2 * handle;
 	lock.l_len = 1;
 	geteuid();
-	slots[handle].addr = mmap(
-			NULL, slots[handle].size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	slots[handle].addr = mmap(NULL, slots[handle].size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			0);
+	if (slots[handle].addr == MAP_FAILED)
+		die("mmap");
 	if (slots[handle].attachments++ > 0)
 		return;
 	fcntl(fd, F_OFD_SETLK, &lock); /* another process may have the place */

@@ -23,11 +23,17 @@ static void need(int rc)
 		die(unishm_errmsg());
 }
 
-static void create(int handle, unsigned segment, size_t size, int reserve)
+static struct unishm_options options_of(unsigned segment)
 {
 	struct unishm_options opt = UNISHM_OPTIONS_INIT;
 	opt.backend = backend;
 	opt.key = (key_t)(base + segment);
+	return opt;
+}
+
+static void create(int handle, unsigned segment, size_t size, int reserve)
+{
+	struct unishm_options opt = options_of(segment);
 	opt.oflag = O_CREAT | O_EXCL;
 	opt.size = size;
 	opt.mode = 0600;
@@ -37,17 +43,13 @@ static void create(int handle, unsigned segment, size_t size, int reserve)
 
 static void open_existing(int handle, unsigned segment)
 {
-	struct unishm_options opt = UNISHM_OPTIONS_INIT;
-	opt.backend = backend;
-	opt.key = (key_t)(base + segment);
+	struct unishm_options opt = options_of(segment);
 	need(unishm_open_with(&handles[handle], &opt));
 }
 
 static void open_attached(int handle, unsigned segment)
 {
-	struct unishm_options opt = UNISHM_OPTIONS_INIT;
-	opt.backend = backend;
-	opt.key = (key_t)(base + segment);
+	struct unishm_options opt = options_of(segment);
 	opt.attach = &addresses[handle];
 	need(unishm_open_with(&handles[handle], &opt));
 }
