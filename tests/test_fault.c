@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every system call of every operation fails once, with each errno that its manual
- * page lists, and with one that nobody expects (EXFULL). The operation then fails with
+ * page lists, and with one that is not expected (EXFULL). The operation then fails with
  * that very errno, or as one of the tables below says: with another one that the manual
  * promises, or not at all. If it failed, nothing has changed; in either case no
  * descriptor, no mapping and no object is left over, and the same operation works the
@@ -802,8 +802,8 @@ static long make_after_it(long unused)
 	return rc == -EEXIST ? do_open(0) : rc;
 }
 
-/* Whoever is not root cannot open what has a mode against him, not even to sweep it. */
-START_TEST(a_maker_killed_before_any_call_blocks_nobody_of_its_user)
+/* A user other than root cannot open what has a mode against them, not even to sweep it. */
+START_TEST(a_maker_killed_before_any_call_blocks_no_process_of_its_user)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root to become another user");
@@ -896,7 +896,7 @@ static void fill_suite(Suite *suite)
 	TCase *tcase = group(suite, "faults", "native", 240);
 	tcase_add_loop_test(tcase, each_call_of_each_operation_may_fail_and_nothing_is_left, 0,
 			backends() * OPERATIONS);
-	EACH(tcase, a_maker_killed_before_any_call_blocks_nobody_of_its_user);
+	EACH(tcase, a_maker_killed_before_any_call_blocks_no_process_of_its_user);
 	EACH(tcase, a_maker_at_any_call_is_not_seen_by_other_users);
 #if UNISHM_HAVE_SYSV && defined SHM_LOCK && defined SHM_STAT && defined SHM_INFO
 	EACH(tcase, a_system_that_cannot_lock_or_list_system_v_says_so);

@@ -75,7 +75,7 @@ static void use_mine(void)
 	board->count++;
 }
 
-/* The same while nobody else attaches. */
+/* The same while no other attaches. */
 static void use_alone(void)
 {
 	unsigned long before = number_attached(mine);
@@ -675,7 +675,7 @@ static int fork_and_fail(void *addr, size_t size, void *arg)
 }
 
 /* Nor does it keep the parent from undoing what it made. */
-START_TEST(a_child_that_init_forked_is_in_nobodys_way)
+START_TEST(a_child_that_init_forked_blocks_no_process)
 {
 	begin(_i);
 	struct unishm *seg = NULL;
@@ -873,7 +873,7 @@ static void fill(Suite *suite)
 	EACH(t, a_fork_does_not_wait_for_the_visit_of_another_thread);
 	EACH(t, visit_may_fork);
 	EACH(t, a_child_that_init_forked_cannot_go_on_with_the_segment_of_its_parent);
-	EACH(t, a_child_that_init_forked_is_in_nobodys_way);
+	EACH(t, a_child_that_init_forked_blocks_no_process);
 	t = group(suite, "signals", "native", 60);
 	EACH(t, a_fork_in_a_signal_handler_does_not_hang);
 	EACH(t, a_child_of_a_signal_handler_finishes_the_call_that_was_interrupted);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Other processes that use the same segment, or the same directory: some know nothing of this
- * library, some may only read, some wish harm. Nobody loses bytes or a right number by them, is
- * stopped by them, or gets a signal. */
+ * library, some may only read, some wish harm. No process loses bytes or a right number by them,
+ * is stopped by them, or gets a signal. */
 #include "apart.h"
 
 #include <limits.h>
@@ -87,7 +87,7 @@ static long keep_in_raw_child(long unused)
 	return status;
 }
 
-START_TEST(a_child_that_nobody_counts_keeps_its_bytes)
+START_TEST(an_uncounted_child_keeps_its_bytes)
 {
 	begin(_i);
 	struct agent agent = agent_start();
@@ -266,7 +266,7 @@ static long count_beside(long which)
 	return 0;
 }
 
-START_TEST(locks_of_who_may_only_read_neither_hide_nor_invent_anybody)
+START_TEST(locks_of_readers_neither_hide_nor_invent_a_process)
 {
 	begin(_i / HOSTILE);
 	SKIP_UNLESS(on("posix"), "is about locks");
@@ -316,7 +316,7 @@ START_TEST(locks_of_others_make_no_call_ask_without_end)
 }
 END_TEST
 
-/* The lock that would show that the slot is nobody's cannot be had. */
+/* The lock that would show that the slot is no process's cannot be had. */
 static long die_beside(long unused)
 {
 	struct unishm *seg;
@@ -470,7 +470,7 @@ static long use_spoilt(long kind)
 
 enum { SPOILS = 3 };
 
-START_TEST(an_object_that_changes_without_pause_crashes_and_stops_nobody)
+START_TEST(an_object_that_changes_without_pause_crashes_and_stops_no_process)
 {
 	begin(_i / SPOILS);
 	SKIP_UNLESS(on("posix"), "is about POSIX objects");
@@ -578,10 +578,10 @@ static void fill(Suite *suite)
 {
 	TCase *t = group(suite, "memory", "native", 120);
 	EACH(t, who_maps_an_object_plainly_keeps_its_bytes);
-	EACH(t, a_child_that_nobody_counts_keeps_its_bytes);
+	EACH(t, an_uncounted_child_keeps_its_bytes);
 	EACH(t, a_removed_segment_handed_from_daemon_to_daemon_is_never_cleared_or_left);
 	t = group(suite, "hostile readers", "native", 120);
-	tcase_add_loop_test(t, locks_of_who_may_only_read_neither_hide_nor_invent_anybody, 0,
+	tcase_add_loop_test(t, locks_of_readers_neither_hide_nor_invent_a_process, 0,
 			HOSTILE * backends());
 	tcase_add_loop_test(t, locks_of_others_make_no_call_ask_without_end, 0,
 			HOSTILE * backends());
@@ -590,7 +590,7 @@ static void fill(Suite *suite)
 	t = group(suite, "spoilt objects", "native", 120);
 	tcase_add_loop_test(t, each_call_after_a_cut_answers_without_a_signal, 0,
 			CUTS * backends());
-	tcase_add_loop_test(t, an_object_that_changes_without_pause_crashes_and_stops_nobody, 0,
+	tcase_add_loop_test(t, an_object_that_changes_without_pause_crashes_and_stops_no_process, 0,
 			SPOILS * backends());
 }
 

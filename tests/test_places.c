@@ -517,7 +517,7 @@ static long default_list(long unused)
 	return entries();
 }
 
-START_TEST(a_default_access_list_of_the_directory_changes_nobodys_rights)
+START_TEST(a_default_access_list_of_the_directory_changes_no_rights)
 {
 	APART_ON_POSIX;
 	long rc = apart(default_list, 0);
@@ -570,7 +570,7 @@ static void fill(Suite *suite)
 	EACH(t, what_is_open_survives_the_loss_of_the_directory);
 	EACH(t, a_place_mounted_noexec_refuses_code_to_all_users_alike);
 	EACH(t, a_setgid_directory_does_not_give_its_group);
-	EACH(t, a_default_access_list_of_the_directory_changes_nobodys_rights);
+	EACH(t, a_default_access_list_of_the_directory_changes_no_rights);
 	EACH(t, overlayfs_is_refused_at_create_with_the_reason);
 }
 

@@ -202,7 +202,7 @@ static void replace_what_was_unmapped(bool by_own)
 	drop(take(0));
 }
 
-START_TEST(what_the_program_unmapped_is_in_nobodys_way)
+START_TEST(what_the_program_unmapped_stops_no_call)
 {
 	begin(_i);
 	SKIP_UNLESS(has_description_locks(), "this system does not tell what is mapped");
@@ -227,7 +227,7 @@ static void fill(Suite *suite)
 	EACH(t, a_part_is_not_replaced_whichever_backend_has_it);
 	EACH(t, all_attachments_in_the_range_have_to_be_whole);
 	EACH(t, whole_attachments_are_replaced_and_counted_out);
-	EACH(t, what_the_program_unmapped_is_in_nobodys_way);
+	EACH(t, what_the_program_unmapped_stops_no_call);
 	EACH(t, memory_that_the_program_put_into_an_attachment_may_be_replaced);
 }
 

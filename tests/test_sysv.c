@@ -184,7 +184,7 @@ static long recover(long turn)
 	return 0;
 }
 
-START_TEST(a_maker_killed_before_any_call_is_in_nobodys_way)
+START_TEST(a_maker_killed_before_any_call_blocks_no_process)
 {
 	begin_makers(_i);
 	SKIP_UNLESS(is_isolated(), "counts all segments");
@@ -202,7 +202,7 @@ START_TEST(a_maker_killed_before_any_call_is_in_nobodys_way)
 }
 END_TEST
 
-START_TEST(a_dead_maker_that_nobody_has_waited_for_is_dead)
+START_TEST(a_dead_maker_that_was_not_waited_for_is_dead)
 {
 	begin_makers(_i);
 	SKIP_UNLESS(is_isolated(), "counts all segments");
@@ -288,7 +288,7 @@ static long try_as_another(long unused)
 	return rc;
 }
 
-START_TEST(a_maker_of_an_ordinary_user_is_in_nobodys_way)
+START_TEST(a_killed_maker_of_an_ordinary_user_blocks_no_process)
 {
 	begin_makers(_i);
 	SKIP_UNLESS(is_root() && is_isolated(), "needs root");
@@ -307,7 +307,7 @@ START_TEST(a_maker_of_an_ordinary_user_is_in_nobodys_way)
 END_TEST
 
 /* Neither sees the processes of the other. */
-START_TEST(a_maker_in_another_pid_namespace_is_in_nobodys_way)
+START_TEST(a_maker_killed_in_another_pid_namespace_blocks_no_process)
 {
 	begin_makers(_i);
 	SKIP_UNLESS(is_root() && is_isolated(), "needs root");
@@ -323,7 +323,7 @@ START_TEST(a_maker_in_another_pid_namespace_is_in_nobodys_way)
 }
 END_TEST
 
-/* One that is stopped while it makes loses nothing but time, and nobody sees it half-made. */
+/* One that is stopped while it makes loses nothing but time, and no process sees it half-made. */
 START_TEST(a_maker_stopped_before_any_call_is_not_seen)
 {
 	begin_makers(_i);
@@ -471,7 +471,7 @@ START_TEST(attaching_and_ending_processes_do_not_publish_a_segment)
 }
 END_TEST
 
-START_TEST(a_child_of_a_dead_maker_keeps_its_bytes_and_blocks_nobody)
+START_TEST(a_child_of_a_dead_maker_keeps_its_bytes_and_blocks_no_other)
 {
 	begin_makers(_i);
 	SKIP_UNLESS(is_isolated(), "counts all segments");
@@ -622,7 +622,7 @@ START_TEST(foreign_segments_of_every_mode_are_ordinary_segments)
 	for (mode_t mode = 0; mode <= 0777; mode++)
 		for (int used = 0; used < 2; used++) {
 			struct shmid_ds was;
-			/* the first step of a maker, as far as anybody can tell; see below */
+			/* the first step of a maker, as far as can be told; see below */
 			if (mode == 0411 && !used)
 				continue;
 			int id = foreign_segment(key(0), mode, used);
@@ -652,8 +652,8 @@ START_TEST(foreign_segments_that_are_attached_are_ordinary_segments)
 }
 END_TEST
 
-/* The only segments of others that O_CREAT removes: what nobody was ever attached to, with a mode
- * by which nobody can write, of a creator that is dead. */
+/* The only segments of others that O_CREAT removes: what no process was ever attached to, with
+ * a mode by which none can write, of a creator that is dead. */
 START_TEST(what_may_be_a_first_step_is_removed_only_to_create_it)
 {
 	begin_sysv();
@@ -829,7 +829,7 @@ START_TEST(a_handle_does_not_act_on_another_segment_with_its_id)
 	begin_sysv();
 	SKIP_UNLESS(is_isolated() && is_root(), "needs root to choose ids");
 	SKIP_UNLESS(access("/proc/sys/kernel/shm_next_id", W_OK) == 0,
-			"the kernel lets nobody choose ids");
+			"the kernel lets no process choose ids");
 	meet_stranger(0, 1, SMALL);      /* another key */
 	meet_stranger(0, 0, SMALL + 1);  /* another size */
 	meet_stranger(0, -1, SMALL);     /* a private one, which a removed one looks like */
@@ -940,16 +940,16 @@ END_TEST
 static void fill_suite(Suite *suite)
 {
 	TCase *t = group(suite, "makers", "native", 60);
-	tcase_add_loop_test(t, a_maker_killed_before_any_call_is_in_nobodys_way, 0, 2);
-	tcase_add_loop_test(t, a_dead_maker_that_nobody_has_waited_for_is_dead, 0, 2);
+	tcase_add_loop_test(t, a_maker_killed_before_any_call_blocks_no_process, 0, 2);
+	tcase_add_loop_test(t, a_dead_maker_that_was_not_waited_for_is_dead, 0, 2);
 	tcase_add_loop_test(t, a_maker_killed_while_it_undoes_its_work_leaves_nothing, 0, 2);
 	tcase_add_loop_test(t, who_is_killed_while_it_clears_away_leaves_nothing, 0, 2);
-	tcase_add_loop_test(t, a_maker_of_an_ordinary_user_is_in_nobodys_way, 0, 2);
-	tcase_add_loop_test(t, a_maker_in_another_pid_namespace_is_in_nobodys_way, 0, 2);
+	tcase_add_loop_test(t, a_killed_maker_of_an_ordinary_user_blocks_no_process, 0, 2);
+	tcase_add_loop_test(t, a_maker_killed_in_another_pid_namespace_blocks_no_process, 0, 2);
 	tcase_add_loop_test(t, a_maker_stopped_before_any_call_is_not_seen, 0, 2);
 	tcase_add_loop_test(t, an_exclusive_open_does_not_wait_for_a_maker_that_lives, 0, 2);
 	tcase_add_loop_test(t, attaching_and_ending_processes_do_not_publish_a_segment, 0, 2);
-	tcase_add_loop_test(t, a_child_of_a_dead_maker_keeps_its_bytes_and_blocks_nobody, 0, 2);
+	tcase_add_loop_test(t, a_child_of_a_dead_maker_keeps_its_bytes_and_blocks_no_other, 0, 2);
 	tcase_add_loop_test(t, a_child_forked_by_the_callback_fills_and_returns, 0, 2);
 	tcase_add_loop_test(t, what_the_callback_returns_is_returned_at_once, 0, 2);
 	tcase_add_loop_test(t, a_wait_ends_by_time_by_signal_and_by_the_maker, 0, 2);

@@ -202,7 +202,7 @@ static long create_with_init(long n)
 	return open_with_init(&mine, (int)n, O_CREAT, SMALL, check_and_fill, (void *)&board->count);
 }
 
-START_TEST(a_creator_killed_in_init_is_in_nobodys_way)
+START_TEST(a_creator_killed_in_init_blocks_no_process)
 {
 	begin(_i);
 	static const task creators[] = { create_plainly, create_with_init, do_create };
@@ -275,7 +275,7 @@ void init_group(Suite *suite)
 	EACH(t, after_init_the_status_shows_the_creators_own_attachment);
 	EACH(t, a_failing_init_creates_nothing);
 	EACH(t, a_segment_in_the_making_is_not_there_yet);
-	EACH(t, a_creator_killed_in_init_is_in_nobodys_way);
+	EACH(t, a_creator_killed_in_init_blocks_no_process);
 	t = group(suite, "races", "native", 40);
 	EACH(t, racing_creators_run_init_once_and_see_whole_segments);
 	EACH(t, one_of_many_exclusive_creators_wins);

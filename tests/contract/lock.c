@@ -90,7 +90,7 @@ START_TEST(an_owner_whom_the_mode_lets_only_read_unlocks_what_it_locked)
 }
 END_TEST
 
-START_TEST(an_owner_locks_what_he_may_not_read)
+START_TEST(an_owner_without_read_permission_locks)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root");
@@ -112,5 +112,5 @@ void lock_group(Suite *suite)
 	EACH(t, anyone_who_may_undoes_the_locks_of_others);
 	EACH(t, an_owner_whom_the_mode_lets_only_read_unlocks_what_it_locked);
 	EACH(t, a_lock_is_no_attachment_and_survives_attach_detach_and_chmod);
-	EACH(t, an_owner_locks_what_he_may_not_read);
+	EACH(t, an_owner_without_read_permission_locks);
 }

@@ -63,7 +63,7 @@ static long make_writable(long unused)
 	return mprotect(at, page_size(), PROT_READ | PROT_WRITE) < 0 ? -errno : 0;
 }
 
-START_TEST(a_reader_cannot_make_his_attachment_writable)
+START_TEST(a_reader_cannot_make_an_attachment_writable)
 {
 	begin(_i);
 	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
@@ -139,7 +139,7 @@ START_TEST(a_reader_becomes_a_writer_when_the_mode_allows)
 }
 END_TEST
 
-START_TEST(the_owner_is_judged_by_his_own_bits)
+START_TEST(the_owner_is_judged_by_the_owners_bits)
 {
 	begin(_i);
 	SKIP_UNLESS(can_share(), "OpenBSD shares no objects between users");
@@ -377,11 +377,11 @@ void permission_group(Suite *suite)
 	TCase *t = group(suite, "permission", "native", 15);
 	EACH(t, a_stranger_gets_nothing_of_a_private_mode);
 	EACH(t, a_reader_reads_is_counted_and_changes_nothing);
-	EACH(t, a_reader_cannot_make_his_attachment_writable);
+	EACH(t, a_reader_cannot_make_an_attachment_writable);
 	EACH(t, opening_needs_read_permission);
 	EACH(t, the_mode_is_judged_when_attaching);
 	EACH(t, a_reader_becomes_a_writer_when_the_mode_allows);
-	EACH(t, the_owner_is_judged_by_his_own_bits);
+	EACH(t, the_owner_is_judged_by_the_owners_bits);
 	EACH(t, the_group_is_judged_by_its_own_bits);
 	EACH(t, chown_gives_the_segment_to_its_new_owner);
 	EACH(t, root_may_do_anything_to_anyones_segment);

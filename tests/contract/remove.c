@@ -4,7 +4,7 @@
 
 #include <sched.h>
 
-START_TEST(removing_what_nobody_attaches_ends_it_at_once)
+START_TEST(removing_what_is_not_attached_ends_it_at_once)
 {
 	begin(_i);
 	struct unishm *seg = make(0, SMALL, 0600);
@@ -199,7 +199,7 @@ START_TEST(memory_is_freed_when_the_last_is_killed_though_an_idle_handle_is_open
 }
 END_TEST
 
-START_TEST(memory_is_freed_when_the_last_is_killed_and_nobody_else_has_it_open)
+START_TEST(memory_is_freed_when_the_last_is_killed_and_no_other_has_it_open)
 {
 	begin(_i);
 	SKIP_UNLESS(is_isolated(), "memory is not ours alone");
@@ -302,7 +302,7 @@ START_TEST(a_removed_segment_is_removed_also_for_those_whom_it_refuses)
 END_TEST
 
 /* A foreign link keeps the object alive, and so the lock of the first remover. */
-START_TEST(what_somebody_linked_can_be_removed_twice)
+START_TEST(what_has_another_link_can_be_removed_twice)
 {
 	begin(_i);
 	SKIP_UNLESS(is_isolated() && on("posix"), "is about POSIX objects");
@@ -323,7 +323,7 @@ END_TEST
 void remove_group(Suite *suite)
 {
 	TCase *t = group(suite, "remove", NULL, 15);
-	EACH(t, removing_what_nobody_attaches_ends_it_at_once);
+	EACH(t, removing_what_is_not_attached_ends_it_at_once);
 	EACH(t, a_removed_segment_lives_until_its_last_detach);
 	EACH(t, no_handle_attaches_after_remove);
 	EACH(t, remove_frees_the_key_at_once_and_never_hits_a_successor);
@@ -331,12 +331,12 @@ void remove_group(Suite *suite)
 	EACH(t, list_shows_no_removed_segment_that_is_gone);
 	EACH(t, a_removed_segment_can_still_be_changed);
 	EACH(t, a_removed_segment_is_removed_also_for_those_whom_it_refuses);
-	EACH(t, what_somebody_linked_can_be_removed_twice);
+	EACH(t, what_has_another_link_can_be_removed_twice);
 	t = group(suite, "memory", "native", 15);
 	EACH(t, memory_is_freed_at_the_last_detach_or_when_idle_handles_notice);
 	EACH(t, memory_of_an_unattached_segment_is_freed_by_remove_or_when_idle_handles_close);
 	EACH(t, memory_is_freed_when_the_last_is_killed_though_an_idle_handle_is_open);
-	EACH(t, memory_is_freed_when_the_last_is_killed_and_nobody_else_has_it_open);
+	EACH(t, memory_is_freed_when_the_last_is_killed_and_no_other_has_it_open);
 	t = group(suite, "races", "native", 40);
 	EACH(t, attach_against_remove_gets_the_right_memory_or_eidrm);
 }

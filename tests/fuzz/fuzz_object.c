@@ -650,7 +650,7 @@ static void check_rest(unsigned descriptors)
 			descriptors);
 }
 
-/* Nobody but the fuzzer writes to where the user's bytes are: they were zero. */
+/* None but the fuzzer writes to where the user's bytes are: they were zero. */
 static void check_bytes(void)
 {
 	static unsigned char bytes[70000];

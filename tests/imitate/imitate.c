@@ -52,7 +52,7 @@ static void *imitated_mmap(void *where, size_t length, int prot, int flags, int 
 	return real.mmap(where, length, prot, flags & ~MAP_FIXED_NOREPLACE, fd, offset);
 }
 
-/* There, nobody would ask for the first. */
+/* The first is not asked for on that system. */
 static int imitated_madvise(void *addr, size_t length, int advice)
 {
 	(void)addr, (void)length;

@@ -12,7 +12,7 @@
  * 4. System V lets the creator as well as the owner act, and the creator's group
  *    as well as the owner's. After a chown those differ, and whoever is creator,
  *    or in the creator's group, only, has rights on System V and none on POSIX.
- *    What he does is not played, nor is what he sees compared.
+ *    What such a user does is not played, nor is what they see compared.
  */
 bool expected_rights(const struct world *world, unsigned actor, int segment)
 {
@@ -26,7 +26,7 @@ bool expected_rights(const struct world *world, unsigned actor, int segment)
 
 /*
  * 4. Giving a segment away needs privilege on POSIX. What POSIX lets an owner do
- *    is played: name himself, or a group that he is in.
+ *    is played: to name themselves, or a group that they are in.
  */
 static bool gives_away(const struct world *world, const struct step *step, int segment)
 {
@@ -65,7 +65,7 @@ static bool closes(const struct step *step)
 
 /*
  * Section 4, remove: who sees another file system than the one where a segment is goes on with
- * the handles that he has. What looks for names finds others.
+ * the handles that they have. What looks for names finds others.
  */
 static bool looks_for_names(const struct step *step)
 {
@@ -106,7 +106,7 @@ const char *expected_step(const struct world *world, const struct step *step)
 		return "giving a segment away needs privilege on POSIX (section 6, 4)";
 	if (step->op != OP_DETACH && step->op != OP_CLOSE &&
 			expected_rights(world, step->actor, segment))
-		return "the creator has no rights of his own on POSIX (section 6, 4)";
+		return "the creator has no rights as such on POSIX (section 6, 4)";
 	return NULL;
 }
 
@@ -148,7 +148,7 @@ void expected_tell_of_emulator(FILE *out, const char *emulator)
  * What a status may leave open:
  *
  * 2. On POSIX, last_detach_time and last_op_process of a process that ended
- *    without detaching are known when someone looks next: who attached or
+ *    without detaching are known at the next look: who attached or
  *    detached between has not the last word then. And a process with only read
  *    permission cannot record its attach and detach, nor can a child that was
  *    forked when its parent could not write any more; one that looks says that

@@ -671,7 +671,7 @@ static void settle_in(void)
 	struct rlimit plenty = { RLIM_INFINITY, RLIM_INFINITY };
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setrlimit(RLIMIT_MEMLOCK, &plenty);
-	umask(077); /* which nobody must notice */
+	umask(077); /* which must change nothing */
 	signal(SIGALRM, on_alarm);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (!isolate()) {

@@ -318,7 +318,7 @@ static bool may_free(int segment)
 	return false;
 }
 
-/* All have looked by now, so what nobody can reach any more has given back its
+/* All have looked by now, so what no process can reach any more has given back its
  * memory: POSIX may use no more than System V, but for records, of which there is
  * one for each segment that has a handle or a name. */
 static void compare_memory(void)
@@ -385,7 +385,7 @@ static bool stat_segment(int id, struct shmid_ds *ds)
 			unishm_sys.shmctl(id, SHM_STAT_ANY, ds) == id;
 }
 
-/* Nobody is left: do the same segments exist on both? And no more memory be
+/* All have ended: do the same segments exist on both? And no more memory be
  * used than they need? */
 static void compare_what_is_left(void)
 {

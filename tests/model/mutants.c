@@ -305,7 +305,7 @@ static int list_nothing(int (*visit)(const struct unishm_status *, void *), void
 	return 0;
 }
 
-/* A library that clears what nobody is attached to, as far as it can count. */
+/* A library that clears what no process is attached to, as far as it can count. */
 static int remove_and_clear(struct unishm *seg)
 {
 	struct unishm_status st = { 0 };

@@ -3,11 +3,11 @@
  * Races: 2, 8 and 32 processes create, open, attach, remove and create anew one
  * key, as fast as they can, and some are killed amidst. There must never be two
  * live segments for the key, nor one that is seen half made; the init callback
- * runs once for each segment; a segment goes only if somebody removed that one;
+ * runs once for each segment; a segment goes only if a process removed that one;
  * and when all rest, counts are exact.
  *
- * Each init callback stamps its segment with a number, its generation. Whoever
- * opens the key must find no older one than anybody had found before he began.
+ * Each init callback stamps its segment with a number, its generation. Who
+ * opens the key must find no older one than any process had found before the call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +49,7 @@ static const char *backend;
 /* What all processes share, beside the segments. */
 static struct board {
 	_Atomic unsigned generation; /* of the last init callback */
-	_Atomic unsigned newest;     /* that anybody found under the key */
+	_Atomic unsigned newest;     /* that was found under the key */
 	_Atomic unsigned failures;
 	_Atomic unsigned long calls, created;
 	struct {
@@ -130,7 +130,7 @@ static void attach_once(void)
 	else if (rc != -EIDRM)
 		fail("attach: %s", unishm_errmsg());
 	else if (me.generation && !was_removed_by_someone())
-		fail("generation %u is removed, by nobody", me.generation);
+		fail("generation %u is removed, by no process", me.generation);
 }
 
 static void tell_of_half_made(unsigned word, unsigned value)
@@ -211,7 +211,7 @@ static void ask(void)
 	else if (rc == -EIDRM && me.attached)
 		fail("generation %u is gone, and we are attached", me.generation);
 	else if ((rc == -EIDRM || st.removed) && !was_removed_by_someone())
-		fail("generation %u is removed, by nobody", me.generation);
+		fail("generation %u is removed, by no process", me.generation);
 	else if (rc == 0 && st.number_attached < me.attached)
 		fail("number_attached %lu, we alone have %u", st.number_attached, me.attached);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Relays: attachments are handed over from process to process without a moment in which nobody
+ * Relays: attachments are handed over from process to process without a moment in which none
  * is attached, and others ask all the time. What they are told must lie between the fewest and
  * the most that there can have been; the bytes must stay, and programs' descriptors, too.
  *

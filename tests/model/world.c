@@ -219,7 +219,7 @@ static void detached(struct world *world, const struct step *step)
 		actor->slot[slot].handle = -1;
 }
 
-/* Who was not found dead by now is found so later than he died. */
+/* A process that was not found dead by now is found so later than it died. */
 void world_pause(struct world *world)
 {
 	for (int i = 0; i < world->segments; i++)
@@ -228,7 +228,7 @@ void world_pause(struct world *world)
 }
 
 /* A process ends or executes another program: what it had is gone, and written
- * down when somebody looks. */
+ * down at the next look. */
 static void ended(struct world *world, unsigned number)
 {
 	struct known_actor *actor = &world->actor[number];

@@ -23,7 +23,7 @@ struct known_segment {
 	bool locked;        /* the last of lock and unlock was lock */
 	uint64_t lockers;   /* handles that hold a lock on POSIX: a bit each */
 
-	/* Of the POSIX record: a process ended and nobody has written that down
+	/* Of the POSIX record: a process ended and none has written that down
 	 * yet; and which fields may be behind the truth, see expected.c. */
 	bool end_unseen;
 	bool last_op_unsure, attach_time_unsure, detach_time_unsure;
@@ -73,7 +73,7 @@ void world_update(struct world *world, const struct step *step, const struct rep
 /* Time passes. */
 void world_pause(struct world *world);
 
-/* Somebody who may write the record has looked at @segment. */
+/* A process that may write the record has looked at @segment. */
 void world_looked(struct world *world, int segment);
 
 /* -1: none. */

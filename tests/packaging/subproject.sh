@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# As a subproject of somebody's build: found by the wrap file, as the library that was
+# As a subproject of another build: found by the wrap file, as the library that was
 # asked for, and without tests, tools, manuals, examples or an install of ours.
 # shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"

@@ -142,7 +142,7 @@ START_TEST(a_zombie_is_not_counted)
 }
 END_TEST
 
-START_TEST(a_stopped_process_counts_and_blocks_nobody)
+START_TEST(a_stopped_process_counts_and_blocks_no_other)
 {
 	begin(_i);
 	SKIP_UNLESS(can_change_rights(), "macOS cannot change an object");
@@ -196,7 +196,7 @@ START_TEST(processes_killed_or_stopped_at_any_instruction_leave_nothing)
 		for (int i = 0; i < 4; i++)
 			kill(agent[i].pid, SIGSTOP);
 		number_attached(seg);
-		detach(seg, attach(seg, 0)); /* they block nobody */
+		detach(seg, attach(seg, 0)); /* they block no other */
 		for (int i = 0; i < 4; i++)
 			agent_kill(&agent[i]);
 		/* A child that was about to exit may do so a little later. */
@@ -215,7 +215,7 @@ void end_group(Suite *suite)
 	EACH(t, exit_abort_and_kill_end_attachments);
 	EACH(t, a_killed_process_is_not_counted_by_anyone_right_after);
 	EACH(t, a_zombie_is_not_counted);
-	EACH(t, a_stopped_process_counts_and_blocks_nobody);
+	EACH(t, a_stopped_process_counts_and_blocks_no_other);
 	t = group(suite, "end native", "native", 30);
 	EACH(t, nothing_leaks_into_the_program_that_exec_runs);
 	EACH(t, processes_killed_or_stopped_at_any_instruction_leave_nothing);

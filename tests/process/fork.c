@@ -212,7 +212,7 @@ static long fork_often(long count)
 }
 
 /* What ended children leave behind must not pile up. */
-START_TEST(children_that_nobody_counts_leave_nothing_behind)
+START_TEST(children_that_end_uncounted_leave_nothing_behind)
 {
 	begin(_i);
 	struct unishm *seg = make(0, SMALL, 0600);
@@ -309,6 +309,6 @@ void fork_group(Suite *suite)
 	EACH(t, a_forked_child_keeps_a_removed_segment_alive);
 	EACH(t, a_daemon_is_counted_once);
 	t = group(suite, "fork limits", "native", 20);
-	EACH(t, children_that_nobody_counts_leave_nothing_behind);
+	EACH(t, children_that_end_uncounted_leave_nothing_behind);
 	EACH(t, a_fork_that_fails_changes_nothing);
 }

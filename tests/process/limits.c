@@ -46,7 +46,7 @@ static long limit_file_size(long bytes)
 	return setrlimit(RLIMIT_FSIZE, &limit) < 0 ? -errno : 0;
 }
 
-START_TEST(a_file_size_limit_is_in_nobodys_way)
+START_TEST(a_file_size_limit_stops_no_call)
 {
 	begin(_i);
 	SKIP_UNLESS(can_change_rights(), "macOS cannot change an object");
@@ -71,7 +71,7 @@ START_TEST(a_file_size_limit_is_in_nobodys_way)
 }
 END_TEST
 
-START_TEST(a_file_size_limit_that_comes_late_or_to_the_unattached_is_in_nobodys_way)
+START_TEST(a_file_size_limit_that_comes_late_or_to_the_unattached_stops_no_call)
 {
 	begin(_i);
 	SKIP_UNLESS(can_change_rights(), "macOS cannot change an object");
@@ -149,8 +149,8 @@ void limit_group(Suite *suite)
 {
 	TCase *t = group(suite, "limits", "native", 20);
 	EACH(t, a_process_without_free_descriptors_forks_exactly);
-	EACH(t, a_file_size_limit_is_in_nobodys_way);
-	EACH(t, a_file_size_limit_that_comes_late_or_to_the_unattached_is_in_nobodys_way);
+	EACH(t, a_file_size_limit_stops_no_call);
+	EACH(t, a_file_size_limit_that_comes_late_or_to_the_unattached_stops_no_call);
 	EACH(t, signals_interrupt_no_call);
 	EACH(t, the_library_installs_no_handler_and_makes_no_child);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of attachments when processes fork, run other programs, stop, die,
  * change their user, or lose their descriptors. The number attached is exact at
- * every moment at which somebody can ask. */
+ * every moment at which a process can ask. */
 #include "process.h"
 
 #include <sched.h>

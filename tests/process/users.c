@@ -218,7 +218,7 @@ static long fork_and_see_two(long unused)
 }
 
 /* The name leads to a segment that refuses us, but it is not ours any more. */
-START_TEST(a_successors_mode_is_in_nobodys_way)
+START_TEST(a_successors_mode_does_not_change_what_a_fork_counts)
 {
 	begin(_i);
 	SKIP_UNLESS(is_root(), "needs root");
@@ -397,7 +397,7 @@ void user_group(Suite *suite)
 	EACH(t, a_process_in_an_empty_root_directory_counts_and_forks_exactly);
 	EACH(t, a_writer_that_lost_the_right_to_write_forks_without_a_trace);
 	EACH(t, attachments_from_before_and_after_a_change_of_user_are_both_carried_over);
-	EACH(t, a_successors_mode_is_in_nobodys_way);
+	EACH(t, a_successors_mode_does_not_change_what_a_fork_counts);
 	EACH(t, a_grandchild_leaves_with_its_process_whatever_counted_its_parent);
 	EACH(t, an_old_descriptor_is_no_permission);
 	EACH(t, what_a_child_shares_hides_no_attachment);

@@ -222,7 +222,7 @@ static void do_remove(void)
 
 /* ---- Processes ----------------------------------------------------------- */
 
-/* Answers when the child has run: until then nobody knows its number. */
+/* Answers when the child has run: until then its number is not known. */
 static void do_fork(void)
 {
 	char byte = 0;

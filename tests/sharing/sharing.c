@@ -381,7 +381,7 @@ static void removal(struct peer *a, struct peer *b)
 	start(a);
 }
 
-/* Nobody sees a segment that is being filled, and one whose maker dies is none. */
+/* No process sees a segment that is being filled, and one whose maker dies is none. */
 static void half_made(struct peer *a, struct peer *b)
 {
 	ANSWERS("filling", a, "open 0 %d %d %d 3", KEY, SIZE, 0600);
@@ -407,7 +407,7 @@ static void half_made(struct peer *a, struct peer *b)
 	remove_and_close(a, b);
 }
 
-/* What a 32-bit program cannot even count is refused there, and harmed by nobody. */
+/* What a 32-bit program cannot even count is refused there, and not harmed. */
 static void too_large(struct peer *a, struct peer *b)
 {
 	const long long large = 5LL << 30;
