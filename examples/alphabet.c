@@ -40,7 +40,7 @@ static int writer(void)
 {
 	struct unishm *seg;
 	void *addr;
-	/* O_EXCL: if somebody else's segment has this key, leave it alone. */
+	/* O_EXCL: if another program's segment has this key, leave it alone. */
 	if (unishm_open(&seg, key, O_CREAT | O_EXCL, 1024, 0600) < 0)
 		return give_up();
 	if (unishm_attach(seg, 0, &addr) < 0) {

@@ -34,7 +34,7 @@ static void fill(unishm::memory mem)
 
 static void writer()
 {
-	/* O_EXCL: if somebody else's segment has this key, leave it alone. Nobody can
+	/* O_EXCL: if another program's segment has this key, leave it alone. None can
 	 * open it before it is filled. */
 	const unishm::segment seg(key, O_CREAT | O_EXCL, 1024, 0600, fill);
 	std::cout << "parent: filled " << seg.size() << " bytes (" << seg.backend() << ")\n";

@@ -65,7 +65,7 @@ static pid_t start(int (*role)(struct ring *), struct ring *r)
 {
 	pid_t child = fork();
 	if (child == 0) {
-		alarm(60); /* an example that hangs helps nobody */
+		alarm(60); /* so that the example does not hang */
 		_exit(role(r));
 	}
 	return child;

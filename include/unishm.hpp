@@ -178,7 +178,7 @@ private:
 		static_assert(!std::is_polymorphic<T>::value,
 				"a table of virtual functions means nothing in another process");
 		static_assert(std::is_trivially_destructible<T>::value,
-				"nobody would call the destructor");
+				"no process would call the destructor");
 		if (!data_)
 			return *why = "nothing is attached", -EINVAL;
 		if (offset > size_ || count > (size_ - offset) / sizeof(T))

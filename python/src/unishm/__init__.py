@@ -196,7 +196,7 @@ class Attachment:
             mapping.detach()
 
     def _let_go(self) -> Optional[_Mapping]:
-        """Give up the view, and say what is to be detached, if nobody has another."""
+        """Give up the view, and say what is to be detached, if no other view is left."""
         data = self._bytes()
         if data is None:
             return None
