@@ -200,7 +200,7 @@ START_TEST(what_a_child_gives_up_is_not_counted_though_fork_has_not_returned)
 	give_up_as(0, 0);
 	give_up_as(0, UNISHM_RDONLY);
 	if (is_root())
-		give_up_as(65534, UNISHM_RDONLY);
+		give_up_as(NOBODY, UNISHM_RDONLY);
 }
 END_TEST
 
