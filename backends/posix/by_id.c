@@ -139,12 +139,15 @@ int ushp_by_id_take_names(struct unishm *seg)
 static int destroy(struct unishm *seg, unsigned long attached)
 {
 	struct posix *p = posix_of(seg);
-	struct names_of_one names = names_of(p->object.ino);
 	struct stat st;
 	enum place place;
-	if (ushp_object_check(&p->object, &st) < 0 || st.st_nlink == 0 ||
-			!ushp_says_removed(p, &st))
+	if (!p->by_id)
 		return 0;
+	if (ushp_object_check(&p->object, &st) < 0)
+		return 1; /* not known */
+	if (st.st_nlink == 0 || !ushp_says_removed(p, &st))
+		return 0;
+	struct names_of_one names = names_of(p->object.ino);
 	int rc = find(&p->object, names.removed, &place);
 	if (rc < 0)
 		return rc != -ENOENT;

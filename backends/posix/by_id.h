@@ -60,7 +60,7 @@ int ushp_by_id_take_names(struct unishm *seg);
 bool ushp_by_id_is_half_removed(struct unishm *seg, const struct stat *st);
 
 /* A segment to which nothing seems to be attached: if it is removed, take its name away.
- * 0: it has none; 1: it is attached, or this user may not. */
+ * 0: it has none; 1: it may have one: it is attached, or this user may not, or a check failed. */
 int ushp_by_id_destroy(struct unishm *seg);
 
 /* This process ends, and with it the attachments of @seg: if it is removed, and those are all, its

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Segments of the shim, which have a name by their id: backends/posix/by_id.h. */
+#include "harness.h"
+
+#include <sys/ipc.h>
+#include <sys/stat.h>
+
+#include "../core/shim.h"
+#include "sys.h"
+
+static struct unishm_sys real;
+static int calls_left; /* before one fails */
+
+static long do_make_by_id(long mode)
+{
+	return unishm_shim_get(key(0), SMALL, IPC_CREAT | IPC_EXCL | (int)mode) < 0 ? -errno : 0;
+}
+
+/* By another process, since the shim keeps a handle. */
+static struct unishm *make_by_id(mode_t mode)
+{
+	struct agent maker = agent_start();
+	expect_ok(ask(&maker, do_make_by_id, (long)mode));
+	agent_end(&maker);
+	return take(0);
+}
+
+/* ---- Removal and destruction -------------------------------------------------------- */
+
+static int fstat_without_memory(int fd, struct stat *st)
+{
+	if (calls_left-- > 0)
+		return real.fstat(fd, st);
+	errno = ENOMEM;
+	return -1;
+}
+
+START_TEST(a_removed_segment_that_cannot_be_looked_at_is_not_called_destroyed)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	struct unishm_status st;
+	struct unishm *seg = make_by_id(0600);
+	struct agent agent = agent_start();
+	expect_ok(ask(&agent, do_open, 0));
+	expect_ok(ask(&agent, do_attach, 0));
+	ck_assert_int_eq(unishm_remove(seg), 0);
+	agent_kill(&agent);
+	real = unishm_sys;
+	unishm_sys.fstat = fstat_without_memory;
+	calls_left = 1;
+	int rc = unishm_status(seg, &st);
+	unishm_sys = real;
+	ck_assert_int_eq(rc, 0);
+	ck_assert(st.removed && st.number_attached == 0);
+	ck_assert_int_eq(unishm_status(seg, &st), -EIDRM);
+	ck_assert_ptr_null(only_object());
+	unishm_close(seg);
+}
+END_TEST
+
+static void fill_suite(Suite *suite)
+{
+	TCase *t = group(suite, "by id", "native", 30);
+	EACH(t, a_removed_segment_that_cannot_be_looked_at_is_not_called_destroyed);
+}
+
+int main(void)
+{
+	return harness_main("by_id", fill_suite);
+}
