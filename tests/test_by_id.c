@@ -59,10 +59,38 @@ START_TEST(a_removed_segment_that_cannot_be_looked_at_is_not_called_destroyed)
 }
 END_TEST
 
+static int unlink_but_not_by_key(const char *name)
+{
+	if (strncmp(name, "/ushm.", 6) != 0)
+		return real.shm_unlink(name);
+	errno = EIO;
+	return -1;
+}
+
+START_TEST(a_removal_that_fails_halfway_is_ended_by_the_next_who_looks)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	struct unishm *seg = make_by_id(0600);
+	attach(seg, 0);
+	real = unishm_sys;
+	unishm_sys.shm_unlink = unlink_but_not_by_key;
+	int rc = unishm_remove(seg);
+	unishm_sys = real;
+	ck_assert_int_eq(rc, -EIO);
+	ck_assert_int_eq(try_open(0), -ENOENT);
+	ck_assert(status_of(seg).removed);
+	detach(seg, NULL);
+	unishm_close(seg);
+	ck_assert_ptr_null(only_object());
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
 	TCase *t = group(suite, "by id", "native", 30);
 	EACH(t, a_removed_segment_that_cannot_be_looked_at_is_not_called_destroyed);
+	EACH(t, a_removal_that_fails_halfway_is_ended_by_the_next_who_looks);
 }
 
 int main(void)

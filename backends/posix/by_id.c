@@ -124,14 +124,15 @@ int ushp_by_id_take_names(struct unishm *seg)
 	if (rc < 0)
 		return rc;
 	rc = say_removed(object);
-	if (rc == 0)
-		rc = take_live_names(object, &names);
-	if (rc < 0)
+	if (rc < 0) {
 		take_away(object, names.removed);
-	else
+		return rc;
+	}
+	posix_of(seg)->by_id = true; /* whatever the record says */
+	rc = take_live_names(object, &names);
+	if (rc == 0)
 		destroy_if_unused(seg, &names, 0);
-	posix_of(seg)->by_id |= rc == 0; /* whatever the record says */
-	return rc;
+	return rc; /* if not 0, others go on from here, as after a remover that was killed */
 }
 
 /* ---- Destruction ----------------------------------------------------------------- */

@@ -52,7 +52,8 @@ void ushp_by_id_publish(const struct object *object, const char *name);
 key_t ushp_by_id_key(const char *name, const struct record_head *head, const struct stat *st);
 
 /* Between begin and end of a removal: have the name of a removed segment instead of the others, or
- * none if nothing is attached. -ENOENT: it has no name by id. */
+ * none if nothing is attached. -ENOENT: it has no name by id. What fails after the file got the
+ * mode bit leaves what a remover leaves that was killed there. */
 int ushp_by_id_take_names(struct unishm *seg);
 
 /* Has its remover died before it took away the name by which @seg has it open? Then that is done
