@@ -25,6 +25,15 @@ static struct unishm *make_by_id(mode_t mode)
 	return take(0);
 }
 
+static mode_t mode_in_directory(void)
+{
+	struct stat st;
+	const char *path = record_path();
+	ck_assert_ptr_nonnull(path);
+	ck_assert_int_eq(stat(path, &st), 0);
+	return st.st_mode & 07777;
+}
+
 /* ---- Removal and destruction -------------------------------------------------------- */
 
 static int fstat_without_memory(int fd, struct stat *st)
@@ -86,11 +95,45 @@ START_TEST(a_removal_that_fails_halfway_is_ended_by_the_next_who_looks)
 }
 END_TEST
 
+/* ---- What says that a segment is removed stays ---------------------------------------- */
+
+static struct agent remover;
+
+static ssize_t pread_after_removal(int fd, void *to, size_t size, off_t at_offset)
+{
+	unishm_sys.pread = real.pread;
+	expect_ok(ask(&remover, do_remove, 0));
+	return real.pread(fd, to, size, at_offset);
+}
+
+START_TEST(a_removal_during_a_change_of_mode_holds)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	struct unishm *seg = make_by_id(0600);
+	remover = agent_start();
+	expect_ok(ask(&remover, do_open, 0));
+	expect_ok(ask(&remover, do_attach, 0));
+	real = unishm_sys;
+	unishm_sys.pread = pread_after_removal;
+	int rc = unishm_chmod(seg, 0640);
+	unishm_sys = real;
+	ck_assert_int_eq(rc, 0);
+	ck_assert_int_eq((int)mode_in_directory(), S_ISVTX | 0640);
+	ck_assert(status_of(seg).removed);
+	agent_end(&remover);
+	struct unishm_status st;
+	ck_assert_int_eq(unishm_status(seg, &st), -EIDRM);
+	unishm_close(seg);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
 	TCase *t = group(suite, "by id", "native", 30);
 	EACH(t, a_removed_segment_that_cannot_be_looked_at_is_not_called_destroyed);
 	EACH(t, a_removal_that_fails_halfway_is_ended_by_the_next_who_looks);
+	EACH(t, a_removal_during_a_change_of_mode_holds);
 }
 
 int main(void)

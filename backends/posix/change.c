@@ -173,6 +173,21 @@ static void have_writable(struct unishm *seg)
 	ushp_hold_need_writable(seg);
 }
 
+/* A remover says by a bit of the mode that it has removed a segment of the shim (by_id.h). That bit
+ * must stay, so removers are kept away for the moment. If one does not let go of its lock, the mode
+ * is changed without. */
+static int set_mode(const struct posix *p, bool named, mode_t mode)
+{
+	struct stat st = p->st;
+	bool alone = p->by_id && ushp_object_begin_removal(&p->object) == 0;
+	int rc = p->by_id ? ushp_object_check(&p->object, &st) : 0;
+	if (rc == 0)
+		rc = ushp_sys_chmod(&p->object, named, mode | (st.st_mode & S_ISVTX));
+	if (alone)
+		ushp_object_end_removal(&p->object);
+	return rc;
+}
+
 int ushp_chmod(struct unishm *seg, mode_t mode)
 {
 	struct view view;
@@ -180,8 +195,7 @@ int ushp_chmod(struct unishm *seg, mode_t mode)
 	if (rc < 0)
 		return rc;
 	have_writable(seg);
-	mode |= posix_of(seg)->st.st_mode & S_ISVTX; /* see by_id.h */
-	rc = ushp_sys_chmod(&posix_of(seg)->object, !view.removed, mode);
+	rc = set_mode(posix_of(seg), !view.removed, mode);
 	if (rc == 0)
 		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());
 	return rc;
