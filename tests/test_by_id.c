@@ -6,7 +6,11 @@
 #include <sys/stat.h>
 
 #include "../core/shim.h"
+#include "posix/names.h"
+#include "posix/object_sys.h"
 #include "sys.h"
+
+enum { NOBODY = 65534 };
 
 static struct unishm_sys real;
 static int calls_left; /* before one fails */
@@ -128,12 +132,68 @@ START_TEST(a_removal_during_a_change_of_mode_holds)
 }
 END_TEST
 
+static mode_t mode_meanwhile;
+
+static int open_and_change(const char *path, int flags, mode_t mode)
+{
+	int fd = real.open(path, flags, mode);
+	if (strncmp(path, "/proc/self/fd/", 14) == 0)
+		expect_ok(fchmod(fd, mode_meanwhile));
+	return fd;
+}
+
+static const char *borrowed;
+
+static long open_as_owner_during_a_change(long unused)
+{
+	(void)unused;
+	real = unishm_sys;
+	unishm_sys.open = open_and_change;
+	int fd = ushp_sys_open_as_owner(borrowed);
+	unishm_sys = real;
+	return fd < 0 ? fd : close(fd);
+}
+
+/* The mode that a file of mode 0040 has after it was opened in its owner's right, if it was
+ * changed to @meanwhile at that moment. */
+static mode_t mode_after_change_to(mode_t meanwhile)
+{
+	struct unishm *seg = make_by_id(0040);
+	ck_assert_int_eq(unishm_chown(seg, NOBODY, (gid_t)-1), 0);
+	char name[OBJECT_NAME_MAX];
+	ushp_name_of_key(key(0), name);
+	borrowed = name;
+	mode_meanwhile = meanwhile;
+	struct agent nobody = agent_start_as(NOBODY);
+	expect_ok(ask(&nobody, open_as_owner_during_a_change, 0));
+	agent_end(&nobody);
+	char path[64];
+	struct stat st;
+	snprintf(path, sizeof path, "/dev/shm%s", name);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(chmod(path, 0600), 0);
+	drop(seg);
+	return st.st_mode & 07777;
+}
+
+START_TEST(who_opens_in_the_owners_right_undoes_no_change_of_that_moment)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	SKIP_UNLESS(is_root(), "needs root to become another user");
+	ck_assert_int_eq((int)mode_after_change_to(0640), 0040);
+	ck_assert_int_eq((int)mode_after_change_to(S_ISVTX | 0640), S_ISVTX | 0040);
+	ck_assert_int_eq((int)mode_after_change_to(0604), 0604);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
 	TCase *t = group(suite, "by id", "native", 30);
 	EACH(t, a_removed_segment_that_cannot_be_looked_at_is_not_called_destroyed);
 	EACH(t, a_removal_that_fails_halfway_is_ended_by_the_next_who_looks);
 	EACH(t, a_removal_during_a_change_of_mode_holds);
+	EACH(t, who_opens_in_the_owners_right_undoes_no_change_of_that_moment);
 }
 
 int main(void)
