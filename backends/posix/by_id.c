@@ -164,10 +164,11 @@ static int destroy(struct unishm *seg, unsigned long attached)
 bool ushp_by_id_is_half_removed(struct unishm *seg, const struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	struct names_of_one names = names_of(p->object.ino);
 	enum place place;
-	if (!ushp_says_removed(p, st) || ushp_is_name_by_id(p->object.name + 1) ||
-			find(&p->object, names.removed, &place) < 0 ||
+	if (!ushp_says_removed(p, st) || ushp_is_name_by_id(p->object.name + 1))
+		return false;
+	struct names_of_one names = names_of(p->object.ino);
+	if (find(&p->object, names.removed, &place) < 0 ||
 			ushp_object_begin_removal(&p->object) < 0)
 		return false;
 	int rc = take_live_names(&p->object, &names);
