@@ -23,27 +23,11 @@ static struct names_of_one names_of(ino_t inode)
 	return names;
 }
 
-/* Where does @name lead to the object's file? -ENOENT. */
-static int find(const struct object *object, const char *name, enum place *place)
-{
-	static const enum place places[] = { AT_SYSTEM_PLACE, AT_FORMER_PLACE };
-	for (unsigned i = 0; i < sizeof places / sizeof *places; i++) {
-		struct stat st;
-		*place = places[i];
-		int rc = ushp_sys_stat(name, *place, &st);
-		if (rc < 0 && rc != -ENOENT)
-			return rc;
-		if (rc == 0 && st.st_dev == object->dev && st.st_ino == object->ino)
-			return 0;
-	}
-	return -ENOENT;
-}
-
 /* Take @name away if it leads to the object's file. */
 static int take_away(const struct object *object, const char *name)
 {
 	enum place place;
-	int rc = find(object, name, &place);
+	int rc = ushp_object_find(object, name, &place);
 	if (rc == 0)
 		rc = ushp_sys_unlink(object->fd, name, place);
 	return rc == -ENOENT ? 0 : rc;
@@ -115,12 +99,12 @@ int ushp_by_id_take_names(struct unishm *seg)
 	const struct object *object = &posix_of(seg)->object;
 	struct names_of_one names = names_of(object->ino);
 	enum place place;
-	int rc = find(object, names.live, &place);
+	int rc = ushp_object_find(object, names.live, &place);
 	if (rc < 0)
 		return rc;
 	rc = ushp_sys_link(object->fd, names.live, names.removed, place);
 	if (rc == -EEXIST)
-		rc = find(object, names.removed, &place); /* what a dead remover left */
+		rc = ushp_object_find(object, names.removed, &place); /* what a dead remover left */
 	if (rc < 0)
 		return rc;
 	rc = say_removed(object);
@@ -149,7 +133,7 @@ static int destroy(struct unishm *seg, unsigned long attached)
 	if (st.st_nlink == 0 || !ushp_says_removed(p, &st))
 		return 0;
 	struct names_of_one names = names_of(p->object.ino);
-	int rc = find(&p->object, names.removed, &place);
+	int rc = ushp_object_find(&p->object, names.removed, &place);
 	if (rc < 0)
 		return rc != -ENOENT;
 	if (ushp_object_begin_removal(&p->object) < 0)
@@ -168,7 +152,7 @@ bool ushp_by_id_is_half_removed(struct unishm *seg, const struct stat *st)
 	if (!ushp_says_removed(p, st) || ushp_is_name_by_id(p->object.name + 1))
 		return false;
 	struct names_of_one names = names_of(p->object.ino);
-	if (find(&p->object, names.removed, &place) < 0 ||
+	if (ushp_object_find(&p->object, names.removed, &place) < 0 ||
 			ushp_object_begin_removal(&p->object) < 0)
 		return false;
 	int rc = take_live_names(&p->object, &names);

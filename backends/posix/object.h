@@ -86,6 +86,14 @@ bool ushp_object_close_ends_removal(const struct object *object);
  * no process about to destroy it that has not seen that hold? See by_id.h. */
 bool ushp_object_outlives_removal(const struct object *object);
 
+/* Where a name is looked up: where the system keeps such names; or in that very directory as
+ * it was when this process last opened a segment, which works after chroot() as well. */
+enum place { AT_SYSTEM_PLACE, AT_FORMER_PLACE };
+
+/* Where does @name lead to this file? -ENOENT: it leads elsewhere, or nowhere, or cannot be seen
+ * from here. */
+int ushp_object_find(const struct object *object, const char *name, enum place *place);
+
 /* Does the name lead to this file, where it can be seen? */
 bool ushp_object_has_name(const struct object *object);
 
