@@ -68,12 +68,11 @@ static bool is_past(struct unishm *seg)
 			p->st.st_nlink == 0;
 }
 
-/* Another link keeps the file, but its name is gone, and a remover has recorded that. */
-static bool says_removed(const struct posix *p)
+static bool is_removed(const struct posix *p)
 {
-	uint32_t removed = 0;
-	ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
-	return ushp_says_removed(p, &p->st) || (removed && !ushp_object_has_name(&p->object));
+	uint32_t word = 0;
+	ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &word, sizeof word);
+	return ushp_is_removed(p, &p->st, word);
 }
 
 int ushp_remove(struct unishm *seg)
@@ -89,7 +88,7 @@ int ushp_remove(struct unishm *seg)
 		ushp_hold_secure(seg); /* a file without a name cannot always be opened again */
 	if (rc == 0)
 		rc = take_name_away(seg);
-	if (rc == -ENOENT && says_removed(p))
+	if (rc == -ENOENT && is_removed(p))
 		return look_as_owner(seg, &view);
 	if (rc < 0)
 		return rc == -ENOENT ? because_unseen(&p->object) : rc;

@@ -129,8 +129,7 @@ static int is_removed(struct posix *p)
 		return 0; /* closed, or cut short, just now: nothing can be undone */
 	if (rc < 0)
 		return rc;
-	return st.st_nlink == 0 || ushp_says_removed(p, &st) ||
-			(p->hold.saw_removed && !ushp_object_has_name(&p->object));
+	return ushp_is_removed(p, &st, p->hold.saw_removed);
 }
 
 /* May the hold that was just taken stay on a removed segment? For the shim, as long as it lives. */
