@@ -80,10 +80,9 @@ static int destroy_if_unused(struct unishm *seg, const struct names_of_one *name
 		unsigned long attached)
 {
 	struct posix *p = posix_of(seg);
-	const uint32_t yes = 1;
 	struct record_tail tail;
 	struct census census = { 0 };
-	int rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
+	int rc = ushp_record_put_word(&p->object, RECORD_HEAD_FIELD(removed), 1);
 	ushp_record_fence();
 	if (rc == 0)
 		rc = ushp_record_read_tail(&p->object, &tail);

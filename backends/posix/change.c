@@ -22,7 +22,7 @@ static void write_head(struct unishm *seg, size_t back, uint32_t value)
 {
 	struct posix *p = posix_of(seg);
 	if (ushp_hold_need_writable(seg) == 0)
-		ushp_record_write(&p->object, NULL, back, &value, sizeof value);
+		ushp_record_put_word(&p->object, back, value);
 }
 
 /* ---- Remove ------------------------------------------------------------------------ */
@@ -127,8 +127,7 @@ static int is_locked(const struct posix *p, uint32_t epoch)
 static int end_all_locks(struct unishm *seg, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
-	int rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch,
-			sizeof epoch);
+	int rc = ushp_record_put_word(&p->object, RECORD_HEAD_FIELD(lock_epoch), epoch);
 	if (rc == 0)
 		p->epoch = epoch;
 	return rc;

@@ -32,12 +32,10 @@ static unsigned count_readers(const struct unishm *seg)
 /* From now on the count may be too low: the record says so as soon as it can be written. */
 static void nobody_counts_the_child(struct posix *p)
 {
-	const uint32_t yes = 1;
 	struct stat st;
 	p->uncounted = true;
 	if (p->object.writable && ushp_object_check(&p->object, &st) == 0 &&
-			ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted), &yes,
-					sizeof yes) == 0)
+			ushp_record_put_word(&p->object, RECORD_HEAD_FIELD(uncounted), 1) == 0)
 		p->uncounted = false;
 }
 

@@ -38,13 +38,12 @@ int ushp_look_if_gone(struct unishm *seg, struct view *view)
 int ushp_look_on(struct unishm *seg, struct view *view)
 {
 	struct posix *p = posix_of(seg);
-	const uint32_t yes = 1;
 	int rc = 0;
 	view->removed = ushp_is_removed(p, &p->st, view->tail.head.removed);
 	/* A remover is between its two steps. Attachers must see the removal before the count is
 	 * taken, so record it now. */
 	if (view->removed && !view->tail.head.removed && p->object.writable)
-		ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
+		ushp_record_put_word(&p->object, RECORD_HEAD_FIELD(removed), 1);
 	ushp_record_fence();
 	rc = ushp_census(seg, &view->tail, &view->census);
 	if (rc < 0)

@@ -162,6 +162,12 @@ static inline int ushp_record_read_tail(const struct object *object, struct reco
 int ushp_record_write(const struct object *object, const struct record_map *map, size_t back,
 		const void *from, size_t size);
 
+/* Write one word of 4 bytes. */
+static inline int ushp_record_put_word(const struct object *object, size_t back, uint32_t word)
+{
+	return ushp_record_write(object, NULL, back, &word, sizeof word);
+}
+
 /* Slots [@first, @first + @count), slot @first last. */
 int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t count,
 		struct record_slot *out);
