@@ -327,8 +327,8 @@ static int open_listed(struct unishm *seg, int id)
 	const struct name *match = NULL;
 	unsigned matches = 0;
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
-		struct stat st = { .st_ino = names.list[i].inode };
-		if (names.list[i].draft || names.list[i].twin || ushp_id_of(&st) != id ||
+		if (names.list[i].draft || names.list[i].twin ||
+				ushp_id_of_inode(names.list[i].inode) != id ||
 				ushp_is_removed_name(names.list[i].text + 1))
 			continue;
 		match = &names.list[i];

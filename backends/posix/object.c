@@ -76,7 +76,7 @@ int ushp_object_reopen(const struct object *object, int access)
 		fd = keep_if_same(object, ushp_sys_open(object->name, AT_FORMER_PLACE, access));
 	if (fd == -ENOENT || fd == -EBADMSG) { /* it may keep another name: see by_id.h */
 		char name[OBJECT_NAME_MAX];
-		ushp_name_of_removed(ushp_id_of(&(struct stat){ .st_ino = object->ino }), name);
+		ushp_name_of_removed(ushp_id_of_inode(object->ino), name);
 		fd = keep_if_same(object, ushp_sys_open(name, AT_SYSTEM_PLACE, access));
 	}
 	if (fd >= 0 || ushp_fd_check(object->fd, object, object->dev, object->ino, &st) < 0)
