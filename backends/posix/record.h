@@ -185,11 +185,7 @@ struct record_head *ushp_record_head(const struct record_map *map);
 
 /* Words of shared memory, in one order for all processes. */
 uint32_t ushp_record_load(const uint32_t *word);
-void ushp_record_store(uint32_t *word, uint32_t value);
 void ushp_record_fence(void);
-
-/* Copy words of four bytes, each whole, to where others look; in no order with other words. */
-void ushp_record_copy(void *to, const void *from, size_t size);
 
 /* A number for an operation that is to be later than all which @tail shows: no clock, since
  * those of processes need not agree. Operations at one time may get the same number. */
