@@ -32,6 +32,10 @@
  * the hold. If it saw one and the destroyer did not see the hold, then the count, and so the lock,
  * came before the hold: the attacher has waited for the end of it, and finds no name. A lock of a
  * destroyer that was killed is gone.
+ *
+ * The wait has a limit of a tenth of a second, since a process that may read the file can hold that
+ * lock without end. If a destroyer is stopped between its count and the end of the name for longer,
+ * an attacher can be on a segment that then loses its name. It keeps its bytes and is counted.
  */
 #ifndef UNISHM_POSIX_BY_ID_H
 #define UNISHM_POSIX_BY_ID_H

@@ -36,7 +36,7 @@ static uint64_t next_op(struct posix *p)
 	return rc < 0 ? p->hold.entry.attach_op + 1 : ushp_record_next_op(&tail);
 }
 
-/* Write a field of the slot, the word last when the number rises. */
+/* Write a part of the slot, as it is in the handle. */
 static int put(struct posix *p, const void *field, size_t size)
 {
 	size_t offset = (size_t)((const unsigned char *)field -

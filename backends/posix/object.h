@@ -82,8 +82,9 @@ void ushp_object_after_removal(void);
 void ushp_object_unlock_removal(const struct object *object);
 bool ushp_object_close_ends_removal(const struct object *object);
 
-/* After a hold was taken on a removed segment that keeps a name by its id: is it still there, with
- * no process about to destroy it that has not seen that hold? See by_id.h. */
+/* After a hold was taken on a removed segment that keeps a name by its id: is it still there? Waits
+ * up to a tenth of a second for a process that is about to destroy it and may not have seen that
+ * hold: by_id.h. */
 bool ushp_object_outlives_removal(const struct object *object);
 
 /* Where a name is looked up: where the system keeps such names; or in that very directory as
