@@ -5,7 +5,7 @@
  *
  *   find, list, attach, change, status, fork     the members, by subject
  *   refresh                                      the steps before and after each member
- *   create, unfinished, look, pin                what several of them do
+ *   create, unfinished, look, by_id, pin         what several of them do
  *   census, move, hold, slot, reader             who is attached: read hold.h first
  *   data, object, directory                      the file of a segment, its data and its name
  *   record                                       what the library keeps about a segment

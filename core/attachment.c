@@ -63,23 +63,21 @@ static int because_no_huge_pages(int rc)
 static int attach_huge(struct unishm *seg, void *where, int flags, struct unishm_attachment *new)
 {
 	size_t huge = unishm_os_huge_page();
-	int plain = flags & ~(UNISHM_THP | UNISHM_POPULATE), rc = -EINVAL;
+	int plain = flags & ~(UNISHM_THP | UNISHM_POPULATE);
 	if (huge > 0 && seg->size < huge)
 		return unishm_because(-ENOTSUP,
 				"it has %s, and a huge page %zu; leave out "
 				"UNISHM_THP",
 				unishm_bytes(seg->size).text, huge);
-	void *place = where ? where : unishm_os_huge_place(seg->size);
-	rc = seg->backend->attach(seg, place, plain, new);
+	void *place = where ? where : unishm_os_huge_place(seg->size, huge);
+	int rc = seg->backend->attach(seg, place, plain, new);
 	if (rc == -EINVAL && !where)
 		rc = seg->backend->attach(seg, NULL, plain, new);
 	if (rc < 0)
 		return rc;
-	rc = unishm_os_want_huge(new->addr, seg->size);
+	rc = because_no_huge_pages(unishm_os_want_huge(new->addr, seg->size));
 	if (rc == 0 && flags & UNISHM_POPULATE)
 		rc = unishm_os_populate(new->addr, seg->size, !(flags & UNISHM_RDONLY));
-	else
-		because_no_huge_pages(rc);
 	if (rc < 0)
 		seg->backend->detach(seg, new);
 	return rc;

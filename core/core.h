@@ -84,9 +84,10 @@ void unishm_hold_forks_again(unsigned holds);
 /* Why a call must take the slow path at its beginning and end; 0: no reason. */
 enum {
 	UNISHM_SIGN_NOT_SET_UP = 1,
-	UNISHM_SIGN_CLOSED = 2,           /* a fork is under way */
-	UNISHM_SIGN_MISSED_AS_PARENT = 4, /* a fork happened that the handles do not know of yet */
-	UNISHM_SIGN_MISSED_AS_CHILD = 8,  /* been told */
+	UNISHM_SIGN_CLOSED = 2, /* a fork is under way */
+	/* The handles have not been told yet of a fork: */
+	UNISHM_SIGN_MISSED_AS_PARENT = 4, /* this process forked */
+	UNISHM_SIGN_MISSED_AS_CHILD = 8,  /* this process is the child */
 };
 extern atomic_uint unishm_gate_signs __attribute__((visibility("hidden")));
 

@@ -61,9 +61,9 @@ static inline void unishm_release(const struct unishm_own *own)
  * released the mutex again if it took it. */
 static inline bool unishm_mutex_try_by(const struct unishm_own *own, struct unishm_mutex *mutex)
 {
-	uintptr_t free_word = 0, me = unishm_token_of(own);
+	uintptr_t none = 0, me = unishm_token_of(own);
 	if (!unishm_os_has_one_thread())
-		return atomic_compare_exchange_strong_explicit(&mutex->owner, &free_word, me,
+		return atomic_compare_exchange_strong_explicit(&mutex->owner, &none, me,
 				memory_order_acquire, memory_order_relaxed);
 	bool is_free = !atomic_load_explicit(&mutex->owner, memory_order_relaxed);
 	if (is_free)

@@ -138,9 +138,9 @@ int unishm_os_want_huge(void *addr, size_t size)
 }
 #endif
 
-void *unishm_os_huge_place(size_t size)
+void *unishm_os_huge_place(size_t size, size_t huge)
 {
-	size_t huge = unishm_os_huge_page(), length = size + huge;
+	size_t length = size + huge;
 	if (huge == 0 || length < size)
 		return NULL;
 	char *range = unishm_sys.mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

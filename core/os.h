@@ -38,8 +38,9 @@ int unishm_os_populate(void *addr, size_t size, int write);
 /* The size of a transparent huge page; 0: the system has none. */
 size_t unishm_os_huge_page(void);
 
-/* Where @size bytes can be mapped that begin with a huge page: free at this moment. NULL. */
-void *unishm_os_huge_place(size_t size);
+/* Where @size bytes can be mapped that begin with a huge page, which is @huge large: free at this
+ * moment. NULL: there is no such place, or @huge is 0. */
+void *unishm_os_huge_place(size_t size, size_t huge);
 
 /* Ask for huge pages in a mapping. 0, or -ENOTSUP if the kernel gives none to it. */
 int unishm_os_want_huge(void *addr, size_t size);

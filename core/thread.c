@@ -25,8 +25,8 @@ static struct unishm_thread spare = { .lent = true };
 
 static bool take(struct unishm_thread *thread)
 {
-	uintptr_t free_word = 0, me = unishm_token_of(&unishm_own);
-	return atomic_compare_exchange_strong(&thread->owner, &free_word, me);
+	uintptr_t none = 0, me = unishm_token_of(&unishm_own);
+	return atomic_compare_exchange_strong(&thread->owner, &none, me);
 }
 
 static void list(struct unishm_thread *thread)

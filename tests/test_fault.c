@@ -730,6 +730,35 @@ START_TEST(a_user_that_cannot_be_is_no_sign_of_removal)
 END_TEST
 #endif
 
+static int lost = -1; /* a descriptor that is said to be closed */
+
+static int fstat_that_loses_the_first(int fd, struct stat *st)
+{
+	if (lost < 0)
+		lost = fd;
+	if (fd != lost)
+		return real.fstat(fd, st);
+	memset(st, 0x55, sizeof *st);
+	errno = EBADF;
+	return -1;
+}
+
+START_TEST(an_open_whose_descriptor_is_closed_meanwhile_fails_and_closes_none)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix"), "is about POSIX objects");
+	struct unishm *none = NULL, *kept = make(0, SMALL, 0600);
+	real = unishm_sys;
+	unishm_sys.fstat = fstat_that_loses_the_first;
+	ck_assert_int_eq(unishm_open(&none, key(0), 0, 0, 0), -EBADF);
+	ck_assert_ptr_null(none);
+	disarm();
+	ck_assert_int_ge(lost, 0);
+	ck_assert_int_eq(close(lost), 0);
+	drop(kept);
+}
+END_TEST
+
 #if UNISHM_HAVE_SYSV && defined SHM_STAT_ANY
 static int shmctl_without_stat_any(int id, int cmd, struct shmid_ds *buf)
 {
@@ -907,6 +936,8 @@ static void fill_suite(Suite *suite)
 #if UNISHM_HAVE_SYSV && defined SHM_STAT_ANY
 	EACH(tcase, who_may_not_look_at_a_key_is_told_that_it_is_taken);
 #endif
+	tcase = group(suite, "descriptors", "native", 30);
+	EACH(tcase, an_open_whose_descriptor_is_closed_meanwhile_fails_and_closes_none);
 }
 
 int main(void)

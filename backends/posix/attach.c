@@ -102,11 +102,13 @@ static int permit(struct posix *p, unsigned want)
 	return ushp_object_permit(&p->object, &p->st, p->own, want);
 }
 
-/* The last process of a removed segment may have been killed: then it is gone as soon as that is
- * seen, although it has a name still (by_id.h). */
-static int see_if_destroyed(struct unishm *seg)
+/* May @seg, which is removed and has a name still (by_id.h), be attached? By the shim, unless it is
+ * gone: its last process may have been killed, which is seen now. */
+static int may_attach_removed(struct unishm *seg)
 {
 	struct view view;
+	if (!seg->beneath)
+		return -EIDRM;
 	return seg->attached > 0 ? 0 : ushp_look(seg, &view);
 }
 
@@ -118,7 +120,7 @@ int ushp_attach(struct unishm *seg, void *where, int flags, struct unishm_attach
 	unsigned want = 4u | (flags & UNISHM_RDONLY ? 0 : 2u) | (flags & UNISHM_EXEC ? 1u : 0);
 	int rc = p->st.st_nlink == 0 ? -EIDRM : permit(p, want);
 	if (rc == 0 && ushp_says_removed(p, &p->st))
-		rc = see_if_destroyed(seg);
+		rc = may_attach_removed(seg);
 	if (rc == 0 && !(flags & UNISHM_RDONLY))
 		rc = ushp_hold_need_writable(seg);
 	/* So that the data keeps the description with the lock. */

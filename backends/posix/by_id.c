@@ -16,34 +16,18 @@ struct names_of_one {
 
 static struct names_of_one names_of(ino_t inode)
 {
-	struct names_of_one names = { "", "" };
-	int id = ushp_id_of(&(struct stat){ .st_ino = inode });
+	struct names_of_one names;
+	int id = ushp_id_of_inode(inode);
 	ushp_name_of_private(id, names.live);
 	ushp_name_of_removed(id, names.removed);
 	return names;
-}
-
-/* Where does @name lead to the object's file? -ENOENT. */
-static int find(const struct object *object, const char *name, enum place *place)
-{
-	static const enum place places[] = { AT_SYSTEM_PLACE, AT_FORMER_PLACE };
-	for (unsigned i = 0; i < sizeof places / sizeof *places; i++) {
-		struct stat st;
-		*place = places[i];
-		int rc = ushp_sys_stat(name, *place, &st);
-		if (rc < 0 && rc != -ENOENT)
-			return rc;
-		if (rc == 0 && st.st_dev == object->dev && st.st_ino == object->ino)
-			return 0;
-	}
-	return -ENOENT;
 }
 
 /* Take @name away if it leads to the object's file. */
 static int take_away(const struct object *object, const char *name)
 {
 	enum place place;
-	int rc = find(object, name, &place);
+	int rc = ushp_object_find(object, name, &place);
 	if (rc == 0)
 		rc = ushp_sys_unlink(object->fd, name, place);
 	return rc == -ENOENT ? 0 : rc;
@@ -96,10 +80,9 @@ static int destroy_if_unused(struct unishm *seg, const struct names_of_one *name
 		unsigned long attached)
 {
 	struct posix *p = posix_of(seg);
-	const uint32_t yes = 1;
 	struct record_tail tail;
 	struct census census = { 0 };
-	int rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
+	int rc = ushp_record_put_word(&p->object, RECORD_HEAD_FIELD(removed), 1);
 	ushp_record_fence();
 	if (rc == 0)
 		rc = ushp_record_read_tail(&p->object, &tail);
@@ -115,23 +98,24 @@ int ushp_by_id_take_names(struct unishm *seg)
 	const struct object *object = &posix_of(seg)->object;
 	struct names_of_one names = names_of(object->ino);
 	enum place place;
-	int rc = find(object, names.live, &place);
+	int rc = ushp_object_find(object, names.live, &place);
 	if (rc < 0)
 		return rc;
 	rc = ushp_sys_link(object->fd, names.live, names.removed, place);
 	if (rc == -EEXIST)
-		rc = find(object, names.removed, &place); /* what a dead remover left */
+		rc = ushp_object_find(object, names.removed, &place); /* what a dead remover left */
 	if (rc < 0)
 		return rc;
 	rc = say_removed(object);
-	if (rc == 0)
-		rc = take_live_names(object, &names);
-	if (rc < 0)
+	if (rc < 0) {
 		take_away(object, names.removed);
-	else
+		return rc;
+	}
+	posix_of(seg)->by_id = true; /* whatever the record says */
+	rc = take_live_names(object, &names);
+	if (rc == 0)
 		destroy_if_unused(seg, &names, 0);
-	posix_of(seg)->by_id |= rc == 0; /* whatever the record says */
-	return rc;
+	return rc; /* if not 0, others go on from here, as after a remover that was killed */
 }
 
 /* ---- Destruction ----------------------------------------------------------------- */
@@ -139,16 +123,19 @@ int ushp_by_id_take_names(struct unishm *seg)
 static int destroy(struct unishm *seg, unsigned long attached)
 {
 	struct posix *p = posix_of(seg);
-	struct names_of_one names = names_of(p->object.ino);
 	struct stat st;
 	enum place place;
-	if (ushp_object_check(&p->object, &st) < 0 || st.st_nlink == 0 ||
-			!ushp_says_removed(p, &st))
+	if (!p->by_id)
 		return 0;
-	int rc = find(&p->object, names.removed, &place);
+	if (ushp_object_check(&p->object, &st) < 0)
+		return 1; /* not known */
+	if (st.st_nlink == 0 || !ushp_says_removed(p, &st))
+		return 0;
+	struct names_of_one names = names_of(p->object.ino);
+	int rc = ushp_object_find(&p->object, names.removed, &place);
 	if (rc < 0)
 		return rc != -ENOENT;
-	if (ushp_object_begin_removal(&p->object, BRIEFLY) < 0)
+	if (ushp_object_begin_removal(&p->object) < 0)
 		return 1;
 	rc = take_live_names(&p->object, &names); /* a dead remover's, if any */
 	if (rc == 0)
@@ -160,11 +147,12 @@ static int destroy(struct unishm *seg, unsigned long attached)
 bool ushp_by_id_is_half_removed(struct unishm *seg, const struct stat *st)
 {
 	struct posix *p = posix_of(seg);
-	struct names_of_one names = names_of(p->object.ino);
 	enum place place;
-	if (!ushp_says_removed(p, st) || ushp_is_name_by_id(p->object.name + 1) ||
-			find(&p->object, names.removed, &place) < 0 ||
-			ushp_object_begin_removal(&p->object, BRIEFLY) < 0)
+	if (!ushp_says_removed(p, st) || ushp_is_name_by_id(p->object.name + 1))
+		return false;
+	struct names_of_one names = names_of(p->object.ino);
+	if (ushp_object_find(&p->object, names.removed, &place) < 0 ||
+			ushp_object_begin_removal(&p->object) < 0)
 		return false;
 	int rc = take_live_names(&p->object, &names);
 	ushp_object_end_removal(&p->object);

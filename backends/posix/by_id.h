@@ -32,6 +32,10 @@
  * the hold. If it saw one and the destroyer did not see the hold, then the count, and so the lock,
  * came before the hold: the attacher has waited for the end of it, and finds no name. A lock of a
  * destroyer that was killed is gone.
+ *
+ * The wait has a limit of a tenth of a second, since a process that may read the file can hold that
+ * lock without end. If a destroyer is stopped between its count and the end of the name for longer,
+ * an attacher can be on a segment that then loses its name. It keeps its bytes and is counted.
  */
 #ifndef UNISHM_POSIX_BY_ID_H
 #define UNISHM_POSIX_BY_ID_H
@@ -52,7 +56,8 @@ void ushp_by_id_publish(const struct object *object, const char *name);
 key_t ushp_by_id_key(const char *name, const struct record_head *head, const struct stat *st);
 
 /* Between begin and end of a removal: have the name of a removed segment instead of the others, or
- * none if nothing is attached. -ENOENT: it has no name by id. */
+ * none if nothing is attached. -ENOENT: it has no name by id. What fails after the file got the
+ * mode bit leaves what a remover leaves that was killed there. */
 int ushp_by_id_take_names(struct unishm *seg);
 
 /* Has its remover died before it took away the name by which @seg has it open? Then that is done
@@ -60,7 +65,7 @@ int ushp_by_id_take_names(struct unishm *seg);
 bool ushp_by_id_is_half_removed(struct unishm *seg, const struct stat *st);
 
 /* A segment to which nothing seems to be attached: if it is removed, take its name away.
- * 0: it has none; 1: it is attached, or this user may not. */
+ * 0: it has none; 1: it may have one: it is attached, or this user may not, or a check failed. */
 int ushp_by_id_destroy(struct unishm *seg);
 
 /* This process ends, and with it the attachments of @seg: if it is removed, and those are all, its

@@ -22,7 +22,7 @@ static void write_head(struct unishm *seg, size_t back, uint32_t value)
 {
 	struct posix *p = posix_of(seg);
 	if (ushp_hold_need_writable(seg) == 0)
-		ushp_record_write(&p->object, NULL, back, &value, sizeof value);
+		ushp_record_put_word(&p->object, back, value);
 }
 
 /* ---- Remove ------------------------------------------------------------------------ */
@@ -42,7 +42,7 @@ static int take_name_away(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
 	struct stat st;
-	int rc = ushp_object_begin_removal(&p->object, LONG);
+	int rc = ushp_object_begin_removal(&p->object);
 	if (rc < 0)
 		return rc;
 	rc = p->by_id || p->st.st_nlink > 1 ? ushp_by_id_take_names(seg) : -ENOENT;
@@ -58,26 +58,21 @@ static int take_name_away(struct unishm *seg)
 	return rc;
 }
 
-static bool is_unlinked(struct posix *p)
-{
-	return ushp_object_check(&p->object, &p->st) == 0 && p->st.st_nlink == 0;
-}
-
 /* The name is gone. If there is no lock, no process is attached or about to attach, and the link
  * count of the file says that it was removed. Otherwise the record must say so for attachers
  * (hold.c). */
 static bool is_past(struct unishm *seg)
 {
 	struct posix *p = posix_of(seg);
-	return ushp_is_unused(seg) && is_unlinked(p);
+	return ushp_is_unused(seg) && ushp_object_check(&p->object, &p->st) == 0 &&
+			p->st.st_nlink == 0;
 }
 
-/* Another link keeps the file, but its name is gone, and a remover has recorded that. */
-static bool says_removed(const struct posix *p)
+static bool is_removed(const struct posix *p)
 {
-	uint32_t removed = 0;
-	ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &removed, sizeof removed);
-	return ushp_says_removed(p, &p->st) || (removed && !ushp_object_has_name(&p->object));
+	uint32_t word = 0;
+	ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &word, sizeof word);
+	return ushp_is_removed(p, &p->st, word);
 }
 
 int ushp_remove(struct unishm *seg)
@@ -93,7 +88,7 @@ int ushp_remove(struct unishm *seg)
 		ushp_hold_secure(seg); /* a file without a name cannot always be opened again */
 	if (rc == 0)
 		rc = take_name_away(seg);
-	if ((rc == -ENOENT && says_removed(p)) || (rc == -EBUSY && is_unlinked(p)))
+	if (rc == -ENOENT && is_removed(p))
 		return look_as_owner(seg, &view);
 	if (rc < 0)
 		return rc == -ENOENT ? because_unseen(&p->object) : rc;
@@ -132,8 +127,7 @@ static int is_locked(const struct posix *p, uint32_t epoch)
 static int end_all_locks(struct unishm *seg, uint32_t epoch)
 {
 	struct posix *p = posix_of(seg);
-	int rc = ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(lock_epoch), &epoch,
-			sizeof epoch);
+	int rc = ushp_record_put_word(&p->object, RECORD_HEAD_FIELD(lock_epoch), epoch);
 	if (rc == 0)
 		p->epoch = epoch;
 	return rc;
@@ -177,6 +171,21 @@ static void have_writable(struct unishm *seg)
 	ushp_hold_need_writable(seg);
 }
 
+/* A remover says by a bit of the mode that it has removed a segment of the shim (by_id.h). That bit
+ * must stay, so removers are kept away for the moment. If one does not let go of its lock, the mode
+ * is changed without. */
+static int set_mode(const struct posix *p, bool named, mode_t mode)
+{
+	struct stat st = p->st;
+	bool alone = p->by_id && ushp_object_begin_removal(&p->object) == 0;
+	int rc = p->by_id ? ushp_object_check(&p->object, &st) : 0;
+	if (rc == 0)
+		rc = ushp_sys_chmod(&p->object, named, mode | (st.st_mode & S_ISVTX));
+	if (alone)
+		ushp_object_end_removal(&p->object);
+	return rc;
+}
+
 int ushp_chmod(struct unishm *seg, mode_t mode)
 {
 	struct view view;
@@ -184,8 +193,7 @@ int ushp_chmod(struct unishm *seg, mode_t mode)
 	if (rc < 0)
 		return rc;
 	have_writable(seg);
-	mode |= posix_of(seg)->st.st_mode & S_ISVTX; /* see by_id.h */
-	rc = ushp_sys_chmod(&posix_of(seg)->object, !view.removed, mode);
+	rc = set_mode(posix_of(seg), !view.removed, mode);
 	if (rc == 0)
 		write_head(seg, RECORD_HEAD_FIELD(change_time), ushp_record_now());
 	return rc;

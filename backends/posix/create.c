@@ -325,7 +325,7 @@ static int publish(struct draft *draft, const char *name, const struct unishm_op
 	if (!(opt->flags & CREATE_BY_ID) || opt->key == UNISHM_PRIVATE)
 		return ushp_sys_publish(draft, name);
 	struct object object = object_of_draft(draft, opt);
-	int rc = ushp_object_begin_removal(&object, BRIEFLY);
+	int rc = ushp_object_begin_removal(&object);
 	if (rc < 0)
 		return rc;
 	rc = ushp_sys_publish(draft, name);

@@ -65,6 +65,13 @@ static int identify(int fd, const char *name, key_t *key, struct stat *st, struc
 	return rc;
 }
 
+/* After @rc of identify(). -EBADF: the program has closed it meanwhile. */
+static void close_refused(int fd, int rc)
+{
+	if (rc != -EBADF)
+		ushp_lock_close(fd);
+}
+
 int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *st,
 		struct record_tail *tail)
 {
@@ -74,8 +81,8 @@ int ushp_open_any(struct unishm *seg, const char *name, key_t key, struct stat *
 	if (fd < 0)
 		return because_refused(fd, name);
 	int rc = identify(fd, name, &key, st, tail);
-	if (rc < 0 && rc != -EBADF) {
-		ushp_lock_close(fd);
+	if (rc < 0) {
+		close_refused(fd, rc);
 		return rc;
 	}
 	rc = ushp_bind(seg, fd, writable, st, name, (size_t)tail->head.size, key);
@@ -320,8 +327,8 @@ static int open_listed(struct unishm *seg, int id)
 	const struct name *match = NULL;
 	unsigned matches = 0;
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
-		struct stat st = { .st_ino = names.list[i].inode };
-		if (names.list[i].draft || names.list[i].twin || ushp_id_of(&st) != id ||
+		if (names.list[i].draft || names.list[i].twin ||
+				ushp_id_of_inode(names.list[i].inode) != id ||
 				ushp_is_removed_name(names.list[i].text + 1))
 			continue;
 		match = &names.list[i];
@@ -371,7 +378,7 @@ int ushp_open_as_owner(struct unishm *seg, const char *name)
 	int rc = fd < 0 ? fd : identify(fd, name, &key, &st, &tail);
 	if (rc < 0) {
 		if (fd >= 0)
-			ushp_lock_close(fd);
+			close_refused(fd, rc);
 		return rc;
 	}
 	rc = ushp_bind(seg, fd, true, &st, name, (size_t)tail.head.size, key);

@@ -30,14 +30,12 @@ static unsigned count_readers(const struct unishm *seg)
 }
 
 /* From now on the count may be too low: the record says so as soon as it can be written. */
-static void nobody_counts_the_child(struct posix *p)
+static void say_child_is_uncounted(struct posix *p)
 {
-	const uint32_t yes = 1;
 	struct stat st;
 	p->uncounted = true;
 	if (p->object.writable && ushp_object_check(&p->object, &st) == 0 &&
-			ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(uncounted), &yes,
-					sizeof yes) == 0)
+			ushp_record_put_word(&p->object, RECORD_HEAD_FIELD(uncounted), 1) == 0)
 		p->uncounted = false;
 }
 
@@ -77,7 +75,7 @@ static int open_heir(struct unishm *seg, bool for_slot)
 	if (fd < 0 && p->checked == UNCHECKED && ushp_ready(seg) < 0)
 		return -EBADF;
 	if (fd < 0 && ushp_sys_lock_owner == LOCK_OF_DESCRIPTION)
-		nobody_counts_the_child(p); /* it loses that lock when it closes a descriptor */
+		say_child_is_uncounted(p); /* it loses that lock when it closes a descriptor */
 	if (fd < 0 && unishm_sys.pipe(p->heir.pipe) < 0)
 		p->heir.pipe[0] = p->heir.pipe[1] = -1;
 	return 0;
@@ -114,13 +112,13 @@ static void claim_for_child(struct unishm *seg)
 	unsigned readers = count_readers(seg), in_slot = seg->attached - readers;
 	if (open_heir(seg, in_slot > 0) < 0) {
 		p->heir = no_heir;
-		nobody_counts_the_child(p);
+		say_child_is_uncounted(p);
 		return;
 	}
 	if (in_slot > 0 && claim_heir_slot(p, in_slot) != 0)
 		readers = seg->attached;
 	if (readers > 0 && claim_heir_places(p, readers) < 0)
-		nobody_counts_the_child(p);
+		say_child_is_uncounted(p);
 	if (!p->heir.taken && ushp_object_check(&p->object, &st) == 0)
 		/* it may not write, but we may still */
 		p->heir.noted = ushp_note_in_others(p, true, &p->heir.others_before);
@@ -144,11 +142,11 @@ void ushp_fork_prepare(struct unishm *seg)
 		claim_for_child(seg);
 	} else if (!idle && ushp_ready(seg) == 0) {
 		if (ushp_sys_lock_owner == LOCK_OF_DESCRIPTION && ushp_hold_move(seg, false) < 0)
-			nobody_counts_the_child(p); /* the child shares our lock */
+			say_child_is_uncounted(p); /* the child shares our lock */
 		if (seg->attached > 0)
 			claim_for_child(seg);
 	} else if (seg->attached > 0) {
-		nobody_counts_the_child(p);
+		say_child_is_uncounted(p);
 	}
 	p->object.shared = true;
 }
@@ -355,7 +353,7 @@ static void take_by_process(struct posix *p, const struct lock_file *file)
 	} else {
 		ushp_lock_forget(p->object.dev, p->object.ino, hold->place);
 		*hold = (struct hold){ .map = hold->map };
-		nobody_counts_the_child(p);
+		say_child_is_uncounted(p);
 	}
 	if (alone)
 		ushp_lock_end_briefly(file, clears);
@@ -448,6 +446,6 @@ void ushp_fork_missed(struct unishm *seg, bool in_child)
 	if (p->gone || seg->attached == 0)
 		return;
 	if (ushp_ready(seg) < 0 || ushp_hold_recount(seg) < 0)
-		nobody_counts_the_child(p);
+		say_child_is_uncounted(p);
 	p->checked = UNCHECKED;
 }

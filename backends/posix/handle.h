@@ -52,6 +52,14 @@ static inline bool ushp_says_removed(const struct posix *p, const struct stat *s
 	return p->by_id && st->st_mode & S_ISVTX;
 }
 
+/* Has the segment been removed, whose file has @st now? Its name is gone, even if another link
+ * keeps the file. @word is what its record says, which alone is not believed. */
+static inline bool ushp_is_removed(const struct posix *p, const struct stat *st, uint32_t word)
+{
+	return st->st_nlink == 0 || ushp_says_removed(p, st) ||
+			(word && !ushp_object_has_name(&p->object));
+}
+
 /* Close the descriptor; a call that has looked at it does not look again. */
 static inline void ushp_object_let_go(struct posix *p)
 {

@@ -36,7 +36,7 @@ static uint64_t next_op(struct posix *p)
 	return rc < 0 ? p->hold.entry.attach_op + 1 : ushp_record_next_op(&tail);
 }
 
-/* Write a field of the slot, the word last when the number rises. */
+/* Write a part of the slot, as it is in the handle. */
 static int put(struct posix *p, const void *field, size_t size)
 {
 	size_t offset = (size_t)((const unsigned char *)field -
@@ -129,8 +129,7 @@ static int is_removed(struct posix *p)
 		return 0; /* closed, or cut short, just now: nothing can be undone */
 	if (rc < 0)
 		return rc;
-	return st.st_nlink == 0 || ushp_says_removed(p, &st) ||
-			(p->hold.saw_removed && !ushp_object_has_name(&p->object));
+	return ushp_is_removed(p, &st, p->hold.saw_removed);
 }
 
 /* May the hold that was just taken stay on a removed segment? For the shim, as long as it lives. */

@@ -5,14 +5,6 @@
 
 #include "by_id.h"
 
-/* Has the segment been removed? Its name is gone, even if another name keeps the file. The record
- * alone is not believed. */
-static bool is_removed(const struct posix *p, uint32_t word)
-{
-	return p->st.st_nlink == 0 || ushp_says_removed(p, &p->st) ||
-			(word && !ushp_object_has_name(&p->object));
-}
-
 /* The common case: there is no lock at all. */
 bool ushp_is_unused(const struct unishm *seg)
 {
@@ -46,13 +38,12 @@ int ushp_look_if_gone(struct unishm *seg, struct view *view)
 int ushp_look_on(struct unishm *seg, struct view *view)
 {
 	struct posix *p = posix_of(seg);
-	const uint32_t yes = 1;
 	int rc = 0;
-	view->removed = is_removed(p, view->tail.head.removed);
+	view->removed = ushp_is_removed(p, &p->st, view->tail.head.removed);
 	/* A remover is between its two steps. Attachers must see the removal before the count is
 	 * taken, so record it now. */
 	if (view->removed && !view->tail.head.removed && p->object.writable)
-		ushp_record_write(&p->object, NULL, RECORD_HEAD_FIELD(removed), &yes, sizeof yes);
+		ushp_record_put_word(&p->object, RECORD_HEAD_FIELD(removed), 1);
 	ushp_record_fence();
 	rc = ushp_census(seg, &view->tail, &view->census);
 	if (rc < 0)

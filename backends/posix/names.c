@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "names.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +28,6 @@ static void make_name(char name[OBJECT_NAME_MAX], char kind, uint32_t number)
 void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX])
 {
 	make_name(name, 'm', (uint32_t)key);
-}
-
-/* A tmpfs hands out inode numbers in sequence. */
-int ushp_id_of(const struct stat *st)
-{
-	return (int)((uint64_t)st->st_ino & INT_MAX);
 }
 
 void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX])

@@ -3,6 +3,7 @@
 #ifndef UNISHM_POSIX_NAMES_H
 #define UNISHM_POSIX_NAMES_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -13,8 +14,18 @@ enum { OBJECT_NAME_MAX = 16 }; /* a slash, 13 characters, NUL */
 void ushp_name_of_key(key_t key, char name[OBJECT_NAME_MAX]);
 void ushp_name_of_private(int id, char name[OBJECT_NAME_MAX]);
 void ushp_name_of_removed(int id, char name[OBJECT_NAME_MAX]);
-int ushp_id_of(const struct stat *st);
 void ushp_name_of_draft(char name[OBJECT_NAME_MAX]);
+
+/* The id of the segment that is kept in that file. A tmpfs hands out inode numbers in sequence. */
+static inline int ushp_id_of_inode(ino_t inode)
+{
+	return (int)((uint64_t)inode & INT_MAX);
+}
+
+static inline int ushp_id_of(const struct stat *st)
+{
+	return ushp_id_of_inode(st->st_ino);
+}
 
 /* Is @name, without a slash, one of those (not of a draft)? And which key? */
 bool ushp_is_segment_name(const char *name);

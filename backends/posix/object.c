@@ -76,7 +76,7 @@ int ushp_object_reopen(const struct object *object, int access)
 		fd = keep_if_same(object, ushp_sys_open(object->name, AT_FORMER_PLACE, access));
 	if (fd == -ENOENT || fd == -EBADMSG) { /* it may keep another name: see by_id.h */
 		char name[OBJECT_NAME_MAX];
-		ushp_name_of_removed(ushp_id_of(&(struct stat){ .st_ino = object->ino }), name);
+		ushp_name_of_removed(ushp_id_of_inode(object->ino), name);
 		fd = keep_if_same(object, ushp_sys_open(name, AT_SYSTEM_PLACE, access));
 	}
 	if (fd >= 0 || ushp_fd_check(object->fd, object, object->dev, object->ino, &st) < 0)
@@ -202,10 +202,10 @@ static int try_removal(const struct object *object)
 }
 
 /* Two processes that meet here both release their locks and try again. A process that may read the
- * file can hold this lock without end; then the call fails. */
-int ushp_object_begin_removal(const struct object *object, enum patience patience)
+ * file can hold this lock without end; then the call fails after a tenth of a second. */
+int ushp_object_begin_removal(const struct object *object)
 {
-	for (unsigned tries = 0; tries < patience; tries++) {
+	for (unsigned tries = 0; tries < 100; tries++) {
 		int rc = try_removal(object);
 		if (rc != LOCK_BUSY)
 			return rc;
@@ -254,15 +254,14 @@ bool ushp_object_outlives_removal(const struct object *object)
 	return ushp_object_check(object, &st) == 0 && st.st_nlink > 0;
 }
 
-/* Where the name leads to this file: 0, or -ENOENT. */
-static int find_name(const struct object *object, enum place *place)
+int ushp_object_find(const struct object *object, const char *name, enum place *place)
 {
 	static const enum place places[] = { AT_SYSTEM_PLACE, AT_FORMER_PLACE };
 	int rc = -ENOENT;
 	for (unsigned i = 0; rc == -ENOENT && i < sizeof places / sizeof *places; i++) {
 		struct stat st;
 		*place = places[i];
-		rc = ushp_sys_stat(object->name, *place, &st);
+		rc = ushp_sys_stat(name, *place, &st);
 		if (rc == 0 && !is_file(object, &st))
 			rc = -ENOENT;
 	}
@@ -272,12 +271,12 @@ static int find_name(const struct object *object, enum place *place)
 bool ushp_object_has_name(const struct object *object)
 {
 	enum place place;
-	return find_name(object, &place) == 0;
+	return ushp_object_find(object, object->name, &place) == 0;
 }
 
 int ushp_object_unlink(const struct object *object)
 {
 	enum place place;
-	int rc = find_name(object, &place);
+	int rc = ushp_object_find(object, object->name, &place);
 	return rc < 0 ? rc : ushp_sys_unlink(object->fd, object->name, place);
 }

@@ -73,12 +73,8 @@ int ushp_object_permit(const struct object *object, const struct stat *st, bool 
  * -EPERM with the reason. */
 int ushp_object_must_own(const struct object *object, const struct stat *st);
 
-/* How long to wait for another process, in milliseconds at least: what a user asked for waits for
- * one that is not scheduled on a busy machine; what is done beside that does not hold a call up. */
-enum patience { BRIEFLY = 100, LONG = 2000 };
-
 /* Keep other processes from removing the name of this file. -EBUSY. */
-int ushp_object_begin_removal(const struct object *object, enum patience patience);
+int ushp_object_begin_removal(const struct object *object);
 void ushp_object_end_removal(const struct object *object);
 
 /* The same in two steps: this thread is done; the lock, which the description's end ends, too. */
@@ -86,9 +82,18 @@ void ushp_object_after_removal(void);
 void ushp_object_unlock_removal(const struct object *object);
 bool ushp_object_close_ends_removal(const struct object *object);
 
-/* After a hold was taken on a removed segment that keeps a name by its id: is it still there, with
- * no process about to destroy it that has not seen that hold? See by_id.h. */
+/* After a hold was taken on a removed segment that keeps a name by its id: is it still there? Waits
+ * up to a tenth of a second for a process that is about to destroy it and may not have seen that
+ * hold: by_id.h. */
 bool ushp_object_outlives_removal(const struct object *object);
+
+/* Where a name is looked up: where the system keeps such names; or in that very directory as
+ * it was when this process last opened a segment, which works after chroot() as well. */
+enum place { AT_SYSTEM_PLACE, AT_FORMER_PLACE };
+
+/* Where does @name lead to this file? -ENOENT: it leads elsewhere, or nowhere, or cannot be seen
+ * from here. */
+int ushp_object_find(const struct object *object, const char *name, enum place *place);
 
 /* Does the name lead to this file, where it can be seen? */
 bool ushp_object_has_name(const struct object *object);

@@ -274,19 +274,33 @@ bool ushp_sys_needs_claim(const struct unishm_options *opt)
 	return opt->init != NULL;
 }
 
+/* Change the mode from @lent back to @mode. What others did meanwhile stays: a removal, which sets
+ * S_ISVTX (by_id.h), or another mode. */
+static int restore_mode(int path_fd, const char *path, mode_t lent, mode_t mode)
+{
+	struct stat st;
+	if (lent == mode)
+		return 0;
+	if (unishm_sys.fstat(path_fd, &st) < 0)
+		return -errno;
+	if ((st.st_mode & 0777) != (lent & 0777))
+		return 0;
+	return unishm_sys.chmod(path, mode | (st.st_mode & S_ISVTX)) < 0 ? -errno : 0;
+}
+
 /* On System V an owner may change and remove a segment whose mode gives them nothing. Here the
  * mode gives it to them, and to no other user, for the moment of an open. Killed in between, it
  * stays so: it is no more than they could give themselves. */
 static int open_with_mode(int path_fd, const struct stat *st)
 {
 	char path[32];
-	mode_t mode = st->st_mode & 07777;
+	mode_t mode = st->st_mode & 07777, lent = mode | S_IRUSR | S_IWUSR;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", path_fd);
-	if (unishm_sys.chmod(path, mode | S_IRUSR | S_IWUSR) < 0)
+	if (unishm_sys.chmod(path, lent) < 0)
 		return errno == EPERM ? -EACCES : -errno;
 	int fd = ushp_fd_keep(unishm_sys.open(path, O_RDWR | O_CLOEXEC, 0));
-	if (unishm_sys.chmod(path, mode) < 0 && fd >= 0) {
-		int rc = -errno;
+	int rc = restore_mode(path_fd, path, lent, mode);
+	if (rc < 0 && fd >= 0) {
 		unishm_sys.close(fd);
 		return rc;
 	}

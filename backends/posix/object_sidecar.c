@@ -116,9 +116,8 @@ int ushp_sys_stat(const char *name, enum place place, struct stat *st)
  * a file without data is left, which the owner or root has to remove. */
 static void write_state(int fd, uint32_t state)
 {
-	static const struct record_map none;
 	const struct object object = { .fd = fd };
-	ushp_record_write(&object, &none, RECORD_HEAD_FIELD(state), &state, sizeof state);
+	ushp_record_put_word(&object, RECORD_HEAD_FIELD(state), state);
 }
 
 static int unlink_data(int fd, const char *name)

@@ -35,10 +35,6 @@ off_t ushp_sys_record_offset(uint64_t size);
 
 /* ---- Files by name ------------------------------------------------------------- */
 
-/* Where a name is looked up: where the system keeps such names; or in that very directory as
- * it was when this process last opened a segment, which works after chroot() as well. */
-enum place { AT_SYSTEM_PLACE, AT_FORMER_PLACE };
-
 /* Open the file of the segment called @name, for O_RDONLY or O_RDWR. Never follows a link,
  * never blocks, never creates. -EBADMSG: what has the name is no such file. */
 int ushp_sys_open(const char *name, enum place place, int access);

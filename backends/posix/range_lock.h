@@ -22,7 +22,7 @@
 /* What a place stands for. */
 #define PLACE_BASE (UINT64_C(1) << 61)
 #define PLACE_CLAIM (PLACE_BASE - 3)  /* exclusive: the maker is at work */
-#define PLACE_REMOVE (PLACE_BASE - 2) /* shared: a process takes the name away */
+#define PLACE_REMOVE (PLACE_BASE - 2) /* a process takes the name away: see object.c */
 #define PLACE_GROW (PLACE_BASE - 1)   /* exclusive: a process enlarges the slot table */
 #define PLACE_SLOTS PLACE_BASE        /* + 2 * slot: exclusive, see hold.h */
 #define PLACE_CLEARS (PLACE_BASE + (UINT64_C(1) << 31)) /* + slot: exclusive, see slot.c */

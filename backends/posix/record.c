@@ -72,13 +72,20 @@ static bool may_pwrite(const struct object *object)
 			(limit.rlim_cur == RLIM_INFINITY || (uint64_t)limit.rlim_cur >= end);
 }
 
+/* Words of four bytes, each whole, but in no order with other words. */
+static void copy_words(void *to, const void *from, size_t size)
+{
+	for (size_t i = 0; i < size / sizeof(uint32_t); i++)
+		__atomic_store_n((uint32_t *)to + i, ((const uint32_t *)from)[i], __ATOMIC_RELEASE);
+}
+
 static int write_by_mapping(const struct object *object, size_t back, const void *from, size_t size)
 {
 	unsigned char *base = unishm_sys.mmap(NULL, RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 			object->fd, object->record_at);
 	if (base == MAP_FAILED)
 		return errno == EAGAIN ? -ENOMEM : -errno; /* EAGAIN: RLIMIT_MEMLOCK */
-	ushp_record_copy(base + RECORD_SIZE - back, from, size);
+	copy_words(base + RECORD_SIZE - back, from, size);
 	unishm_sys.munmap(base, RECORD_SIZE);
 	return 0;
 }
@@ -87,9 +94,9 @@ static int write_by_mapping(const struct object *object, size_t back, const void
 static void put_words(uint32_t *to, const void *from, size_t size)
 {
 	if (size == sizeof *to)
-		ushp_record_store(to, *(const uint32_t *)from);
+		__atomic_store_n(to, *(const uint32_t *)from, __ATOMIC_SEQ_CST);
 	else
-		ushp_record_copy(to, from, size);
+		copy_words(to, from, size);
 }
 
 int ushp_record_write(const struct object *object, const struct record_map *map, size_t back,
@@ -151,20 +158,9 @@ uint32_t ushp_record_load(const uint32_t *word)
 	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
 }
 
-void ushp_record_store(uint32_t *word, uint32_t value)
-{
-	__atomic_store_n(word, value, __ATOMIC_SEQ_CST);
-}
-
 void ushp_record_fence(void)
 {
 	__sync_synchronize(); /* the same as a fence of C11, for which TSan has a warning */
-}
-
-void ushp_record_copy(void *to, const void *from, size_t size)
-{
-	for (size_t i = 0; i < size / sizeof(uint32_t); i++)
-		__atomic_store_n((uint32_t *)to + i, ((const uint32_t *)from)[i], __ATOMIC_RELEASE);
 }
 
 /* ---- Order and time -------------------------------------------------------------- */

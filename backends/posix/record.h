@@ -162,6 +162,12 @@ static inline int ushp_record_read_tail(const struct object *object, struct reco
 int ushp_record_write(const struct object *object, const struct record_map *map, size_t back,
 		const void *from, size_t size);
 
+/* Write one word of 4 bytes. */
+static inline int ushp_record_put_word(const struct object *object, size_t back, uint32_t word)
+{
+	return ushp_record_write(object, NULL, back, &word, sizeof word);
+}
+
 /* Slots [@first, @first + @count), slot @first last. */
 int ushp_record_read_slots(const struct object *object, uint32_t first, uint32_t count,
 		struct record_slot *out);
@@ -179,11 +185,7 @@ struct record_head *ushp_record_head(const struct record_map *map);
 
 /* Words of shared memory, in one order for all processes. */
 uint32_t ushp_record_load(const uint32_t *word);
-void ushp_record_store(uint32_t *word, uint32_t value);
 void ushp_record_fence(void);
-
-/* Copy words of four bytes, each whole, to where others look; in no order with other words. */
-void ushp_record_copy(void *to, const void *from, size_t size);
 
 /* A number for an operation that is to be later than all which @tail shows: no clock, since
  * those of processes need not agree. Operations at one time may get the same number. */

@@ -16,9 +16,7 @@
 
 static void say_uncounted(struct posix *p)
 {
-	const size_t back = RECORD_HEAD_FIELD(uncounted);
-	const uint32_t yes = 1;
-	if (ushp_record_write(&p->object, NULL, back, &yes, sizeof yes) == 0)
+	if (ushp_record_put_word(&p->object, RECORD_HEAD_FIELD(uncounted), 1) == 0)
 		p->uncounted = false;
 }
 

@@ -222,8 +222,7 @@ static int grow(struct claim *claim, uint32_t seen)
 		used = tail.head.slots_used;
 	if (rc == 0 && used == seen) {
 		used = used + RECORD_INLINE < RECORD_SLOTS ? used + RECORD_INLINE : RECORD_SLOTS;
-		rc = ushp_record_write(&claim->object, NULL, RECORD_HEAD_FIELD(slots_used), &used,
-				sizeof used);
+		rc = ushp_record_put_word(&claim->object, RECORD_HEAD_FIELD(slots_used), used);
 	}
 	ushp_lock_drop(claim->file, claim->owner, PLACE_GROW, 1);
 	return rc;

@@ -40,7 +40,7 @@ int ushp_stage(const struct object *object, uint32_t state)
 
 int ushp_remove_abandoned(const struct object *object, const struct stat *st)
 {
-	int rc = ushp_object_begin_removal(object, BRIEFLY);
+	int rc = ushp_object_begin_removal(object);
 	if (rc < 0)
 		return rc;
 	rc = ushp_object_unlink(object);

@@ -16,11 +16,11 @@
  *
  * A maker that fails removes the segment before it detaches. So a marked one that was attached
  * and is no more is proof that its maker died: SYSV_ABANDONED. If it is still attached, perhaps
- * by a child of the maker, only the maker's pid can prove that. At SYSV_MARKED there is no byte
- * that anybody wrote, and a live maker that loses its segment starts over: a short wait is
- * enough. SYSV_BORN is no proof, since other programs could have chosen that mode: such a
- * segment is removed only if it was never attached, its creator is dead, and its owner (or the
- * superuser) creates that key. Whoever removes does so by id, which never hits a successor.
+ * by a child of the maker, only the maker's pid can prove that. At SYSV_MARKED no byte was
+ * written yet, and a live maker that loses its segment starts over: a short wait is enough.
+ * SYSV_BORN is no proof, since other programs could have chosen that mode: such a segment is
+ * removed only if it was never attached, its creator is dead, and its owner (or the superuser)
+ * creates that key. Whoever removes does so by id, which never hits a successor.
  *
  * A user namespace may map none of those numbers. There the mark is another segment, the claim,
  * whose key is made of the id of the first. The maker creates it after the first step, and

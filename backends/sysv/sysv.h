@@ -125,6 +125,4 @@ int ushv_settle(int id, const struct shmid_ds *ds, const struct unishm_options *
 
 int ushv_sweep(int flags, int (*visit)(const struct unishm_status *, void *), void *arg);
 
-/* ---- sysv.c: the table ----------------------------------------------------- */
-
 #endif

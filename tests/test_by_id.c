@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Segments of the shim, which have a name by their id: backends/posix/by_id.h. */
+#include "harness.h"
+
+#include <sys/ipc.h>
+#include <sys/stat.h>
+
+#include "../core/shim.h"
+#include "posix/names.h"
+#include "posix/object_sys.h"
+#include "sys.h"
+
+enum { NOBODY = 65534 };
+
+static struct unishm_sys real;
+static int calls_left; /* before one fails */
+
+static long do_make_by_id(long mode)
+{
+	return unishm_shim_get(key(0), SMALL, IPC_CREAT | IPC_EXCL | (int)mode) < 0 ? -errno : 0;
+}
+
+/* By another process, since the shim keeps a handle. */
+static struct unishm *make_by_id(mode_t mode)
+{
+	struct agent maker = agent_start();
+	expect_ok(ask(&maker, do_make_by_id, (long)mode));
+	agent_end(&maker);
+	return take(0);
+}
+
+static mode_t mode_in_directory(void)
+{
+	struct stat st;
+	const char *path = record_path();
+	ck_assert_ptr_nonnull(path);
+	ck_assert_int_eq(stat(path, &st), 0);
+	return st.st_mode & 07777;
+}
+
+/* ---- Removal and destruction -------------------------------------------------------- */
+
+static int fstat_without_memory(int fd, struct stat *st)
+{
+	if (calls_left-- > 0)
+		return real.fstat(fd, st);
+	errno = ENOMEM;
+	return -1;
+}
+
+START_TEST(a_removed_segment_that_cannot_be_looked_at_is_not_called_destroyed)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	struct unishm_status st;
+	struct unishm *seg = make_by_id(0600);
+	struct agent agent = agent_start();
+	expect_ok(ask(&agent, do_open, 0));
+	expect_ok(ask(&agent, do_attach, 0));
+	ck_assert_int_eq(unishm_remove(seg), 0);
+	agent_kill(&agent);
+	real = unishm_sys;
+	unishm_sys.fstat = fstat_without_memory;
+	calls_left = 1;
+	int rc = unishm_status(seg, &st);
+	unishm_sys = real;
+	ck_assert_int_eq(rc, 0);
+	ck_assert(st.removed && st.number_attached == 0);
+	ck_assert_int_eq(unishm_status(seg, &st), -EIDRM);
+	ck_assert_ptr_null(only_object());
+	unishm_close(seg);
+}
+END_TEST
+
+static int unlink_but_not_by_key(const char *name)
+{
+	if (strncmp(name, "/ushm.", 6) != 0)
+		return real.shm_unlink(name);
+	errno = EIO;
+	return -1;
+}
+
+START_TEST(a_removal_that_fails_halfway_is_ended_by_the_next_who_looks)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	struct unishm *seg = make_by_id(0600);
+	attach(seg, 0);
+	real = unishm_sys;
+	unishm_sys.shm_unlink = unlink_but_not_by_key;
+	int rc = unishm_remove(seg);
+	unishm_sys = real;
+	ck_assert_int_eq(rc, -EIO);
+	ck_assert_int_eq(try_open(0), -ENOENT);
+	ck_assert(status_of(seg).removed);
+	detach(seg, NULL);
+	unishm_close(seg);
+	ck_assert_ptr_null(only_object());
+}
+END_TEST
+
+/* ---- What says that a segment is removed stays ---------------------------------------- */
+
+static struct agent remover;
+
+static ssize_t pread_after_removal(int fd, void *to, size_t size, off_t at_offset)
+{
+	unishm_sys.pread = real.pread;
+	expect_ok(ask(&remover, do_remove, 0));
+	return real.pread(fd, to, size, at_offset);
+}
+
+START_TEST(a_removal_during_a_change_of_mode_holds)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	struct unishm *seg = make_by_id(0600);
+	remover = agent_start();
+	expect_ok(ask(&remover, do_open, 0));
+	expect_ok(ask(&remover, do_attach, 0));
+	real = unishm_sys;
+	unishm_sys.pread = pread_after_removal;
+	int rc = unishm_chmod(seg, 0640);
+	unishm_sys = real;
+	ck_assert_int_eq(rc, 0);
+	ck_assert_int_eq((int)mode_in_directory(), S_ISVTX | 0640);
+	ck_assert(status_of(seg).removed);
+	agent_end(&remover);
+	struct unishm_status st;
+	ck_assert_int_eq(unishm_status(seg, &st), -EIDRM);
+	unishm_close(seg);
+}
+END_TEST
+
+static mode_t mode_meanwhile;
+
+static int open_and_change(const char *path, int flags, mode_t mode)
+{
+	int fd = real.open(path, flags, mode);
+	if (strncmp(path, "/proc/self/fd/", 14) == 0)
+		expect_ok(fchmod(fd, mode_meanwhile));
+	return fd;
+}
+
+static const char *borrowed;
+
+static long open_as_owner_during_a_change(long unused)
+{
+	(void)unused;
+	real = unishm_sys;
+	unishm_sys.open = open_and_change;
+	int fd = ushp_sys_open_as_owner(borrowed);
+	unishm_sys = real;
+	return fd < 0 ? fd : close(fd);
+}
+
+/* The mode that a file of mode 0040 has after it was opened in its owner's right, if it was
+ * changed to @meanwhile at that moment. */
+static mode_t mode_after_change_to(mode_t meanwhile)
+{
+	struct unishm *seg = make_by_id(0040);
+	ck_assert_int_eq(unishm_chown(seg, NOBODY, (gid_t)-1), 0);
+	char name[OBJECT_NAME_MAX];
+	ushp_name_of_key(key(0), name);
+	borrowed = name;
+	mode_meanwhile = meanwhile;
+	struct agent nobody = agent_start_as(NOBODY);
+	expect_ok(ask(&nobody, open_as_owner_during_a_change, 0));
+	agent_end(&nobody);
+	char path[64];
+	struct stat st;
+	snprintf(path, sizeof path, "/dev/shm%s", name);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(chmod(path, 0600), 0);
+	drop(seg);
+	return st.st_mode & 07777;
+}
+
+START_TEST(who_opens_in_the_owners_right_undoes_no_change_of_that_moment)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	SKIP_UNLESS(is_root(), "needs root to become another user");
+	ck_assert_int_eq((int)mode_after_change_to(0640), 0040);
+	ck_assert_int_eq((int)mode_after_change_to(S_ISVTX | 0640), S_ISVTX | 0040);
+	ck_assert_int_eq((int)mode_after_change_to(0604), 0604);
+}
+END_TEST
+
+static void fill_suite(Suite *suite)
+{
+	TCase *t = group(suite, "by id", "native", 30);
+	EACH(t, a_removed_segment_that_cannot_be_looked_at_is_not_called_destroyed);
+	EACH(t, a_removal_that_fails_halfway_is_ended_by_the_next_who_looks);
+	EACH(t, a_removal_during_a_change_of_mode_holds);
+	EACH(t, who_opens_in_the_owners_right_undoes_no_change_of_that_moment);
+}
+
+int main(void)
+{
+	return harness_main("by_id", fill_suite);
+}
