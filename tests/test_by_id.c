@@ -10,8 +10,6 @@
 #include "posix/object_sys.h"
 #include "sys.h"
 
-enum { NOBODY = 65534 };
-
 static struct unishm_sys real;
 static int calls_left; /* before one fails */
 
