@@ -148,10 +148,12 @@ struct unishm_backend {
 	 * runs in the parent before, and must get ready what the child's
 	 * attachments need to be counted by the time fork returns in either;
 	 * parent runs after it there, and is told whether the fork failed:
-	 * then nothing must have changed. In the child, where only async-signal-safe calls are
-	 * allowed, shed runs for every handle, and drops what a child must not have inherited; then
-	 * child, for each. If a call of the handle @is_under_way (see fork_missed), shed keeps what
-	 * that may be using, and forgets what was not inherited; it runs once more at its end. */
+	 * then nothing must have changed. In the child, where no call may ask for memory or
+	 * wait for a lock that another thread of the parent may have had, shed runs for
+	 * every handle, and drops what a child must not have inherited; then child, for
+	 * each. If a call of the handle @is_under_way (see fork_missed), shed keeps what
+	 * that may be using, and forgets what was not inherited; it runs once more at its
+	 * end. */
 	void (*fork_prepare)(struct unishm *seg);
 	void (*fork_parent)(struct unishm *seg, bool failed);
 	void (*fork_shed)(struct unishm *seg, bool is_under_way);

@@ -315,9 +315,20 @@ void unishm_close(struct unishm *seg)
 
 /* ---- Changing, removing, asking ------------------------------------------ */
 
-int unishm_remove(struct unishm *seg)
+static int remove_or_be_refused(struct unishm *seg)
 {
 	UNISHM_LOCKED(seg, "remove", change(seg, seg->backend->remove));
+}
+
+/* A backend waits a tenth of a second for another remover, which on a busy machine may not run for
+ * longer. In between forks and other calls can go on. */
+int unishm_remove(struct unishm *seg)
+{
+	enum { TRIES = 20 };
+	int rc = -EBUSY;
+	for (unsigned i = 0; i < TRIES && rc == -EBUSY; i++)
+		rc = remove_or_be_refused(seg);
+	return rc;
 }
 
 int unishm_lock(struct unishm *seg)

@@ -147,9 +147,11 @@ static long open_as_owner_during_a_change(long unused)
 	(void)unused;
 	real = unishm_sys;
 	unishm_sys.open = open_and_change;
-	int fd = ushp_sys_open_as_owner(borrowed);
+	struct loan loan;
+	int fd = ushp_sys_open_as_owner(borrowed, &loan);
 	unishm_sys = real;
-	return fd < 0 ? fd : close(fd);
+	int rc = fd < 0 ? fd : ushp_sys_return_mode(fd, &loan);
+	return rc < 0 ? rc : close(fd);
 }
 
 /* The mode that a file of mode 0040 has after it was opened in its owner's right, if it was
@@ -185,6 +187,48 @@ START_TEST(who_opens_in_the_owners_right_undoes_no_change_of_that_moment)
 }
 END_TEST
 
+enum { MANY = 300 };
+
+static long open_as_owner_often(long unused)
+{
+	(void)unused;
+	for (int i = 0; i < MANY; i++) {
+		struct loan loan;
+		int fd = ushp_sys_open_as_owner(borrowed, &loan);
+		if (fd < 0)
+			return fd;
+		ushp_sys_return_mode(fd, &loan);
+		close(fd);
+	}
+	return 0;
+}
+
+START_TEST(many_who_open_in_the_owners_right_leave_the_mode_as_it_was)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	SKIP_UNLESS(is_root(), "needs root to become another user");
+	struct unishm *seg = make_by_id(0);
+	ck_assert_int_eq(unishm_chown(seg, NOBODY, (gid_t)-1), 0);
+	char name[OBJECT_NAME_MAX];
+	ushp_name_of_key(key(0), name);
+	borrowed = name;
+	struct agent one = agent_start_as(NOBODY), other = agent_start_as(NOBODY);
+	tell(&one, open_as_owner_often, 0);
+	expect_ok(ask(&other, open_as_owner_often, 0));
+	expect_ok(hear(&one));
+	char path[64];
+	struct stat st;
+	snprintf(path, sizeof path, "/dev/shm%s", name);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq((int)(st.st_mode & 07777), 0);
+	agent_end(&one);
+	agent_end(&other);
+	ck_assert_int_eq(unishm_chmod(seg, 0600), 0);
+	drop(seg);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
 	TCase *t = group(suite, "by id", "native", 30);
@@ -192,6 +236,7 @@ static void fill_suite(Suite *suite)
 	EACH(t, a_removal_that_fails_halfway_is_ended_by_the_next_who_looks);
 	EACH(t, a_removal_during_a_change_of_mode_holds);
 	EACH(t, who_opens_in_the_owners_right_undoes_no_change_of_that_moment);
+	EACH(t, many_who_open_in_the_owners_right_leave_the_mode_as_it_was);
 }
 
 int main(void)

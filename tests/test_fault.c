@@ -506,6 +506,7 @@ static const struct answer {
 	/* Once more. */
 	{ "posix", NULL, "fcntl_lock", EINTR, 0 },
 	{ "posix", NULL, "reserve", EINTR, 0 },
+	{ NULL, "remove", NULL, EBUSY, 0 },
 	/* A lock of another is there: then another place; EACCES says the same (POSIX). */
 	{ "posix", NULL, "fcntl_lock", EAGAIN, 0 },
 	{ "posix", NULL, "fcntl_lock", EACCES, 0 },

@@ -148,16 +148,24 @@ static int find_readers(struct counting *c, struct ranges *ask, struct ranges *f
 	return 0;
 }
 
-/* Are all locks that were found still held? */
+/* The kernel reports any lock within a range: so each byte is asked for. */
+static int is_held(struct counting *c, struct range range)
+{
+	int rc = 1;
+	for (uint64_t at = range.first; rc > 0 && at <= range.last; at++) {
+		struct range lock;
+		rc = ushp_lock_find(&c->file, (struct range){ at, at }, false, &lock);
+	}
+	return rc;
+}
+
+/* Are all locks that were found still held? One alone was, when it was found. */
 static int are_still_there(struct counting *c, const struct ranges *found)
 {
-	for (size_t i = 0; found->count > 1 && i < found->count; i++) {
-		struct range lock;
-		int rc = ushp_lock_find(&c->file, found->list[i], false, &lock);
-		if (rc <= 0)
-			return rc;
-	}
-	return 1;
+	int rc = 1;
+	for (size_t i = 0; found->count > 1 && rc > 0 && i < found->count; i++)
+		rc = is_held(c, found->list[i]);
+	return rc;
 }
 
 /* Reader holds of this handle that F_GETLK on its descriptor does not report. */

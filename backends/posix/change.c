@@ -68,9 +68,11 @@ static bool is_past(struct unishm *seg)
 			p->st.st_nlink == 0;
 }
 
-static bool is_removed(const struct posix *p)
+static bool is_removed_by_now(struct posix *p)
 {
 	uint32_t word = 0;
+	if (ushp_object_check(&p->object, &p->st) < 0)
+		return false;
 	ushp_record_get(&p->object, RECORD_HEAD_FIELD(removed), &word, sizeof word);
 	return ushp_is_removed(p, &p->st, word);
 }
@@ -88,7 +90,7 @@ int ushp_remove(struct unishm *seg)
 		ushp_hold_secure(seg); /* a file without a name cannot always be opened again */
 	if (rc == 0)
 		rc = take_name_away(seg);
-	if (rc == -ENOENT && is_removed(p))
+	if ((rc == -ENOENT || rc == -EBUSY) && is_removed_by_now(p))
 		return look_as_owner(seg, &view);
 	if (rc < 0)
 		return rc == -ENOENT ? because_unseen(&p->object) : rc;

@@ -368,14 +368,35 @@ int ushp_open_by_id(struct unishm *seg, int id)
 	return open_if_id(seg, name, id);
 }
 
+static int return_mode(int fd, const struct loan *loan)
+{
+	struct stat st;
+	if (loan->lent == loan->own)
+		return 0;
+	if (unishm_sys.fstat(fd, &st) < 0)
+		return -errno;
+	const struct object object = { .fd = fd,
+		.writable = true,
+		.dev = st.st_dev,
+		.ino = st.st_ino };
+	bool alone = ushp_object_begin_removal(&object) == 0;
+	int rc = ushp_sys_return_mode(fd, loan);
+	if (alone)
+		ushp_object_end_removal(&object);
+	return rc;
+}
+
 int ushp_open_as_owner(struct unishm *seg, const char *name)
 {
 	struct posix *p = posix_of(seg);
 	struct record_tail tail;
 	struct stat st;
+	struct loan loan;
 	key_t key = ushp_key_in_name(name + 1);
-	int fd = ushp_sys_open_as_owner(name);
-	int rc = fd < 0 ? fd : identify(fd, name, &key, &st, &tail);
+	int fd = ushp_sys_open_as_owner(name, &loan);
+	int rc = fd < 0 ? fd : return_mode(fd, &loan);
+	if (rc == 0)
+		rc = identify(fd, name, &key, &st, &tail);
 	if (rc < 0) {
 		if (fd >= 0)
 			close_refused(fd, rc);

@@ -235,7 +235,7 @@ void ushp_fork_parent(struct unishm *seg, bool failed)
 	p->checked = UNCHECKED;
 }
 
-/* ---- In the child: async-signal-safe calls only ------------------------------------------- */
+/* ---- In the child: no call may ask for memory or wait for a thread ------------------------ */
 
 /* True: it is gone, or was not inherited. */
 static bool shed(struct unishm *seg, void *addr, size_t length, bool is_under_way)
@@ -374,10 +374,9 @@ static void take_over_slot(struct posix *p)
 		take_by_description(p, &file);
 }
 
-/* One byte each of the places that the parent took. False: the heir's descriptor must be kept. */
-static bool take_over_readers(struct unishm *seg)
+/* One byte each of the places that the parent took. */
+static void take_over_readers(struct unishm *seg)
 {
-	bool kept = true;
 	struct posix *p = posix_of(seg);
 	struct lock_file file = heir_file(p);
 	uint64_t place = p->heir.place;
@@ -388,10 +387,10 @@ static bool take_over_readers(struct unishm *seg)
 		struct unishm_attachment *at = &seg->attachments[i];
 		if (p->heir.taken && !ushp_reader_is(at))
 			continue;
-		kept &= ushp_reader_inherit(p, at, p->heir.by_process ? -1 : file.fd, place);
+		if (!ushp_reader_inherit(p, at, p->heir.by_process ? -1 : file.fd, place))
+			say_child_is_uncounted(p);
 		place += place != 0;
 	}
-	return kept;
 }
 
 /* If there is no room for a mapping, the descriptor keeps the description. */
@@ -415,10 +414,9 @@ void ushp_fork_child(struct unishm *seg)
 		take_over_slot(p);
 	else
 		forget_hold(p);
-	bool kept = true;
 	if (heir.place || !heir.taken)
-		kept = take_over_readers(seg);
-	close_heir(seg, kept && (!heir.taken || p->hold.anchor));
+		take_over_readers(seg);
+	close_heir(seg, !heir.taken || p->hold.anchor);
 	close_end(&heir.pipe[0]);
 	close_end(&heir.pipe[1]); /* says that we have it */
 	p->heir = no_heir;

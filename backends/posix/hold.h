@@ -41,7 +41,8 @@
  * parent share the descriptor and the mappings of data: byte B of the slot is locked by the new
  * description, then the word says B, then A is unlocked: there is no moment without a lock. Then
  * the parent opens the child's description and takes its holds, with all attachments counted in;
- * the child maps an anchor through it and both close its descriptor. So the child is counted before
+ * the child maps an anchor through it for its slot, opens a description of its own for each reader
+ * hold, and both close the descriptor. So the child is counted before
  * it exists, and if it never does, the kernel drops it with the parent's descriptor. A child
  * without fork handlers (clone(), _Fork()) has no hold until its first call; until then it keeps
  * alive what it shares with its parent.

@@ -53,6 +53,22 @@ static bool parse_lock(const char *line, dev_t dev, ino_t ino, struct range *loc
 	return of_major == major(dev) && of_minor == minor(dev) && inode == ino;
 }
 
+/* The list is read in pieces, and locks of all files move in it meanwhile, so that one can be in it
+ * twice. Two locks of one place are one hold, which is about to get a description of its own. */
+static void join_overlaps(struct lock_list *locks)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < locks->count; i++) {
+		const struct range lock = locks->list[i];
+		struct range *last = kept > 0 ? &locks->list[kept - 1] : NULL;
+		if (!last || lock.first > last->last)
+			locks->list[kept++] = lock;
+		else if (lock.last > last->last)
+			last->last = lock.last;
+	}
+	locks->count = kept;
+}
+
 static int read_locks(dev_t dev, ino_t ino, struct range within, uint64_t most,
 		struct lock_list *locks)
 {
@@ -74,12 +90,7 @@ static int read_locks(dev_t dev, ino_t ino, struct range within, uint64_t most,
 		unishm_sys.close(fd);
 	if (locks->count > 1)
 		qsort(locks->list, locks->count, sizeof *locks->list, by_place);
-	/* The list is read in pieces, and locks of all files move in it meanwhile. */
-	size_t kept = 0;
-	for (size_t i = 0; i < locks->count; i++)
-		if (kept == 0 || locks->list[kept - 1].first != locks->list[i].first)
-			locks->list[kept++] = locks->list[i];
-	locks->count = kept;
+	join_overlaps(locks);
 	return rc;
 }
 

@@ -73,7 +73,8 @@ int ushp_object_permit(const struct object *object, const struct stat *st, bool 
  * -EPERM with the reason. */
 int ushp_object_must_own(const struct object *object, const struct stat *st);
 
-/* Keep other processes from removing the name of this file. -EBUSY. */
+/* Keep other processes from removing the name of this file. -EBUSY: another process kept it for a
+ * tenth of a second at least. */
 int ushp_object_begin_removal(const struct object *object);
 void ushp_object_end_removal(const struct object *object);
 

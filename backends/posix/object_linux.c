@@ -274,53 +274,51 @@ bool ushp_sys_needs_claim(const struct unishm_options *opt)
 	return opt->init != NULL;
 }
 
-/* Change the mode from @lent back to @mode. What others did meanwhile stays: a removal, which sets
- * S_ISVTX (by_id.h), or another mode. */
-static int restore_mode(int path_fd, const char *path, mode_t lent, mode_t mode)
+/* Another process may give the mode, and take it back, at the same time. */
+static int open_with_mode(int path_fd, struct loan *loan)
 {
+	char path[32];
 	struct stat st;
-	if (lent == mode)
-		return 0;
 	if (unishm_sys.fstat(path_fd, &st) < 0)
 		return -errno;
-	if ((st.st_mode & 0777) != (lent & 0777))
-		return 0;
-	return unishm_sys.chmod(path, mode | (st.st_mode & S_ISVTX)) < 0 ? -errno : 0;
+	if (!S_ISREG(st.st_mode) || st.st_uid != unishm_sys.geteuid())
+		return -EACCES;
+	loan->own = st.st_mode & 07777;
+	loan->lent = loan->own | S_IRUSR | S_IWUSR;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", path_fd);
+	if (loan->lent != loan->own && unishm_sys.chmod(path, loan->lent) < 0)
+		return errno == EPERM ? -EACCES : -errno;
+	int fd = ushp_fd_keep(unishm_sys.open(path, O_RDWR | O_CLOEXEC, 0));
+	if (fd < 0 && loan->lent != loan->own)
+		unishm_sys.chmod(path, loan->own);
+	return fd;
 }
 
 /* On System V an owner may change and remove a segment whose mode gives them nothing. Here the
  * mode gives it to them, and to no other user, for the moment of an open. Killed in between, it
  * stays so: it is no more than they could give themselves. */
-static int open_with_mode(int path_fd, const struct stat *st)
+int ushp_sys_open_as_owner(const char *name, struct loan *loan)
 {
-	char path[32];
-	mode_t mode = st->st_mode & 07777, lent = mode | S_IRUSR | S_IWUSR;
-	snprintf(path, sizeof path, "/proc/self/fd/%d", path_fd);
-	if (unishm_sys.chmod(path, lent) < 0)
-		return errno == EPERM ? -EACCES : -errno;
-	int fd = ushp_fd_keep(unishm_sys.open(path, O_RDWR | O_CLOEXEC, 0));
-	int rc = restore_mode(path_fd, path, lent, mode);
-	if (rc < 0 && fd >= 0) {
-		unishm_sys.close(fd);
-		return rc;
-	}
-	return fd;
-}
-
-int ushp_sys_open_as_owner(const char *name)
-{
+	enum { TRIES = 10 };
 	struct path path = ushp_path(PREFIX, name);
-	struct stat st;
 	int at = ushp_fd_keep(unishm_sys.open(path.text, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0));
 	if (at < 0)
 		return at;
-	int rc = unishm_sys.fstat(at, &st) < 0 ? -errno : 0;
-	if (rc == 0)
-		rc = S_ISREG(st.st_mode) && st.st_uid == unishm_sys.geteuid()
-				? open_with_mode(at, &st)
-				: -EACCES;
+	int fd = -EACCES;
+	for (unsigned i = 0; i < TRIES && fd == -EACCES; i++)
+		fd = open_with_mode(at, loan);
 	unishm_sys.close(at);
-	return rc;
+	return fd;
+}
+
+int ushp_sys_return_mode(int fd, const struct loan *loan)
+{
+	struct stat st;
+	if (unishm_sys.fstat(fd, &st) < 0)
+		return -errno;
+	if ((st.st_mode & 0777) != (loan->lent & 0777))
+		return 0;
+	return unishm_sys.fchmod(fd, loan->own | (st.st_mode & S_ISVTX)) < 0 ? -errno : 0;
 }
 
 /* ---- Permission -------------------------------------------------------------------------- */

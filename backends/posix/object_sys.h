@@ -108,9 +108,19 @@ bool ushp_sys_is_data(const struct object *object, const struct unishm_mapping *
 int ushp_sys_map_record_by_data(const struct object *object, void *data, size_t size,
 		uint32_t index, struct record_map *map);
 
+/* Modes of a file: its own, and the one that lets its owner open it. */
+struct loan {
+	mode_t own, lent;
+};
+
 /* Open the file called @name, which this user owns and which its mode does not let them open, for
- * reading and writing. -EACCES. */
-int ushp_sys_open_as_owner(const char *name);
+ * reading and writing. Where the modes of @loan differ, it has the lent one then. -EACCES. */
+int ushp_sys_open_as_owner(const char *name, struct loan *loan);
+
+/* Give the file of @fd, which was opened so, its own mode. What others did meanwhile stays: another
+ * mode, or a removal, which sets S_ISVTX (by_id.h). They are to be kept away: by the lock of
+ * removers. */
+int ushp_sys_return_mode(int fd, const struct loan *loan);
 
 /* Mode and owner, of all that belongs to the segment. @named: it has its name still. */
 int ushp_sys_chmod(const struct object *object, bool named, mode_t mode);

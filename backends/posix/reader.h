@@ -48,7 +48,7 @@ void ushp_reader_forget_page(struct unishm_attachment *at);
 void ushp_reader_forget(struct posix *p, struct unishm_attachment *at);
 
 /* Hold what the parent took: byte @place (0: nothing, take one), by the description of @fd or, if
- * that is -1, by process. False: the description must be kept by its descriptor. */
+ * that is -1, by process. False: it cannot. */
 bool ushp_reader_inherit(struct posix *p, struct unishm_attachment *at, int fd, uint64_t place);
 
 #endif
