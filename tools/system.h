@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What only some systems tell: system.c. */
+/* What only some systems tell: system.c; of systemd-logind: logind.c. */
 #ifndef SYSTEM_H
 #define SYSTEM_H
 
