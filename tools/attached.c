@@ -28,7 +28,8 @@ static int add(const struct system_attachment *found, void *arg)
 		all->item = more;
 		all->room = room;
 	}
-	all->item[all->count++] = (struct attachment){ found->sysv, found->id, found->pid, 1, "" };
+	all->item[all->count++] = (struct attachment){ .sysv = found->sysv, .id = found->id,
+		.pid = found->pid, .count = 1, .huge = UNKNOWN };
 	return 0;
 }
 

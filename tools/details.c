@@ -57,11 +57,12 @@ static void take_processes(struct row *row, const struct attachments *all)
 
 void complete_rows(struct rows *rows, const struct columns *columns, enum field sort)
 {
-	bool memory = false, processes = false;
+	bool memory = false, processes = false, huge = false;
 	for (size_t i = 0; i <= columns->count; i++) {
 		enum field field = i < columns->count ? columns->field[i] : sort;
 		memory |= field == FIELD_NAME || field == FIELD_RSS || field == FIELD_SWAP;
-		processes |= field == FIELD_PIDS || field == FIELD_COMMAND;
+		huge |= field == FIELD_HUGE_PAGES;
+		processes |= huge || field == FIELD_PIDS || field == FIELD_COMMAND;
 	}
 	if (memory) {
 		struct row_index index = index_rows(rows);
@@ -75,6 +76,8 @@ void complete_rows(struct rows *rows, const struct columns *columns, enum field 
 		for (size_t i = 0; i < rows->count; i++)
 			if (!rows->item[i].foreign)
 				take_processes(&rows->item[i], &all);
+		if (huge)
+			find_huge_pages(&all, rows);
 		free_attachments(&all);
 	}
 }

@@ -40,6 +40,7 @@ static const struct {
 	[FIELD_SWAP] = { "swap", "SWAP", MEMORY, true },
 	[FIELD_PIDS] = { "pids", "PIDS", TEXT, false },
 	[FIELD_COMMAND] = { "command", "COMMAND", TEXT, false },
+	[FIELD_HUGE_PAGES] = { "huge_pages", "HUGE", MEMORY, false },
 };
 
 /* UNISHM_EMULATED_*, bit by bit. */
@@ -94,6 +95,7 @@ static long long number_of(enum field field, const struct row *row)
 	case FIELD_INEXACT: return st->inexact;
 	case FIELD_RSS: return row->rss;
 	case FIELD_SWAP: return row->swap;
+	case FIELD_HUGE_PAGES: return row->huge;
 	default: return 0;
 	}
 }

@@ -173,6 +173,7 @@ const struct command list_command = {
 		"creator_group, mode, size, number_attached, creator_process, last_op_process, "
 		"last_attach_time, last_detach_time, last_change_time, locked, removed, emulated, "
 		"inexact, name (of the POSIX object), rss and swap (memory in use), pids and "
-		"command (of the processes that attach it).",
+		"command (of the processes that attach it), huge_pages (memory that one of "
+		"them has mapped by huge pages).",
 	.run = run_list,
 };

@@ -67,7 +67,7 @@ static struct row *new_row(struct rows *rows)
 	}
 	struct row *row = &rows->item[rows->count++];
 	memset(row, 0, sizeof *row);
-	row->rss = row->swap = UNKNOWN;
+	row->rss = row->swap = row->huge = UNKNOWN;
 	return row;
 }
 

@@ -47,12 +47,16 @@ int try_backend(const char *backend);
 
 /* ---- Who is attached: attached.c -------------------------------------------- */
 
+enum { UNKNOWN = -1 };
+
 struct attachment {
 	bool sysv;
 	int id;
 	long pid;
 	unsigned long count;
 	char command[64];
+	long long huge;      /* bytes that the process has mapped by huge pages, or UNKNOWN */
+	unsigned long asked; /* of how many attachments that was told */
 };
 
 /* What one look at all processes told, sorted by segment. */
@@ -61,6 +65,7 @@ struct attachments {
 	size_t count, room;
 	unsigned long unreadable; /* processes that could not be looked into */
 	int rc;                   /* 0, -ENOTSUP, -ENOMEM */
+	int huge_rc;              /* the same, of find_huge_pages() */
 };
 
 void find_attachments(struct attachments *all);
@@ -74,15 +79,25 @@ struct text_long {
 };
 struct text_long attached_names(const struct attachments *all, const struct unishm_status *st);
 
-/* ---- Rows: rows.c ------------------------------------------------------------ */
+/* ---- Huge pages: huge.c ------------------------------------------------------- */
 
-enum { UNKNOWN = -1 };
+struct rows;
+/* Ask the processes that attach these segments, and set @huge of the rows. The kernel looks through
+ * the page tables of those processes for it. */
+void find_huge_pages(struct attachments *all, struct rows *rows);
+/* The process that has most of the segment mapped by huge pages, or NULL: that is not known. */
+const struct attachment *hugest(const struct attachments *all, const struct unishm_status *st);
+/* Why, in a few words; NULL: it is known. */
+const char *why_no_huge_pages(const struct attachments *all, const struct unishm_status *st);
+
+/* ---- Rows: rows.c ------------------------------------------------------------ */
 
 struct row {
 	struct unishm_status st; /* of a foreign object: what is known of it */
 	bool foreign;
 	char *object;            /* the name of the POSIX object, or NULL */
 	long long rss, swap;     /* bytes, or UNKNOWN */
+	long long huge;          /* mapped by huge pages; the same */
 	char *pids, *commands;   /* of those attached, or NULL */
 };
 
@@ -134,7 +149,7 @@ enum field {
 	FIELD_CREATOR_PROCESS, FIELD_LAST_OP_PROCESS, FIELD_LAST_ATTACH_TIME,
 	FIELD_LAST_DETACH_TIME, FIELD_LAST_CHANGE_TIME, FIELD_LOCKED, FIELD_REMOVED,
 	FIELD_EMULATED, FIELD_INEXACT, FIELD_NAME, FIELD_RSS, FIELD_SWAP, FIELD_PIDS,
-	FIELD_COMMAND,
+	FIELD_COMMAND, FIELD_HUGE_PAGES,
 	FIELDS,
 };
 

@@ -164,6 +164,21 @@ static void print_fields(const struct row *row, const struct format *format)
 		print_size("swap", (uint64_t)row->swap, format);
 }
 
+static void print_huge_pages(const struct row *row, const struct attachments *all,
+		const struct format *format)
+{
+	char text[128];
+	const char *why = why_no_huge_pages(all, &row->st);
+	if (why)
+		snprintf(text, sizeof text, "not known: %s", why);
+	else
+		snprintf(text, sizeof text, "%.24s of %.24s, as process %ld has it mapped",
+				field_cell(FIELD_HUGE_PAGES, row, format).text,
+				field_cell(FIELD_SIZE, row, format).text,
+				hugest(all, &row->st)->pid);
+	print_line(field_name(FIELD_HUGE_PAGES), text);
+}
+
 static void print_attached(const struct unishm_status *st, const struct attachments *all)
 {
 	char room[160];
@@ -179,6 +194,18 @@ static void print_attached(const struct unishm_status *st, const struct attachme
 	}
 	if (missing)
 		printf("  %s\n", missing);
+}
+
+static void json_huge_pages(struct json *json, const struct row *row, const struct attachments *all)
+{
+	static const struct columns columns = { { FIELD_HUGE_PAGES }, 1 };
+	const struct attachment *most = hugest(all, &row->st);
+	json_fields(json, row, &columns);
+	if (most)
+		json_number(json, "huge_pages_process", most->pid);
+	else
+		json_string(json, "huge_pages_process", NULL);
+	json_string(json, "huge_pages_not_known", why_no_huge_pages(all, &row->st));
 }
 
 static void print_json(const struct row *row, const struct attachments *all)
@@ -203,6 +230,7 @@ static void print_json(const struct row *row, const struct attachments *all)
 	json_end(&json);
 	json_string(&json, "attached_processes_missing",
 			what_is_missing(&row->st, all, room, sizeof room));
+	json_huge_pages(&json, row, all);
 	json_end(&json);
 }
 
@@ -243,7 +271,7 @@ static int find_status(const struct segment_ref *ref, struct unishm_status *st)
 static int show(const char *text, const struct request *request)
 {
 	struct segment_ref ref;
-	struct row row = { .rss = UNKNOWN, .swap = UNKNOWN };
+	struct row row = { .rss = UNKNOWN, .swap = UNKNOWN, .huge = UNKNOWN };
 	struct rows rows = { &row, 1, 0 };
 	struct attachments all = { .item = NULL };
 	int rc = parse_segment(text, &ref);
@@ -252,12 +280,15 @@ static int show(const char *text, const struct request *request)
 	if (rc != DONE)
 		return rc;
 	complete_rows(&rows, &status_columns, FIELD_BACKEND);
-	if (row.st.number_attached)
+	if (row.st.number_attached) {
 		find_attachments(&all);
+		find_huge_pages(&all, &rows);
+	}
 	if (request->json) {
 		print_json(&row, &all);
 	} else {
 		print_fields(&row, &request->format);
+		print_huge_pages(&row, &all, &request->format);
 		print_attached(&row.st, &all);
 	}
 	free_attachments(&all);

@@ -41,14 +41,14 @@ static bool read_number(const char *path, uint64_t *value)
 /* How attachments show in /proc/PID/maps: those of System V have a name that only the kernel
  * gives, those of POSIX the device of the shared memory file system. One attachment is one mapping
  * from offset 0; a program that splits it leaves pieces, which have other offsets. */
-static bool read_mapping(const char *line, dev_t device, struct system_attachment *found)
+static bool read_piece(const char *line, dev_t device, struct system_attachment *found,
+		unsigned long long *offset)
 {
-	unsigned long long offset;
 	unsigned device_major, device_minor;
 	unsigned long inode;
 	int name = 0;
-	if (sscanf(line, "%*s %*s %llx %x:%x %lu %n", &offset, &device_major, &device_minor, &inode,
-			&name) != 4 || offset != 0)
+	if (sscanf(line, "%*s %*s %llx %x:%x %lu %n", offset, &device_major, &device_minor, &inode,
+			&name) != 4)
 		return false;
 	found->sysv = strncmp(line + name, "/SYSV", 5) == 0;
 	if (inode == 0 && !found->sysv) /* the first segment of System V has the id 0 */
@@ -56,6 +56,18 @@ static bool read_mapping(const char *line, dev_t device, struct system_attachmen
 	/* of System V the inode is the id; of POSIX the library makes it so */
 	found->id = found->sysv ? (int)inode : (int)(inode & INT_MAX);
 	return found->sysv || makedev(device_major, device_minor) == device;
+}
+
+static bool read_mapping(const char *line, dev_t device, struct system_attachment *found)
+{
+	unsigned long long offset;
+	return read_piece(line, device, found, &offset) && offset == 0;
+}
+
+static dev_t shm_device(void)
+{
+	struct stat directory;
+	return stat(system_shm_directory(), &directory) == 0 ? directory.st_dev : 0;
 }
 
 static FILE *open_of_process(const char *pid, const char *file)
@@ -131,8 +143,7 @@ static int look_into(const char *pid, struct look *look)
 int system_attachments(int (*visit)(const struct system_attachment *, void *), void *arg,
 		unsigned long *unreadable)
 {
-	struct look look = { visit, arg, 0, 0 };
-	struct stat directory;
+	struct look look = { visit, arg, shm_device(), 0 };
 	DIR *all = opendir("/proc");
 	int rc = 0;
 	*unreadable = 0;
@@ -141,13 +152,92 @@ int system_attachments(int (*visit)(const struct system_attachment *, void *), v
 			closedir(all);
 		return -ENOTSUP;
 	}
-	if (stat(system_shm_directory(), &directory) == 0)
-		look.device = directory.st_dev;
 	for (struct dirent *entry; rc == 0 && (entry = readdir(all));)
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
 			rc = look_into(entry->d_name, &look);
 	closedir(all);
 	*unreadable = look.unreadable;
+	return rc;
+}
+
+/* ---- Huge pages ------------------------------------------------------------ */
+
+/* One attachment, while its pieces are read. */
+struct huge_look {
+	int (*visit)(const struct system_attachment *, uint64_t, void *);
+	void *arg;
+	dev_t device;
+	struct system_attachment now;
+	bool within; /* the lines that come are of it */
+	bool told;   /* some line was of huge pages */
+	uint64_t bytes;
+};
+
+static int end_attachment(struct huge_look *look)
+{
+	if (!look->within)
+		return 0;
+	look->within = false;
+	return look->told ? look->visit(&look->now, look->bytes, look->arg) : -ENOTSUP;
+}
+
+/* A piece that follows the one before and is not from offset 0 goes on with the attachment. */
+static int take_heading(struct huge_look *look, const char *line)
+{
+	struct system_attachment next = look->now;
+	unsigned long long offset = 0;
+	bool is_one = read_piece(line, look->device, &next, &offset);
+	if (is_one && offset != 0 && look->within && next.sysv == look->now.sysv
+			&& next.id == look->now.id)
+		return 0;
+	int rc = end_attachment(look);
+	look->now = next;
+	look->within = is_one && offset == 0;
+	look->told = false;
+	look->bytes = 0;
+	return rc;
+}
+
+/* Transparent huge pages (Linux 4.8), or those of hugetlbfs. */
+static void take_amount(struct huge_look *look, const char *line)
+{
+	unsigned long long kib;
+	if (sscanf(line, "ShmemPmdMapped: %llu", &kib) != 1
+			&& sscanf(line, "Shared_Hugetlb: %llu", &kib) != 1
+			&& sscanf(line, "Private_Hugetlb: %llu", &kib) != 1)
+		return;
+	look->bytes += kib * 1024;
+	look->told = true;
+}
+
+/* In /proc/PID/smaps a line as in maps begins each mapping; names of amounts begin upper case. */
+static int read_smaps(FILE *smaps, struct huge_look *look)
+{
+	char *line = NULL;
+	size_t room = 0;
+	int rc = 0;
+	while (rc == 0 && getline(&line, &room, smaps) > 0) {
+		if (*line < 'A' || *line > 'Z')
+			rc = take_heading(look, line);
+		else if (look->within)
+			take_amount(look, line);
+	}
+	free(line);
+	return rc ? rc : end_attachment(look);
+}
+
+int system_huge_pages(long pid, int (*visit)(const struct system_attachment *, uint64_t, void *),
+		void *arg)
+{
+	struct huge_look look = { .visit = visit, .arg = arg, .device = shm_device(),
+		.now.pid = pid };
+	char number[24];
+	snprintf(number, sizeof number, "%ld", pid);
+	FILE *smaps = open_of_process(number, "smaps");
+	if (!smaps) /* of a system without it, that of this process is missing, too */
+		return access("/proc/self/smaps", R_OK) == 0 ? 0 : -ENOTSUP;
+	int rc = read_smaps(smaps, &look);
+	fclose(smaps);
 	return rc;
 }
 
@@ -279,6 +369,13 @@ int system_attachments(int (*visit)(const struct system_attachment *, void *), v
 {
 	(void)visit, (void)arg;
 	*unreadable = 0;
+	return -ENOTSUP;
+}
+
+int system_huge_pages(long pid, int (*visit)(const struct system_attachment *, uint64_t, void *),
+		void *arg)
+{
+	(void)pid, (void)visit, (void)arg;
 	return -ENOTSUP;
 }
 

@@ -19,6 +19,11 @@ struct system_attachment {
  * tell, or what @visit returned. @unreadable: how many processes could not be looked into. */
 int system_attachments(int (*visit)(const struct system_attachment *, void *), void *arg,
 		unsigned long *unreadable);
+/* Visit the attachments of one process, each with how many of its bytes are mapped by huge pages; a
+ * return of @visit other than 0 ends that. Nothing when the process has ended or may not be looked
+ * into. 0, -ENOTSUP when this system does not tell, or what @visit returned. */
+int system_huge_pages(long pid, int (*visit)(const struct system_attachment *, uint64_t bytes,
+		void *), void *arg);
 /* "?" when it is not known. */
 void system_command(long pid, char *command, size_t room);
 

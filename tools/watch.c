@@ -43,7 +43,8 @@ static int look_at_one(struct watch *watch)
 	watch->now.item = calloc(1, sizeof *watch->now.item);
 	if (!watch->now.item)
 		return out_of_memory();
-	*watch->now.item = (struct row){ .st = st, .rss = UNKNOWN, .swap = UNKNOWN };
+	*watch->now.item = (struct row){ .st = st, .rss = UNKNOWN, .swap = UNKNOWN,
+		.huge = UNKNOWN };
 	watch->now.count = watch->now.room = 1;
 	return DONE;
 }
