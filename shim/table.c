@@ -57,8 +57,8 @@ static struct shim_segment *find(int id)
 	return segment;
 }
 
-/* As it was at the end of its use: a child has no lock in RAM, and finds handles idle that nothing
- * has counted. */
+/* As it was at the end of its use, or when longest_idle() last saw it: a child has no lock in RAM,
+ * and finds handles idle that nothing has counted. */
 static void count_as_idle(struct shim_segment *segment, bool is)
 {
 	idle += is;
@@ -72,7 +72,8 @@ static void begin_use(struct shim_segment *segment)
 	segment->uses++;
 }
 
-/* Take it off the table; it is idle. Closed after the lock is given up. */
+/* Take it off the table; it is idle. Closed after the lock is given up, with those that @next leads
+ * to. */
 static void take_out(struct shim_segment *segment)
 {
 	count_as_idle(segment, false);
@@ -80,25 +81,43 @@ static void take_out(struct shim_segment *segment)
 	while (*at != segment)
 		at = &(*at)->next;
 	*at = segment->next;
+	segment->next = NULL;
 	ushs_forget(segment->seg);
 }
 
-static void close_segment(struct shim_segment *segment)
+static void close_segments(struct shim_segment *segment)
 {
-	if (!segment)
-		return;
-	unishm_close_beneath(segment->seg);
-	free(segment);
+	while (segment) {
+		struct shim_segment *next = segment->next;
+		unishm_close_beneath(segment->seg);
+		free(segment);
+		segment = next;
+	}
 }
 
+/* All are counted as they are now. NULL: none is idle. */
 static struct shim_segment *longest_idle(void)
 {
 	struct shim_segment *found = NULL;
 	for (unsigned i = 0; i < BUCKETS; i++)
-		for (struct shim_segment *at = segments[i]; at; at = at->next)
+		for (struct shim_segment *at = segments[i]; at; at = at->next) {
+			count_as_idle(at, is_idle(at));
 			if (at->idle && (!found || at->last_use < found->last_use))
 				found = at;
+		}
 	return found;
+}
+
+/* More than one only in a child, which has those that its parent had locked. */
+static struct shim_segment *take_out_excess(void)
+{
+	struct shim_segment *taken = NULL, *oldest;
+	while (idle > MOST_IDLE && (oldest = longest_idle())) {
+		take_out(oldest);
+		oldest->next = taken;
+		taken = oldest;
+	}
+	return taken;
 }
 
 /* The table is locked. Returns what is to be closed after that; NULL: nothing. */
@@ -115,12 +134,7 @@ static struct shim_segment *end_use(struct shim_segment *segment)
 		return NULL;
 	segment->last_use = ++clock_of_uses;
 	count_as_idle(segment, true);
-	if (idle <= MOST_IDLE)
-		return NULL;
-	struct shim_segment *oldest = longest_idle();
-	if (oldest)
-		take_out(oldest);
-	return oldest;
+	return take_out_excess();
 }
 
 void ushs_leave(struct shim_segment *segment)
@@ -128,7 +142,7 @@ void ushs_leave(struct shim_segment *segment)
 	unishm_mutex_lock(&guard);
 	struct shim_segment *closed = end_use(segment);
 	unishm_mutex_unlock(&guard);
-	close_segment(closed);
+	close_segments(closed);
 }
 
 /* @fresh becomes the one for its segment, unless there is one. */
@@ -161,7 +175,7 @@ int ushs_use_opened(struct unishm *seg, struct shim_segment **out)
 	fresh->seg = seg;
 	*out = insert(fresh);
 	if (*out != fresh)
-		close_segment(fresh);
+		close_segments(fresh);
 	return 0;
 }
 
@@ -170,13 +184,13 @@ static bool close_idle(void)
 	bool any = false;
 	for (;;) {
 		unishm_mutex_lock(&guard);
-		struct shim_segment *segment = idle > 0 ? longest_idle() : NULL;
+		struct shim_segment *segment = longest_idle();
 		if (segment)
 			take_out(segment);
 		unishm_mutex_unlock(&guard);
 		if (!segment)
 			return any;
-		close_segment(segment);
+		close_segments(segment);
 		any = true;
 	}
 }
@@ -259,9 +273,9 @@ void ushs_let_go_of_destroyed(void)
 	struct shim_segment *segment;
 	do {
 		unishm_mutex_lock(&guard);
-		segment = idle > 0 ? take_destroyed() : NULL;
+		segment = take_destroyed();
 		unishm_mutex_unlock(&guard);
-		close_segment(segment);
+		close_segments(segment);
 	} while (segment);
 }
 
@@ -319,7 +333,7 @@ static bool forget_replaced(char *from, size_t size, bool at_large)
 		if (old)
 			closed = end_use(use_instead(old));
 		unishm_mutex_unlock(&guard);
-		close_segment(closed);
+		close_segments(closed);
 		if (!old)
 			return any;
 		any = true;

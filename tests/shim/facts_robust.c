@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { LOCKED = 24 };
@@ -219,24 +220,87 @@ static int descriptors(void)
 
 static int ids[LOCKED];
 
-static void look_at_all(void *before)
-{
-	enum { FEW = 16 }; /* handles that nothing needs are kept, but not all of them */
-	struct shmid_ds ds;
-	for (int i = 0; i < 2 * LOCKED; i++)
-		shmctl(ids[i % LOCKED], IPC_STAT, &ds);
-	say("%d", descriptors() <= *(int *)before + FEW);
-}
-
-/* The locks are the parent's: nothing keeps the segments in the child. */
-static void child_of_who_locked_many(void)
+/* The locks are the parent's: nothing keeps the segments in the child that runs @body. */
+static void as_child_of_who_locked_many(void (*body)(void *before))
 {
 	int before = descriptors();
 	for (int i = 0; i < LOCKED; i++) {
 		ids[i] = make(100, 0600);
 		shmctl(ids[i], SHM_LOCK, NULL);
 	}
-	ended(child(look_at_all, &before));
+	ended(child(body, &before));
+}
+
+/* Handles that nothing needs are kept, but not all of them. */
+static void say_whether_few_are_kept(void *before)
+{
+	enum { FEW = 16 };
+	say("%d", descriptors() <= *(int *)before + FEW);
+}
+
+static void look_at_all(void *before)
+{
+	struct shmid_ds ds;
+	for (int i = 0; i < 2 * LOCKED; i++)
+		shmctl(ids[i % LOCKED], IPC_STAT, &ds);
+	say_whether_few_are_kept(before);
+}
+
+static void child_of_who_locked_many(void)
+{
+	as_child_of_who_locked_many(look_at_all);
+}
+
+static void make_others(void *before)
+{
+	int own[LOCKED];
+	for (int i = 0; i < LOCKED; i++)
+		own[i] = shmget(IPC_PRIVATE, 100, 0600);
+	say_whether_few_are_kept(before);
+	for (int i = 0; i < LOCKED; i++)
+		say(" %s", result(shmctl(own[i], IPC_RMID, NULL)));
+}
+
+static void child_that_makes_others(void)
+{
+	as_child_of_who_locked_many(make_others);
+}
+
+static void make_without_descriptors(void *before)
+{
+	struct rlimit none;
+	(void)before;
+	getrlimit(RLIMIT_NOFILE, &none);
+	none.rlim_cur = (rlim_t)dup(0); /* the lowest that is free */
+	setrlimit(RLIMIT_NOFILE, &none);
+	int own = shmget(IPC_PRIVATE, 100, 0600);
+	say("%s ", result(own));
+	say("%s", result(shmctl(own, IPC_RMID, NULL)));
+}
+
+static void child_without_descriptors(void)
+{
+	as_child_of_who_locked_many(make_without_descriptors);
+}
+
+static void remove_all(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < LOCKED; i++)
+		shmctl(ids[i], IPC_RMID, NULL);
+}
+
+/* A descriptor that is left keeps the memory of what was removed. */
+static void look_after_removal(void *before)
+{
+	ended(child(remove_all, NULL));
+	used();
+	say("%d", descriptors() <= *(int *)before + 1);
+}
+
+static void child_keeps_no_memory(void)
+{
+	as_child_of_who_locked_many(look_after_removal);
 }
 
 const struct fact robust_facts[] = {
@@ -249,5 +313,8 @@ const struct fact robust_facts[] = {
 	{ "attached in turns after removal", attached_by_turns_after_removal },
 	{ "memory comes back", memory_comes_back },
 	{ "a child of a process that locked many", child_of_who_locked_many },
+	{ "such a child makes others", child_that_makes_others },
+	{ "such a child has no descriptors left", child_without_descriptors },
+	{ "such a child keeps no memory of removed ones", child_keeps_no_memory },
 	{ NULL, NULL },
 };
