@@ -146,17 +146,27 @@ static int create(key_t key, size_t size, int flags, int oflag)
 	return open_with(key, size, flags, oflag);
 }
 
+/* -ENOENT: there is none, or that one was removed meanwhile. */
+static int open_existing(key_t key, size_t size, int flags)
+{
+	int rc = open_with(key, size, flags, 0);
+	return rc == -EACCES ? answer_unreadable(key, size, flags) : rc;
+}
+
+/* -EACCES of create() is of the directory, or of one that was made just before and may not be read:
+ * if that one is gone by now, too, another try is due. */
 static int find(key_t key, size_t size, int flags)
 {
+	enum { TRIES = 4 };
 	ushs_sweep(false);
-	int rc = open_with(key, size, flags, 0);
-	if (rc == -ENOENT && flags & IPC_CREAT)
-		rc = create(key, size, flags, O_CREAT);
-	if (rc != -EACCES)
-		return rc;
-	rc = answer_unreadable(key, size, flags);
-	/* With IPC_CREAT it is no answer that there is none: it could not be made. */
-	return rc == -ENOENT && flags & IPC_CREAT ? -EACCES : rc;
+	int rc = open_existing(key, size, flags);
+	for (int i = 0; rc == -ENOENT && flags & IPC_CREAT; i++) {
+		int made = create(key, size, flags, O_CREAT);
+		if (made != -EACCES || i == TRIES)
+			return made;
+		rc = open_existing(key, size, flags);
+	}
+	return rc;
 }
 
 static bool exists(key_t key)

@@ -229,6 +229,46 @@ START_TEST(many_who_open_in_the_owners_right_leave_the_mode_as_it_was)
 }
 END_TEST
 
+/* ---- A segment that another process removes meanwhile ---------------------------------- */
+
+/* To read is the last that is tried. */
+static int refuse_and_remove(int dirfd, const char *path, int flags)
+{
+	if (!strstr(path, "ushm."))
+		return real.openat(dirfd, path, flags);
+	if ((flags & O_ACCMODE) == O_RDONLY) {
+		unishm_sys.openat = real.openat;
+		expect_ok(ask(&remover, do_remove, 0));
+	}
+	errno = EACCES;
+	return -1;
+}
+
+/* What shmget() answers if the segment of the key may not be read, and is removed after that. */
+static int get_as_it_goes(int flags)
+{
+	unishm_close(make_by_id(0600));
+	remover = agent_start();
+	expect_ok(ask(&remover, do_open, 0));
+	real = unishm_sys;
+	unishm_sys.openat = refuse_and_remove;
+	int id = unishm_shim_get(key(0), SMALL, flags), rc = id < 0 ? -errno : 0;
+	unishm_sys = real;
+	agent_end(&remover);
+	if (id >= 0)
+		ck_assert_int_eq(unishm_shim_ctl(id, IPC_RMID, NULL, NULL), 0);
+	return rc;
+}
+
+START_TEST(one_that_may_not_be_read_and_goes_is_in_the_way_of_no_new_one)
+{
+	begin(_i);
+	SKIP_UNLESS(on("posix") && is_isolated(), "is about POSIX objects");
+	ck_assert_int_eq(get_as_it_goes(IPC_CREAT | 0600), 0);
+	ck_assert_int_eq(get_as_it_goes(0600), -ENOENT);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
 	TCase *t = group(suite, "by id", "native", 30);
@@ -237,6 +277,7 @@ static void fill_suite(Suite *suite)
 	EACH(t, a_removal_during_a_change_of_mode_holds);
 	EACH(t, who_opens_in_the_owners_right_undoes_no_change_of_that_moment);
 	EACH(t, many_who_open_in_the_owners_right_leave_the_mode_as_it_was);
+	EACH(t, one_that_may_not_be_read_and_goes_is_in_the_way_of_no_new_one);
 }
 
 int main(void)
