@@ -28,7 +28,8 @@ wrap() { # NAME PROGRAM
 if [ -n "$MESON_EXE_WRAPPER" ]; then
 	wrap unishm "$unishm"
 	wrap pty "$pty"
-	unishm=$tmp/unishm pty=$tmp/pty
+	wrap interrupted "$UNISHM_TEST_INTERRUPTED"
+	unishm=$tmp/unishm pty=$tmp/pty UNISHM_TEST_INTERRUPTED=$tmp/interrupted
 fi
 count=0 failed=0
 
@@ -140,6 +141,20 @@ cells() {
 	u list -B "$b" --noheadings --output "key,$columns" "$@"
 	awk '/^0x5c11/ { $1 = ""; print substr($0, 2) }' "$tmp/out" >"$tmp/cells"
 	mv "$tmp/cells" "$tmp/out"
+}
+
+# SIGTERM comes when the command is about to remove what it has made: tests/cli/interrupted.c.
+leaves_nothing() { # command, backend, arguments
+	ended="$1, ended by a signal, leaves nothing" of=$2
+	shift 2
+	if [ -z "$UNISHM_TEST_INSIDE" ]; then
+		skip "$ended" 'needs a place of its own'
+		return
+	fi
+	{ run "$UNISHM_TEST_INTERRUPTED" "$@"; } 2>"$tmp/shell"
+	signalled=$status
+	u list --backend "$of" --noheadings
+	check "$ended" "$signalled $status $(out)" = '143 0 '
 }
 
 # A process that attaches a segment until release.
