@@ -274,7 +274,8 @@ UNISHM_API int unishm_detach(struct unishm *seg, const void *addr);
  *
  * Return: 0, -EINVAL (NULL), -EPERM (neither owner, creator nor superuser; the
  * creator only on System V), -EIDRM (it is gone), and on POSIX -EMFILE, -ENFILE,
- * or -EBUSY (another process is in the midst of removing it, and stopped).
+ * or -EBUSY (another process has held the lock that removers need for some
+ * seconds: a remover that stopped, or any other process that may read the object).
  */
 UNISHM_API int unishm_remove(struct unishm *seg);
 
