@@ -41,8 +41,9 @@ struct text segment_spelling(const struct unishm_status *st);
 
 /* ---- Does a backend work: trial.c -------------------------------------------- */
 
-/* Make, attach and remove a private segment. No signal ends the command while it exists. 0 or a
- * negative errno value; prints nothing. */
+/* Make, attach and remove a private segment. While it exists, no signal ends the command but
+ * SIGKILL, SIGSEGV and SIGBUS, which leave it behind. 0 or a negative errno value; prints
+ * nothing. */
 int try_backend(const char *backend);
 
 /* ---- Who is attached: attached.c -------------------------------------------- */
