@@ -112,7 +112,7 @@ static int fill(void)
 	highest = 0;
 	for (size_t i = 0; rc == 0 && i < names.count; i++)
 		if (is_segment(&names.list[i]))
-			add(ushp_id_of(&(struct stat){ .st_ino = names.list[i].inode }));
+			add(ushp_id_of_inode(names.list[i].inode));
 	free(names.list);
 	return rc;
 }

@@ -88,7 +88,7 @@ bool ushs_see_what_moved_to(const void *addr)
 	struct shim_segment *segment;
 	if (unishm_mapping_at(addr, &found) < 0 || found.start != (uintptr_t)addr || found.offset)
 		return false;
-	segment = ushs_use_attached(ushp_id_of(&(struct stat){ .st_ino = found.inode }));
+	segment = ushs_use_attached(ushp_id_of_inode(found.inode));
 	if (!segment)
 		return false;
 	ushs_see_what_is_mapped(segment);
