@@ -26,31 +26,42 @@ gist() {
 	sed -n -e '/^child: /p' -e '/^the child got/p' -e 's/^\([a-z_]*\): .*/\1/p' "$@"
 }
 
-for name in alphabet readonly status; do
-	quietly cc -o $name "$SOURCE/examples/$name.c" $flags
-	both $name-c ./$name
-done
-for compiler in g++ clang++; do
+# by COMPILER: in a directory of its own
+by() {
 	for std in c++11 c++14 c++17 c++20; do
-		quietly $compiler -std=$std $warnings -fsyntax-only $(pkg-config --cflags unishm) \
+		quietly $1 -std=$std $warnings -fsyntax-only $(pkg-config --cflags unishm) \
 			"$SOURCE/tests/cxx/other.cc"
 	done
 	for name in alphabet readonly status; do
-		quietly $compiler -std=c++17 $warnings $sanitize -o $name "$SOURCE/examples/$name.cc" \
+		quietly $1 -std=c++17 $warnings $sanitize "$SOURCE/examples/$name.cc" -o $name \
 			$flags
-		both $name-cxx ./$name
+		both $name ./$name
 		for backend in posix sysv; do
-			gist $name-c-$backend >c
-			gist $name-cxx-$backend >cxx
+			gist ../$name-$backend >c
+			gist $name-$backend >cxx
 			[ -s c ] || die "$name says nothing on $backend"
-			diff c cxx || die "$name by $compiler says something else on $backend"
+			diff c cxx || die "$name by $1 says something else on $backend"
 		done
 	done
-	quietly $compiler -std=c++20 $warnings $sanitize -pthread -o tests "$SOURCE"/tests/cxx/*.cc \
-		$flags
-	both tests-said ./tests
-	echo "ok: $compiler, $(grep -c '^ok ' tests-said-posix) tests and three programs"
+	quietly $1 -std=c++20 $warnings $sanitize -pthread -o tests "$SOURCE"/tests/cxx/*.cc $flags
+	both said ./tests
+	echo "ok: $1, $(grep -c '^ok ' said-posix) tests and three programs"
+}
+
+for name in alphabet readonly status; do
+	quietly cc -o $name "$SOURCE/examples/$name.c" $flags
+	both $name ./$name
 done
+running=
+for compiler in g++ clang++; do
+	mkdir $compiler
+	(cd $compiler && by $compiler) &
+	running="$running $!"
+done
+for process in $running; do
+	wait "$process" || failed=yes
+done
+[ -z "${failed-}" ] || exit 1
 
 page=$STAGE/share/man/man3/unishm-cpp.3
 quietly mandoc -T lint -W warning "$page"
