@@ -40,9 +40,6 @@
 
 #include <fcntl.h>
 
-#if defined(__GLIBCXX__)
-#include <cxxabi.h>
-#endif
 #if defined(__has_include) && __cplusplus >= 202002L
 #if __has_include(<span>)
 #include <span>
@@ -228,15 +225,8 @@ public:
 				"init returns nothing, or 0 or a negative errno value");
 		try {
 			return self.run(memory(addr, size, true), std::is_void<result>());
-		}
-#if defined(__GLIBCXX__)
-		catch (abi::__forced_unwind &) {
-			throw;
-		}
-#endif
-		catch (...) {
-			self.thrown_ = std::current_exception();
-			return -ECANCELED;
+		} catch (...) {
+			return self.keep();
 		}
 	}
 
@@ -246,15 +236,8 @@ public:
 		try {
 			self.f_(*st);
 			return 0;
-		}
-#if defined(__GLIBCXX__)
-		catch (abi::__forced_unwind &) {
-			throw;
-		}
-#endif
-		catch (...) {
-			self.thrown_ = std::current_exception();
-			return -ECANCELED;
+		} catch (...) {
+			return self.keep();
 		}
 	}
 
@@ -266,6 +249,15 @@ public:
 	}
 
 private:
+	/* Within a handler. What ends a thread is no exception of C++: there is none then. */
+	int keep()
+	{
+		thrown_ = std::current_exception();
+		if (!thrown_)
+			throw;
+		return -ECANCELED;
+	}
+
 	int run(const memory &m, std::true_type)
 	{
 		call_init(f_, m, 0);

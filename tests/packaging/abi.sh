@@ -25,7 +25,7 @@ grows() {
 
 edit 's/^\tuint64_t reserved\[6\];/\tuint64_t more; uint64_t reserved[5];/'
 grows || die 'a field out of the reserve is refused'
-edit 's/^\(\tunsigned wait_ms;\)/\1 int more;/'
+edit '/^struct unishm_options {/,/^};/s/^};/\tlong more; };/'
 grows || die 'a choice at the end is refused'
 sed -i '/^UNISHM_API key_t unishm_key_from_name/i UNISHM_API int unishm_more(void);' \
 	copy/include/unishm.h

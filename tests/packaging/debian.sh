@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The Debian packages: built, looked over by lintian, and tested as installed by
-# autopkgtest. The tests while they are built, which scripts/test runs as well, are left
-# out for their time: UNISHM_PACKAGE_CHECKS=yes runs them.
+# The Debian packages, source and binary: built, looked over by lintian, and tested as
+# installed by autopkgtest. The tests while they are built, which scripts/test runs as
+# well, are left out for their time: UNISHM_PACKAGE_CHECKS=yes runs them.
 # shellcheck source=tests/packaging/common.sh
 . "$TESTS/common.sh"
 unset PKG_CONFIG_PATH LD_LIBRARY_PATH
@@ -10,14 +10,19 @@ unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 git clone --quiet "$SOURCE" unishm
+version=$(dpkg-parsechangelog -l unishm/debian/changelog -S Version)
+upstream=${version%-*}
+# what Debian calls the original has no debian/
+git -C unishm archive --prefix="unishm-$upstream/" HEAD -- . ':(exclude)debian' |
+	xz -1 >"unishm_$upstream.orig.tar.xz"
 [ -n "${UNISHM_PACKAGE_CHECKS-}" ] || export DEB_BUILD_OPTIONS=nocheck
 # 4: the symbols file has all symbols and no others
 export DPKG_GENSYMBOLS_CHECK_LEVEL=4
-(cd unishm && quietly dpkg-buildpackage -us -uc -b)
-version=$(dpkg-parsechangelog -l unishm/debian/changelog -S Version)
+(cd unishm && quietly dpkg-buildpackage -us -uc)
 for package in libunishm0 libunishm-dev unishm python3-unishm; do
 	ls ${package}_"$version"_*.deb >/dev/null || die "no package $package"
 done
+[ -s "unishm_$version.dsc" ] || die 'no source package'
 echo "ok: dpkg-buildpackage, $(dpkg-deb -f libunishm0_*.deb Version)"
 
 quietly lintian --allow-root --fail-on error,warning --info ./*.changes
