@@ -469,6 +469,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	forked = false;
 	of_key[0] = of_key[1] = of_key[2] = -1;
 	play(&in);
+	/* This process knows its own attachments; a child reads what is written down of them. */
+	for (unsigned i = 0; i < HANDLES; i++)
+		if (handles[i].open && handles[i].attached > 0)
+			try_fork(&in, i);
 	for (unsigned i = 0; i < HANDLES; i++)
 		if (handles[i].open)
 			close_handle(i);
