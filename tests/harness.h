@@ -71,6 +71,10 @@ bool is_isolated(void);     /* in namespaces of our own */
 /* How often to do what is worth doing @many times: fewer where all is slow. */
 int rounds(int many);
 
+/* The same for a loop, of which a tenth will do once the test has taken ten seconds: what depends
+ * on the scheduler takes very long beside busy neighbours, and proves no more there. */
+bool more_rounds(long done, int many);
+
 bool is_instrumented(void); /* valgrind or a sanitizer: no tight memory limits */
 
 /* Fail the test, or, in an agent, end the agent, which then fails the test. */

@@ -236,7 +236,7 @@ static void use_under_lock(void)
 	unlock_programs();
 }
 
-/* Run @count threads while forking @forks times. */
+/* Run @count threads while forking @forks times, or fewer where that takes long. */
 static void fork_beside(void *(*body)(void *), void *arg, int count, int forks,
 		void (*in_child)(void))
 {
@@ -244,7 +244,7 @@ static void fork_beside(void *(*body)(void *), void *arg, int count, int forks,
 	stop = false;
 	for (int i = 0; i < count; i++)
 		expect_ok(pthread_create(&thread[i], NULL, body, arg));
-	for (int i = 0; i < forks; i++)
+	for (int i = 0; more_rounds(i, forks); i++)
 		fork_once(in_child);
 	stop = true;
 	for (int i = 0; i < count; i++)
@@ -257,7 +257,7 @@ START_TEST(a_lock_around_calls_and_forks_never_deadlocks)
 	mine = make(0, SMALL, 0600);
 	late_handler[BEFORE] = lock_programs;
 	late_handler[IN_PARENT] = late_handler[IN_CHILD] = unlock_programs;
-	fork_beside(call_under_lock, mine, 3, rounds(200), use_under_lock);
+	fork_beside(call_under_lock, mine, 3, 200, use_under_lock);
 	drop(mine);
 }
 END_TEST
@@ -290,7 +290,7 @@ START_TEST(a_fork_does_not_wait_until_threads_pause)
 	stop = false;
 	for (int i = 0; i < MOST_THREADS; i++)
 		expect_ok(pthread_create(&thread[i], NULL, call_without_pause, mine));
-	for (int i = 0; i < rounds(200); i++) {
+	for (int i = 0; more_rounds(i, 200); i++) {
 		long before = calls;
 		pid_t pid = fork();
 		if (pid == 0)
@@ -328,7 +328,7 @@ START_TEST(calls_do_not_wait_until_forks_pause)
 	stop = false;
 	for (int i = 0; i < 2; i++)
 		expect_ok(pthread_create(&thread[i], NULL, fork_without_pause, NULL));
-	for (int i = 0; i < rounds(300); i++) {
+	for (int i = 0; more_rounds(i, 300); i++) {
 		long before = forks;
 		detach(mine, attach(mine, 0));
 		expect(forks - before < most, "%ld forks during two calls", forks - before);
@@ -352,7 +352,7 @@ START_TEST(a_fork_beside_calls_leaves_the_child_working_handles)
 {
 	begin(_i);
 	mine = make(0, SMALL, 0600);
-	fork_beside(attach_and_detach, mine, 3, rounds(100), use_mine);
+	fork_beside(attach_and_detach, mine, 3, 100, use_mine);
 	ck_assert_uint_eq(number_attached(mine), 0);
 	drop(mine);
 }
@@ -389,7 +389,7 @@ START_TEST(a_raw_clone_beside_calls_does_not_hang)
 	stop = false;
 	for (int i = 0; i < 2; i++)
 		expect_ok(pthread_create(&thread[i], NULL, attach_and_detach, other));
-	for (int i = 0; i < rounds(300); i++)
+	for (int i = 0; more_rounds(i, 300); i++)
 		raw_fork_once();
 	stop = true;
 	for (int i = 0; i < 2; i++)
@@ -760,7 +760,7 @@ static long call_and_be_interrupted(long at_once)
 	end_at_once = (int)at_once;
 	catch_alarms();
 	sig_atomic_t last = -1;
-	while (handled < rounds(2000)) {
+	while (more_rounds(handled, 2000)) {
 		if (handled != last) {
 			last = handled;
 			tick(true);
@@ -823,7 +823,7 @@ static long interrupt_beside_threads(long unused)
 	for (int i = 0; i < 2; i++) /* one shares the handle, and waits for its lock */
 		expect_ok(pthread_create(&thread[i], NULL, call_beside_handlers, i ? mine : at));
 	sig_atomic_t last = -1;
-	while (handled < rounds(300)) {
+	while (more_rounds(handled, 300)) {
 		if (handled != last) {
 			last = handled;
 			tick(true);

@@ -8,13 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../isolate.h"
 #include "fuzz.h"
 
-enum { KEYS = 3, HANDLES = 6, ATTACHMENTS = 6, SEGMENTS = 64, BACKENDS = 2 };
+enum { KEYS = 3, HANDLES = 6, ATTACHMENTS = 6, SEGMENTS = 64, BACKENDS = 2, INSIDE = 16384 };
 static const char *const names[BACKENDS] = { "sysv", "posix" };
 
 struct model_segment {
@@ -177,6 +178,22 @@ static void try_write(struct input *in, unsigned i)
 		*(unsigned char *)handles[i].at[b][k] = segment_of(i)->first;
 }
 
+/* What is detached is not mapped; nothing else took its place. */
+static bool is_mapped(void *addr)
+{
+	unsigned char in_core;
+	return mincore(addr, 1, &in_core) == 0;
+}
+
+static void forget_attachment(unsigned i, unsigned k)
+{
+	unsigned last = --handles[i].attached;
+	for (unsigned b = 0; b < BACKENDS; b++)
+		handles[i].at[b][k] = handles[i].at[b][last];
+	handles[i].read_only[k] = handles[i].read_only[last];
+	segment_of(i)->attached--;
+}
+
 static void try_detach(struct input *in, unsigned i)
 {
 	int rc[BACKENDS];
@@ -184,15 +201,23 @@ static void try_detach(struct input *in, unsigned i)
 	bool by_null = take_byte(in) & 1;
 	if (handles[i].attached == 0)
 		by_null = true;
-	for (unsigned b = 0; b < BACKENDS; b++)
+	for (unsigned b = 0; b < BACKENDS; b++) {
 		rc[b] = unishm_detach(handles[i].seg[b], by_null ? NULL : handles[i].at[b][k]);
-	if (agree("detach", rc, by_null && handles[i].attached != 1 ? -EINVAL : 0) < 0)
-		return;
-	unsigned last = --handles[i].attached;
-	for (unsigned b = 0; b < BACKENDS; b++)
-		handles[i].at[b][k] = handles[i].at[b][last];
-	handles[i].read_only[k] = handles[i].read_only[last];
-	segment_of(i)->attached--;
+		CHECK(rc[b] < 0 || !is_mapped(handles[i].at[b][k]),
+				"%s: what was detached is mapped", names[b]);
+	}
+	if (agree("detach", rc, by_null && handles[i].attached != 1 ? -EINVAL : 0) == 0)
+		forget_attachment(i, k);
+}
+
+/* Every attachment has the bytes of its segment, whatever became of those beside it. */
+static void check_bytes(void)
+{
+	for (unsigned i = 0; i < HANDLES; i++)
+		for (unsigned k = 0; handles[i].open && k < handles[i].attached; k++)
+			for (unsigned b = 0; b < BACKENDS; b++)
+				CHECK(*(unsigned char *)handles[i].at[b][k] == segment_of(i)->first,
+						"%s: not its bytes any more", names[b]);
 }
 
 static void check_status(unsigned i)
@@ -222,6 +247,63 @@ static void check_status(unsigned i)
 			"last process %ld and %ld",
 			(long)st[0].key, (long)st[1].key, st[0].locked, st[1].locked,
 			(long)st[0].last_op_process, (long)st[1].last_op_process);
+}
+
+/* Many attachments of one handle, of which some are detached, in an order of their own. */
+static void try_several(struct input *in, unsigned i)
+{
+	unsigned more = take_up_to(in, ATTACHMENTS), fewer = take_up_to(in, ATTACHMENTS);
+	while (more-- > 0)
+		try_attach(in, i);
+	check_status(i);
+	while (fewer-- > 0) {
+		try_detach(in, i);
+		check_status(i);
+		check_bytes();
+	}
+}
+
+/* In the midst of an attachment, none begins: nothing can be detached there, or replaced. */
+static void try_inside(unsigned i, unsigned k)
+{
+	int rc[BACKENDS];
+	void *at;
+	if (segment_of(i)->size <= INSIDE)
+		return;
+	for (unsigned b = 0; b < BACKENDS; b++)
+		rc[b] = unishm_detach(handles[i].seg[b], (char *)handles[i].at[b][k] + INSIDE);
+	agree("detach inside", rc, -EINVAL);
+	for (unsigned b = 0; b < BACKENDS; b++)
+		rc[b] = unishm_attach_at(handles[i].seg[b], (char *)handles[i].at[b][k] + INSIDE,
+				UNISHM_REMAP, &at);
+	agree("attach over a part", rc, segment_of(i)->removed ? UNKNOWN : -EINVAL);
+}
+
+/* One attachment in the place of another: as many as before. */
+static void try_replace(unsigned i, unsigned k, int flags)
+{
+	int rc[BACKENDS];
+	void *at[BACKENDS] = { NULL, NULL };
+	for (unsigned b = 0; b < BACKENDS; b++)
+		rc[b] = unishm_attach_at(handles[i].seg[b], handles[i].at[b][k],
+				flags | UNISHM_REMAP, &at[b]);
+	if (agree("replace", rc, segment_of(i)->removed ? -EIDRM : 0) < 0)
+		return;
+	handles[i].read_only[k] = flags & UNISHM_RDONLY;
+	for (unsigned b = 0; b < BACKENDS; b++)
+		CHECK(at[b] == handles[i].at[b][k], "%s: attached elsewhere", names[b]);
+}
+
+static void try_more(struct input *in, unsigned i)
+{
+	unsigned what = take_up_to(in, 3);
+	if (what < 2)
+		try_several(in, i);
+	else if (handles[i].attached > 0 && what == 2)
+		try_inside(i, take_byte(in) % handles[i].attached);
+	else if (handles[i].attached > 0)
+		try_replace(i, take_byte(in) % handles[i].attached,
+				take_byte(in) & 1 ? UNISHM_RDONLY : 0);
 }
 
 static void try_remove(unsigned i)
@@ -284,25 +366,33 @@ static void check_list(void)
 	}
 }
 
+static _Noreturn void be_child(struct input *in, unsigned i, int go)
+{
+	char byte;
+	if (read(go, &byte, 1) < 0)
+		_exit(1);
+	for (unsigned k = 0; k < HANDLES; k++)
+		if (handles[k].open)
+			segment_of(k)->attached += handles[k].attached;
+	check_status(i);
+	if (handles[i].attached > 0)
+		try_detach(in, i);
+	check_status(i);
+	close_handle(i);
+	_exit(0);
+}
+
 /* The child detaches one and closes the handle; the parent looks before and after. */
-static void try_fork(unsigned i)
+static void try_fork(struct input *in, unsigned i)
 {
 	int ended = 0, ready[2], go[2];
-	char byte = 0;
 	if (forked || pipe(ready) < 0 || pipe(go) < 0)
 		return;
 	forked = true;
 	pid_t pid = fork();
 	if (pid == 0) {
 		close(go[1]);
-		if (read(go[0], &byte, 1) < 0)
-			_exit(1);
-		for (unsigned k = 0; k < HANDLES; k++)
-			if (handles[k].open)
-				segment_of(k)->attached += handles[k].attached;
-		check_status(i);
-		close_handle(i);
-		_exit(0);
+		be_child(in, i, go[0]);
 	}
 	close(go[0]);
 	close(ready[0]);
@@ -362,7 +452,10 @@ static void play(struct input *in)
 		else if (what == 11)
 			close_handle(i);
 		else if (what == 12 && take_byte(in) & 1)
-			try_fork(i);
+			try_fork(in, i);
+		else if (what == 13)
+			try_more(in, i);
+		check_bytes();
 		if (handles[i].open)
 			check_status(i);
 	}
@@ -376,6 +469,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	forked = false;
 	of_key[0] = of_key[1] = of_key[2] = -1;
 	play(&in);
+	/* This process knows its own attachments; a child reads what is written down of them. */
+	for (unsigned i = 0; i < HANDLES; i++)
+		if (handles[i].open && handles[i].attached > 0)
+			try_fork(&in, i);
 	for (unsigned i = 0; i < HANDLES; i++)
 		if (handles[i].open)
 			close_handle(i);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <time.h>
 #ifdef __linux__
 #include <sys/syscall.h>
 #endif
@@ -19,6 +20,7 @@ pid_t harness_runner;
 static bool isolated;
 static const char *current;
 static int descriptors_before;
+static time_t began; /* of a clock that is not set */
 
 /* Counted in shared memory, since tests run in children of the runner. */
 static volatile int *skipped;
@@ -127,6 +129,20 @@ int rounds(int many)
 	return is_instrumented() ? (many + 9) / 10 : many;
 }
 
+static time_t seconds(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+bool more_rounds(long done, int many)
+{
+	const time_t long_enough = 10;
+	long wanted = rounds(many);
+	return done < wanted && (done < wanted / 10 || seconds() - began < long_enough);
+}
+
 /* ---- Leaving nothing behind ---------------------------------------------- */
 
 static void remove_key(const char *name, key_t which)
@@ -221,6 +237,7 @@ void begin(int which)
 	current = unishm_backends()[which];
 	setenv("UNISHM_BACKEND", current, 1);
 	descriptors_before = count_descriptors();
+	began = seconds();
 }
 
 const char *backend(void)
