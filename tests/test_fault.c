@@ -731,6 +731,7 @@ START_TEST(a_user_that_cannot_be_is_no_sign_of_removal)
 END_TEST
 #endif
 
+#if UNISHM_HAVE_POSIX
 static int lost = -1; /* a descriptor that is said to be closed */
 
 static int fstat_that_loses_the_first(int fd, struct stat *st)
@@ -759,6 +760,7 @@ START_TEST(an_open_whose_descriptor_is_closed_meanwhile_fails_and_closes_none)
 	drop(kept);
 }
 END_TEST
+#endif
 
 #if UNISHM_HAVE_SYSV && defined SHM_STAT_ANY
 static int shmctl_without_stat_any(int id, int cmd, struct shmid_ds *buf)
@@ -937,8 +939,10 @@ static void fill_suite(Suite *suite)
 #if UNISHM_HAVE_SYSV && defined SHM_STAT_ANY
 	EACH(tcase, who_may_not_look_at_a_key_is_told_that_it_is_taken);
 #endif
+#if UNISHM_HAVE_POSIX
 	tcase = group(suite, "descriptors", "native", 30);
 	EACH(tcase, an_open_whose_descriptor_is_closed_meanwhile_fails_and_closes_none);
+#endif
 }
 
 int main(void)
