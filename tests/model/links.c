@@ -47,6 +47,18 @@ static void await_end_of(pid_t parent)
 		wait_a_bit();
 }
 
+/* Other programs may have used up all processes of the system for a moment. */
+static pid_t fork_in_time(void)
+{
+	long long start = milliseconds();
+	pid_t pid = fork();
+	while (pid < 0 && errno == EAGAIN && milliseconds() - start < patience()) {
+		wait_a_bit();
+		pid = fork();
+	}
+	return pid;
+}
+
 /* One that is killed at once leaves a dead hold for the next to meet. */
 static void lose_a_child(void)
 {
@@ -63,7 +75,7 @@ static void lose_a_child(void)
 
 static void hand_over(void)
 {
-	pid_t parent = getpid(), pid = fork();
+	pid_t parent = getpid(), pid = fork_in_time();
 	if (pid > 0)
 		_exit(0);
 	if (pid < 0)
