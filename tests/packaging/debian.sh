@@ -18,7 +18,7 @@ git -C unishm archive --prefix="unishm-$upstream/" HEAD -- . ':(exclude)debian' 
 [ -n "${UNISHM_PACKAGE_CHECKS-}" ] || export DEB_BUILD_OPTIONS=nocheck
 # 4: the symbols file has all symbols and no others
 export DPKG_GENSYMBOLS_CHECK_LEVEL=4
-(cd unishm && quietly dpkg-buildpackage -us -uc)
+quietly env -C unishm dpkg-buildpackage -us -uc
 for package in libunishm0 libunishm-dev unishm python3-unishm; do
 	ls ${package}_"$version"_*.deb >/dev/null || die "no package $package"
 done
