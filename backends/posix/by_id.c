@@ -16,7 +16,7 @@ struct names_of_one {
 
 static struct names_of_one names_of(ino_t inode)
 {
-	struct names_of_one names;
+	struct names_of_one names = { "", "" };
 	int id = ushp_id_of_inode(inode);
 	ushp_name_of_private(id, names.live);
 	ushp_name_of_removed(id, names.removed);
