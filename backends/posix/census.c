@@ -421,11 +421,12 @@ static int count_all(struct unishm *seg, uint32_t epoch, struct census *census, 
 	for (unsigned round = 0; rc == 0 && round < ROUNDS; round++) {
 		unsigned long sum = 0;
 		rc = round % 2 == 0 ? count_with_readers(c, &sum) : count_with_words(c, &sum);
+		if (rc < 0)
+			break; /* what was not asked for is not set */
 		census->attached = sum + c->readers;
 		census->locked = c->locked;
 		census->hidden = c->hidden;
-		if (rc >= 0)
-			see_to_dead(c, census);
+		see_to_dead(c, census);
 		*dead += c->dead;
 	}
 	census->unsettled = rc == 0;
