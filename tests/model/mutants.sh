@@ -31,8 +31,12 @@ trap 'rm -f "$list"' EXIT
 "$directory/mutants_model" --list-mutants > "$list"
 while read -r mutant program; do
 	case " ${ONLY:-$mutant} " in *" $mutant "*) ;; *) continue ;; esac
-	said=$(try "$program" "$mutant" < /dev/null)
-	status=$?
+	# Races and relays meet what they look for by chance: mostly in seconds, rarely in minutes.
+	for _ in $([ "$program" = model ] && echo 1 || echo 1 2 3 4 5); do
+		said=$(try "$program" "$mutant" < /dev/null)
+		status=$?
+		[ "$status" -ne 0 ] && break
+	done
 	last=$(printf '%s\n' "$said" | tail -n 1)
 	if [ "$status" -eq 1 ]; then
 		caught=$((caught + 1))
