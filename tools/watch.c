@@ -166,8 +166,8 @@ static void put_title(const struct watch *watch, int *lines_left)
 	for (size_t i = 0; i < watch->now.count; i++)
 		sum += watch->now.item[i].st.size;
 	if (watch->one)
-		snprintf(title, sizeof title, "%s  %.60s: %s  q quits", now.text, watch->ref.text,
-				watch->now.count ? "exists" : "no such segment");
+		snprintf(title, sizeof title, "%s  %.60s: %s  q quits, hjkl scroll", now.text,
+				watch->ref.text, watch->now.count ? "exists" : "no such segment");
 	else
 		snprintf(title, sizeof title, "%s  %zu segment%s, %s  q quits, hjkl scroll",
 				now.text, watch->now.count, plural(watch->now.count),
@@ -221,25 +221,31 @@ static void put_row(const struct watch *watch, const struct table *table, long r
 	end_line(lines_left);
 }
 
-static void put_list(struct watch *watch, int *lines_left)
+/* What of it is in sight. */
+static void put_table(struct watch *watch, const struct table *table, int *lines_left)
 {
-	struct table table = { .columns = 0 };
-	add_rows(watch, &table);
-	limit_scrolling(watch, &table);
-	size_t i = watch->first, total = table_rows(&table);
-	if (*lines_left > 0)
-		put_row(watch, &table, TABLE_HEADINGS, lines_left);
+	limit_scrolling(watch, table);
+	size_t i = watch->first, total = table_rows(table);
+	if (!watch->one && *lines_left > 0)
+		put_row(watch, table, TABLE_HEADINGS, lines_left);
 	for (; i < total && *lines_left > 1; i++)
-		put_row(watch, &table, (long)i, lines_left);
+		put_row(watch, table, (long)i, lines_left);
 	if (i < total) {
 		char text[64];
 		snprintf(text, sizeof text, "... %zu more", total - i);
 		put_line(watch, lines_left, PLAIN, text);
 	}
+}
+
+static void put_list(struct watch *watch, int *lines_left)
+{
+	struct table table = { .columns = 0 };
+	add_rows(watch, &table);
+	put_table(watch, &table, lines_left);
 	table_free(&table);
 }
 
-static void put_details(const struct watch *watch, int *lines_left)
+static void put_details(struct watch *watch, int *lines_left)
 {
 	static const struct format format = { false, TIME_ISO };
 	struct table table = { .columns = 0 };
@@ -256,8 +262,7 @@ static void put_details(const struct watch *watch, int *lines_left)
 		table_add(&table, name, PLAIN);
 		table_add(&table, field_cell(field, row, &format).text, changed ? REVERSE : PLAIN);
 	}
-	for (size_t i = 0; i < table_rows(&table) && *lines_left > 1; i++)
-		put_row(watch, &table, (long)i, lines_left);
+	put_table(watch, &table, lines_left);
 	table_free(&table);
 }
 
@@ -282,12 +287,12 @@ static void draw(struct watch *watch)
 
 static void scroll(struct watch *watch, char key)
 {
-	if (key == 'j' && watch->first + 1 < watch->now.count)
-		watch->first++;
+	if (key == 'j')
+		watch->first++; /* these are limited when the table is drawn */
 	if (key == 'k' && watch->first > 0)
 		watch->first--;
 	if (key == 'l')
-		watch->from += 8; /* limited when it is drawn */
+		watch->from += 8;
 	if (key == 'h')
 		watch->from -= watch->from < 8 ? watch->from : 8;
 }

@@ -104,6 +104,13 @@ test_scrolling() {
 		"$(screen | grep -c '^<.*>$') $(screen | grep -c '^  BACKEND .*>$')" = '2 2'
 	run "$pty" 10x40 "400,send=${esc}[B${esc}OB,300,send=q" "$unishm" watch -B "$b"
 	check 'an arrow key is no q' "$(has '[status 0]')" = yes
+	run "$pty" 10x80 400,send=jjjjjjjjjjjjjjj,400,send=q "$unishm" watch "$b:0x5c110001"
+	check 'watch SEGMENT scrolls down' "$(screen | grep -c '^ inexact')" != 0
+	check 'and says how much is left' "$(screen | grep -c '^\.\.\. 11 more')" = 1
+	run "$pty" 30x30 "400,send=$(printf '%040d' 0 | tr 0 l),400,send=q" \
+		"$unishm" watch "$b:0x5c110001"
+	check 'watch SEGMENT scrolls sideways, not further than the last column' \
+		"$(screen | grep '^<' | tail -n 19 | grep -c '[a-z0-9]')" != 0
 }
 
 for_each_backend terminal scrolling
