@@ -310,13 +310,30 @@ static bool is_name(const char *name, const char *text, size_t length)
 	return strlen(name) == length && strncasecmp(name, text, length) == 0;
 }
 
-/* By its name or its heading, in any case. */
+/* What lsipc calls a column, where that is another name. */
+static const struct {
+	const char *name;
+	enum field field;
+} lsipc_names[] = {
+	{ "perms", FIELD_MODE },
+	{ "user", FIELD_OWNER_USER },
+	{ "cuser", FIELD_CREATOR_USER },
+	{ "cgroup", FIELD_CREATOR_GROUP },
+};
+
+/* By its name or its heading, or by what lsipc calls it, in any case. */
 int parse_field(const char *text, size_t length, enum field *field)
 {
 	for (int i = 0; i < FIELDS; i++) {
 		if (is_name(fields[i].name, text, length) || is_name(fields[i].heading, text,
 				length)) {
 			*field = (enum field)i;
+			return DONE;
+		}
+	}
+	for (size_t i = 0; i < sizeof lsipc_names / sizeof *lsipc_names; i++) {
+		if (is_name(lsipc_names[i].name, text, length)) {
+			*field = lsipc_names[i].field;
 			return DONE;
 		}
 	}

@@ -114,6 +114,10 @@ test_columns() {
 		"$(head -1 "$tmp/out" | grep -c '^BACKEND .*ATTACH.* NAME  *RSS$')" = 1
 	u list -B "$b" -o KEY,Size,nattch --noheadings
 	check 'columns in any case, and by their headings' "$(has '0x5c110001 64K 0')" = yes
+	u list -B "$b" --noheadings -o \
+		KEY,OWNER,PERMS,CUSER,CGROUP,USER,GROUP,CTIME,SIZE,NATTCH,ATTACH,DETACH,CPID,LPID
+	check 'columns as lsipc names them' "$status $(awk '{ print NF }' "$tmp/out" | uniq)" \
+		= '0 14'
 	u list --output kye
 	check 'did you mean' "$status $(grep -c 'did you mean "key"' "$tmp/err")" = '2 1'
 	cells size -b
