@@ -177,6 +177,18 @@ static mode_t take_rights(const char **text)
 	}
 }
 
+/* The rights that another has by now, as in g=u. */
+static bool take_copied(const char **text, mode_t mode, mode_t *rights)
+{
+	static const char from[] = "ogu";
+	const char *found = **text ? strchr(from, **text) : NULL;
+	if (!found)
+		return false;
+	++*text;
+	*rights = (mode >> 3 * (found - from) & 7) * 0111;
+	return true;
+}
+
 /* WHO[+-=]RIGHTS, several with commas. */
 static bool parse_symbolic(const char *text, mode_t *mode)
 {
@@ -186,8 +198,12 @@ static bool parse_symbolic(const char *text, mode_t *mode)
 			return false;
 		while (*text && strchr("+-=", *text)) {
 			char how = *text++;
-			mode_t rights = take_rights(&text) & who;
-			if (how != '=' && !rights)
+			mode_t rights;
+			bool copied = take_copied(&text, *mode, &rights);
+			if (!copied)
+				rights = take_rights(&text);
+			rights &= who;
+			if (how != '=' && !rights && !copied)
 				return false;
 			if (how == '=')
 				*mode &= ~who;

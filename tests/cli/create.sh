@@ -62,7 +62,7 @@ test_sizes_and_modes() {
 		"$unishm" remove "$b:0x5c110001"
 	done
 	for pair in u=rw,g+r=rw-r----- g+rw=rw-rw---- o=r=rw----r-- a=r=r--r--r-- +x=rwx--x--x \
-		ug=rw,u-w=r--rw----; do
+		ug=rw,u-w=r--rw---- g=u=rw-rw---- u=rwx,g=u-w,o=g=rwxr-xr-x u-o=rw-------; do
 		u create "$b:0x5c110001" 1 --mode "${pair%=*}"
 		cells mode
 		check "mode ${pair%=*}" "$(out)" = "${pair##*=}"
@@ -88,7 +88,7 @@ test_bad_arguments() {
 	fails 'a missing key' 1 show "$b:0x5c1100ff"
 	fails 'a missing id' 1 show "$b:id:2147483000"
 	fails 'create by id' 2 create "$b:id:5" 1
-	for mode in 8 1777 rwx -- '' u u+ u+z u=rw, 6u 0800; do
+	for mode in 8 1777 rwx -- '' u u+ u+z u=rw, g=ux 6u 0800; do
 		fails "mode \"$mode\" is a usage error" 2 create --mode="$mode" "$b:0x5c110001" 1
 	done
 	if [ "$b" = sysv ] && [ "$(cat /proc/sys/vm/overcommit_memory 2>/dev/null)" != 1 ]; then
