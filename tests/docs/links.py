@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every link between the documents leads somewhere. Usage: links.py SOURCE"""
+"""Every link between the documents leads somewhere, and no example of a manual page is text
+that was taken for one. Usage: links.py SOURCE"""
 import glob
 import os
 import re
@@ -12,6 +13,13 @@ SOURCE = sys.argv[1]
 def read(path):
     with open(path, encoding='utf-8') as page:
         return re.sub(r'^```.*?^```$', '', page.read(), flags=re.M | re.S)
+
+
+def marked_examples(path):
+    """Marks that would be shown as they are, not followed."""
+    with open(path, encoding='utf-8') as page:
+        examples = re.findall(r'^```.*?^```$', page.read(), re.M | re.S)
+    return [one for one in examples if re.search(r'\*\*\w|\w\*\*|\]\(', one)]
 
 
 def anchors(path):
@@ -36,6 +44,10 @@ def main():
             elif anchor and anchor not in anchors(target):
                 print(f'{os.path.relpath(path, SOURCE)}: {link}: there is no such heading')
                 bad = 1
+    for path in glob.glob(SOURCE + '/docs/man/*.md'):
+        for example in marked_examples(path):
+            print(f'{os.path.relpath(path, SOURCE)}: this is no example:\n{example}')
+            bad = 1
     print(f'{len(pages)} pages')
     return bad
 
