@@ -86,6 +86,9 @@ static void fill_options(struct input *in, struct unishm_options *opt)
 	opt->init = inits[take_up_to(in, 3)];
 	opt->id = (int)take_number(in);
 	opt->wait_ms = take_up_to(in, 3);
+	/* Huge pages that are not set aside may be missing: SIGBUS at the first touch. */
+	if (opt->init == init_well && opt->flags & UNISHM_HUGETLB && opt->flags & UNISHM_NORESERVE)
+		opt->init = NULL;
 }
 
 static void try_attach(struct input *in, struct unishm *seg)
