@@ -156,21 +156,21 @@ END_TEST
 
 static long attach_in_huge_pages(long unused)
 {
-	enum { HUGE = 2 << 20 };
+	enum { HUGE_PAGE = 2 << 20 };
 	struct unishm *seg, *small;
 	void *addr = NULL;
 	(void)unused;
 	int rc = place("tmpfs", "mode=1777,huge=advise");
 	if (rc < 0)
 		return rc;
-	expect_ok(unishm_open(&seg, UNISHM_PRIVATE, 0, 2 * HUGE, 0600));
+	expect_ok(unishm_open(&seg, UNISHM_PRIVATE, 0, 2 * HUGE_PAGE, 0600));
 	expect_ok(unishm_open(&small, UNISHM_PRIVATE, 0, SMALL, 0600));
 	expect_rc(unishm_attach(small, UNISHM_THP, &addr), -ENOTSUP);
 	rc = unishm_attach(seg, UNISHM_THP | UNISHM_POPULATE, &addr);
 	if (rc == 0) {
-		expect((uintptr_t)addr % HUGE == 0, "at %p", addr);
+		expect((uintptr_t)addr % HUGE_PAGE == 0, "at %p", addr);
 		expect(number_attached(seg) == 1, "not counted");
-		memset(addr, 'h', 2 * HUGE);
+		memset(addr, 'h', 2 * HUGE_PAGE);
 		unishm_detach(seg, addr);
 	}
 	drop(small);
