@@ -42,10 +42,10 @@
  * description, then the word says B, then A is unlocked: there is no moment without a lock. Then
  * the parent opens the child's description and takes its holds, with all attachments counted in;
  * the child maps an anchor through it for its slot, opens a description of its own for each reader
- * hold, and both close the descriptor. So the child is counted before
- * it exists, and if it never does, the kernel drops it with the parent's descriptor. A child
- * without fork handlers (clone(), _Fork()) has no hold until its first call; until then it keeps
- * alive what it shares with its parent.
+ * hold, and both close the descriptor. So the child is counted before it exists, and if it never
+ * does, the kernel drops it with the parent's descriptor. A child without fork handlers (clone(),
+ * _Fork()) has no hold until its first call; until then it keeps alive what it shares with its
+ * parent.
  *
  * A program that closes all descriptors does no harm: mappings keep the descriptions. The next
  * call opens the object anew and moves the hold to B of its slot, as fork does.

@@ -122,11 +122,18 @@ int ushp_sys_open(const char *name, enum place place, int access)
 	return because_no_file(ushp_fd_keep(unishm_sys.openat(at, text, access | OPEN_FLAGS)));
 }
 
+/* What @fd leads to, without a name of its own. */
+static struct path path_of_descriptor(int fd)
+{
+	struct path path;
+	snprintf(path.text, sizeof path.text, "/proc/self/fd/%d", fd);
+	return path;
+}
+
 int ushp_sys_reopen_unnamed(int fd, int access)
 {
-	char path[32];
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	return ushp_fd_keep(unishm_sys.open(path, access | O_CLOEXEC, 0));
+	struct path path = path_of_descriptor(fd);
+	return ushp_fd_keep(unishm_sys.open(path.text, access | O_CLOEXEC, 0));
 }
 
 int ushp_sys_stat(const char *name, enum place place, struct stat *st)
@@ -211,13 +218,12 @@ int ushp_sys_draft_named(struct draft *draft, mode_t mode)
 /* Without privilege since Linux 6.10; before, the name in /proc does. */
 static int publish_unnamed(int fd, const char *to)
 {
-	char from[32];
 	if (unishm_sys.linkat(fd, "", AT_FDCWD, to, AT_EMPTY_PATH) == 0)
 		return 0;
 	if (errno == EEXIST)
 		return -EEXIST;
-	snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
-	if (unishm_sys.linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
+	struct path from = path_of_descriptor(fd);
+	if (unishm_sys.linkat(AT_FDCWD, from.text, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
 		return 0;
 	return errno == EEXIST ? -EEXIST : -ENOENT;
 }
@@ -277,7 +283,6 @@ bool ushp_sys_needs_claim(const struct unishm_options *opt)
 /* Another process may give the mode, and take it back, at the same time. */
 static int open_with_mode(int path_fd, struct loan *loan)
 {
-	char path[32];
 	struct stat st;
 	if (unishm_sys.fstat(path_fd, &st) < 0)
 		return -errno;
@@ -285,12 +290,12 @@ static int open_with_mode(int path_fd, struct loan *loan)
 		return -EACCES;
 	loan->own = st.st_mode & 07777;
 	loan->lent = loan->own | S_IRUSR | S_IWUSR;
-	snprintf(path, sizeof path, "/proc/self/fd/%d", path_fd);
-	if (loan->lent != loan->own && unishm_sys.chmod(path, loan->lent) < 0)
+	struct path path = path_of_descriptor(path_fd);
+	if (loan->lent != loan->own && unishm_sys.chmod(path.text, loan->lent) < 0)
 		return errno == EPERM ? -EACCES : -errno;
-	int fd = ushp_fd_keep(unishm_sys.open(path, O_RDWR | O_CLOEXEC, 0));
-	if (fd < 0 && loan->lent != loan->own)
-		unishm_sys.chmod(path, loan->own);
+	int fd = ushp_fd_keep(unishm_sys.open(path.text, O_RDWR | O_CLOEXEC, 0));
+	if (fd < 0)
+		ushp_sys_return_mode(path_fd, loan);
 	return fd;
 }
 
@@ -320,7 +325,8 @@ int ushp_sys_return_mode(int fd, const struct loan *loan)
 		return -errno;
 	if ((st.st_mode & 0777) != (loan->lent & 0777))
 		return 0;
-	return unishm_sys.fchmod(fd, loan->own | (st.st_mode & S_ISVTX)) < 0 ? -errno : 0;
+	struct path path = path_of_descriptor(fd);
+	return unishm_sys.chmod(path.text, loan->own | (st.st_mode & S_ISVTX)) < 0 ? -errno : 0;
 }
 
 /* ---- Permission -------------------------------------------------------------------------- */
