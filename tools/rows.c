@@ -55,7 +55,7 @@ bool passes(const struct unishm_status *st, const struct filter *filter)
 
 /* ---- Collecting ----------------------------------------------------------- */
 
-static struct row *new_row(struct rows *rows)
+static struct row *new_row(struct rows *rows, const struct unishm_status *st)
 {
 	if (rows->count == rows->room) {
 		size_t room = rows->room ? 2 * rows->room : 64;
@@ -66,8 +66,7 @@ static struct row *new_row(struct rows *rows)
 		rows->room = room;
 	}
 	struct row *row = &rows->item[rows->count++];
-	memset(row, 0, sizeof *row);
-	row->rss = row->swap = row->huge = UNKNOWN;
+	*row = row_of(st);
 	return row;
 }
 
@@ -81,11 +80,7 @@ static int add_segment(const struct unishm_status *st, void *arg)
 	struct collection *collection = arg;
 	if (!passes(st, collection->filter))
 		return 0;
-	struct row *row = new_row(collection->rows);
-	if (!row)
-		return -ENOMEM;
-	row->st = *st;
-	return 0;
+	return new_row(collection->rows, st) ? 0 : -ENOMEM;
 }
 
 int collect(struct rows *rows, const struct filter *filter)
@@ -111,18 +106,20 @@ static int add_foreign(const struct system_object *object, void *arg)
 		return 0;
 	if (collection->filter->mine && object->st->st_uid != geteuid())
 		return 0;
-	struct row *row = new_row(collection->rows);
+	const struct unishm_status st = {
+		.backend = "foreign",
+		.size = (size_t)object->st->st_size,
+		.mode = object->st->st_mode & 0777,
+		.owner_user = object->st->st_uid,
+		.owner_group = object->st->st_gid,
+		.last_change_time = object->st->st_mtime,
+	};
+	struct row *row = new_row(collection->rows, &st);
 	if (!row)
 		return -ENOMEM;
 	row->foreign = true;
 	row->object = strdup(object->name);
 	row->rss = (long long)object->st->st_blocks * 512;
-	row->st.backend = "foreign";
-	row->st.size = (size_t)object->st->st_size;
-	row->st.mode = object->st->st_mode & 0777;
-	row->st.owner_user = object->st->st_uid;
-	row->st.owner_group = object->st->st_gid;
-	row->st.last_change_time = object->st->st_mtime;
 	return row->object ? 0 : -ENOMEM;
 }
 

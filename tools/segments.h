@@ -102,6 +102,12 @@ struct row {
 	char *pids, *commands;   /* of those attached, or NULL */
 };
 
+/* A row of which nothing but @status is known. */
+static inline struct row row_of(const struct unishm_status *status)
+{
+	return (struct row){ .st = *status, .rss = UNKNOWN, .swap = UNKNOWN, .huge = UNKNOWN };
+}
+
 struct rows {
 	struct row *item;
 	size_t count, room;

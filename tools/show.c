@@ -271,14 +271,15 @@ static int find_status(const struct segment_ref *ref, struct unishm_status *st)
 static int show(const char *text, const struct request *request)
 {
 	struct segment_ref ref;
-	struct row row = { .rss = UNKNOWN, .swap = UNKNOWN, .huge = UNKNOWN };
-	struct rows rows = { &row, 1, 0 };
+	struct unishm_status st;
 	struct attachments all = { .item = NULL };
 	int rc = parse_segment(text, &ref);
 	if (rc == DONE)
-		rc = find_status(&ref, &row.st);
+		rc = find_status(&ref, &st);
 	if (rc != DONE)
 		return rc;
+	struct row row = row_of(&st);
+	struct rows rows = { &row, 1, 0 };
 	complete_rows(&rows, &status_columns, FIELD_BACKEND);
 	if (row.st.number_attached) {
 		find_attachments(&all);

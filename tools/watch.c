@@ -43,8 +43,7 @@ static int look_at_one(struct watch *watch)
 	watch->now.item = calloc(1, sizeof *watch->now.item);
 	if (!watch->now.item)
 		return out_of_memory();
-	*watch->now.item = (struct row){ .st = st, .rss = UNKNOWN, .swap = UNKNOWN,
-		.huge = UNKNOWN };
+	*watch->now.item = row_of(&st);
 	watch->now.count = watch->now.room = 1;
 	return DONE;
 }
