@@ -7,6 +7,7 @@
 int main_of_the_example(void);
 #include "../../examples/sync_condition.c"
 #undef main
+#include "shared.h"
 
 enum { DEATHS = 200 };
 
@@ -27,17 +28,10 @@ static int outlives_its_owners(struct box *b)
 
 int main(void)
 {
-	struct unishm *seg = NULL;
 	void *addr;
-	struct unishm_options opt = UNISHM_OPTIONS_INIT;
-	opt.oflag = O_CREAT; /* and the key UNISHM_PRIVATE: fork is how others find it */
-	opt.size = sizeof(struct box);
-	opt.mode = 0600;
-	opt.init = make_box;
-	if (unishm_open_with(&seg, &opt) < 0 || unishm_attach(seg, 0, &addr) < 0) {
-		fprintf(stderr, "%s\n", unishm_errmsg());
+	struct unishm *seg = make_shared(sizeof(struct box), make_box, &addr);
+	if (!seg)
 		return EXIT_FAILURE;
-	}
 	int status = outlives_its_owners(addr) ? EXIT_SUCCESS : EXIT_FAILURE;
 	if (unishm_remove(seg) < 0)
 		status = EXIT_FAILURE;

@@ -11,6 +11,8 @@ int main_of_the_example(void);
 #undef main
 #include <limits.h>
 
+#include "shared.h"
+
 enum { PRODUCERS = 2, ALL = PRODUCERS + 3 };
 
 /* A post that no process waits for stays: after long use there are as many as can be. */
@@ -75,17 +77,10 @@ static int kill_for(int seconds, struct queue *q)
 
 int main(int argc, char **argv)
 {
-	struct unishm *seg = NULL;
 	void *addr;
-	struct unishm_options opt = UNISHM_OPTIONS_INIT;
-	opt.oflag = O_CREAT; /* and the key UNISHM_PRIVATE: fork is how others find it */
-	opt.size = sizeof(struct queue);
-	opt.mode = 0600;
-	opt.init = make_queue;
-	if (unishm_open_with(&seg, &opt) < 0 || unishm_attach(seg, 0, &addr) < 0) {
-		fprintf(stderr, "%s\n", unishm_errmsg());
+	struct unishm *seg = make_shared(sizeof(struct queue), make_queue, &addr);
+	if (!seg)
 		return EXIT_FAILURE;
-	}
 	int status = EXIT_FAILURE;
 	if (!works_with_full_semaphores(addr))
 		printf("a full semaphore stops the queue\n");
