@@ -271,7 +271,7 @@ static int find_status(const struct segment_ref *ref, struct unishm_status *st)
 static int show(const char *text, const struct request *request)
 {
 	struct segment_ref ref;
-	struct unishm_status st;
+	struct unishm_status st = { .size = 0 };
 	struct attachments all = { .item = NULL };
 	int rc = parse_segment(text, &ref);
 	if (rc == DONE)
